@@ -1,1 +1,6 @@
+//! Integrator: an open, actor-based messaging hub between an online store and the applications around it.
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
 
+pub mod db;
+pub mod domain;
