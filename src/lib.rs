@@ -2,5 +2,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod consumers;
 pub mod db;
 pub mod domain;
+pub mod wire;
