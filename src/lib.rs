@@ -2,6 +2,8 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
 pub mod consumers;
 pub mod db;
 pub mod domain;
