@@ -246,3 +246,7 @@ fn describe(filter: &Filter) -> String {
     let end = text.trim_end();
     end.chars().take(200).collect()
 }
+
+#[cfg(test)]
+#[path = "tests/routing.rs"]
+mod tests;

@@ -486,3 +486,7 @@ pub fn cut(text: &str, chars: usize) -> String {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+#[path = "tests/settle.rs"]
+mod tests;

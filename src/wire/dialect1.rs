@@ -477,3 +477,7 @@ fn message_of(raw: &RawValue) -> Result<ReturnedMessage, String> {
         extra: members.others(&RESERVED),
     })
 }
+
+#[cfg(test)]
+#[path = "tests/dialect1.rs"]
+mod tests;
