@@ -2,5 +2,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod actors;
+pub mod config;
 pub mod db;
 pub mod domain;
