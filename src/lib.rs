@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod actors;
+pub mod cli;
 pub mod config;
+pub mod consumers;
 pub mod db;
 pub mod domain;
+pub mod wire;
