@@ -9,6 +9,8 @@
 
 mod order_canceled;
 mod shipment_ready;
+#[cfg(test)]
+mod tests;
 
 use crate::domain::message::{Message, NewMessage};
 

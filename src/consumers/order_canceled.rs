@@ -61,7 +61,9 @@ impl Consumer for OrderCanceled {
         }
         let seen: Seen<'_> = serde_json::from_str(message.payload.as_str())
             .map_err(|error| ReviewError(format!("payload: {error}")))?;
-        let Some(order) = seen.order else { return Ok(Vec::new()) };
+        let Some(order) = seen.order else {
+            return Ok(Vec::new());
+        };
         let status: Status = serde_json::from_str(order.get()).unwrap_or_default();
         if !is_canceled(status.status.as_ref()) || seen.was_canceled() {
             return Ok(Vec::new());
@@ -72,9 +74,16 @@ impl Consumer for OrderCanceled {
             text.push_str(original.get());
         }
         text.push('}');
-        let kind = MessageType::parse("order:canceled").map_err(|error| ReviewError(error.to_string()))?;
-        let payload = Payload::parse(&text, PayloadLimits { bytes: usize::MAX, ..PayloadLimits::default() })
-            .map_err(|error| ReviewError(error.to_string()))?;
+        let kind =
+            MessageType::parse("order:canceled").map_err(|error| ReviewError(error.to_string()))?;
+        let payload = Payload::parse(
+            &text,
+            PayloadLimits {
+                bytes: usize::MAX,
+                ..PayloadLimits::default()
+            },
+        )
+        .map_err(|error| ReviewError(error.to_string()))?;
         Ok(vec![NewMessage {
             store: message.store,
             about: object_of(&kind, &payload),
@@ -90,13 +99,22 @@ impl Consumer for OrderCanceled {
 
 impl Seen<'_> {
     fn was_canceled(&self) -> bool {
-        let before = self.previous.as_ref().and_then(|previous| previous.status.as_ref());
-        let from = self.diff.as_ref().and_then(|diff| diff.state.as_ref()).and_then(|state| state.get(0));
+        let before = self
+            .previous
+            .as_ref()
+            .and_then(|previous| previous.status.as_ref());
+        let from = self
+            .diff
+            .as_ref()
+            .and_then(|diff| diff.state.as_ref())
+            .and_then(|state| state.get(0));
         is_canceled(before.or(from))
     }
 }
 
 fn is_canceled(status: Option<&serde_json::Value>) -> bool {
-    let word = status.and_then(serde_json::Value::as_str).unwrap_or_default();
+    let word = status
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
     word.eq_ignore_ascii_case("canceled") || word.eq_ignore_ascii_case("cancelled")
 }

@@ -70,18 +70,35 @@ impl Consumer for ShipmentReady {
         }
         let broken = |error: serde_json::Error| ReviewError(format!("payload: {error}"));
         let seen: Seen<'_> = serde_json::from_str(text).map_err(broken)?;
-        let Some(raw_order) = seen.order.filter(|order| order.get().starts_with('{')) else { return Ok(Vec::new()) };
+        let Some(raw_order) = seen.order.filter(|order| order.get().starts_with('{')) else {
+            return Ok(Vec::new());
+        };
         let order: Order<'_> = serde_json::from_str(raw_order.get()).map_err(broken)?;
-        if matches!(order.status.as_str(), Some("canceled" | "cancelled" | "cart")) {
+        if matches!(
+            order.status.as_str(),
+            Some("canceled" | "cancelled" | "cart")
+        ) {
             return Ok(Vec::new());
         }
-        let Some(shipments) = order.shipments.filter(|list| list.get().starts_with('[')) else { return Ok(Vec::new()) };
+        let Some(shipments) = order.shipments.filter(|list| list.get().starts_with('[')) else {
+            return Ok(Vec::new());
+        };
         let shipments: Vec<&RawValue> = serde_json::from_str(shipments.get()).map_err(broken)?;
         let mut derived = Vec::new();
-        for raw in shipments.into_iter().filter(|shipment| shipment.get().starts_with('{')) {
+        for raw in shipments
+            .into_iter()
+            .filter(|shipment| shipment.get().starts_with('{'))
+        {
             let shipment: Shipment<'_> = serde_json::from_str(raw.get()).map_err(broken)?;
             if shipment.status.as_str() == Some("ready") {
-                derived.push(derive(message, raw, &shipment, raw_order, &order, seen.original)?);
+                derived.push(derive(
+                    message,
+                    raw,
+                    &shipment,
+                    raw_order,
+                    &order,
+                    seen.original,
+                )?);
             }
         }
         Ok(derived)
@@ -103,7 +120,11 @@ fn derive(
     for (name, own, from_order) in [
         ("order_number", shipment.order_number, order.number),
         ("email", shipment.email, order.email),
-        ("shipping_address", shipment.shipping_address, order.shipping_address),
+        (
+            "shipping_address",
+            shipment.shipping_address,
+            order.shipping_address,
+        ),
     ] {
         if let (None, Some(value)) = (own, from_order) {
             text.push_str(&format!(",\"{name}\":{}", value.get()));
@@ -116,9 +137,16 @@ fn derive(
         text.push_str(original.get());
     }
     text.push('}');
-    let kind = MessageType::parse("shipment:ready").map_err(|error| ReviewError(error.to_string()))?;
-    let payload = Payload::parse(&text, PayloadLimits { bytes: usize::MAX, ..PayloadLimits::default() })
-        .map_err(|error| ReviewError(error.to_string()))?;
+    let kind =
+        MessageType::parse("shipment:ready").map_err(|error| ReviewError(error.to_string()))?;
+    let payload = Payload::parse(
+        &text,
+        PayloadLimits {
+            bytes: usize::MAX,
+            ..PayloadLimits::default()
+        },
+    )
+    .map_err(|error| ReviewError(error.to_string()))?;
     Ok(NewMessage {
         store: message.store,
         about: object_of(&kind, &payload),

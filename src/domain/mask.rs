@@ -17,7 +17,9 @@ pub struct Mask {
 
 impl std::fmt::Debug for Mask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mask").field("secrets", &self.needles.len()).finish()
+        f.debug_struct("Mask")
+            .field("secrets", &self.needles.len())
+            .finish()
     }
 }
 
@@ -36,7 +38,8 @@ impl Mask {
                 self.needles.push(needle);
             }
         }
-        self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        self.needles
+            .sort_by_key(|needle| std::cmp::Reverse(needle.len()));
     }
 
     /// Adds every text and number inside a secret value; a list's are secret one by one, names of members are not.
@@ -54,7 +57,11 @@ impl Mask {
     #[must_use]
     pub fn cover(&self, text: String) -> String {
         self.needles.iter().fold(text, |text, needle| {
-            if text.contains(needle.as_str()) { text.replace(needle.as_str(), MASK) } else { text }
+            if text.contains(needle.as_str()) {
+                text.replace(needle.as_str(), MASK)
+            } else {
+                text
+            }
         })
     }
 }
@@ -70,7 +77,10 @@ mod tests {
         let mut mask = Mask::default();
         mask.add("se\"cr/et");
         assert_eq!(mask.cover("key se\"cr/et!".into()), "key ***!");
-        assert_eq!(mask.cover(json!({"k": "se\"cr/et"}).to_string()), r#"{"k":"***"}"#);
+        assert_eq!(
+            mask.cover(json!({"k": "se\"cr/et"}).to_string()),
+            r#"{"k":"***"}"#
+        );
         assert_eq!(mask.cover(r#"{"k":"se\"cr\/et"}"#.into()), r#"{"k":"***"}"#);
     }
 
@@ -86,6 +96,9 @@ mod tests {
     fn texts_inside_a_list_are_secret_and_short_ones_are_left_alone() {
         let mut mask = Mask::default();
         mask.add_value(&json!([{"UPS Ground": "GND-77"}, true, 12345, "ab"]));
-        assert_eq!(mask.cover("UPS Ground GND-77 true 12345 ab".into()), "UPS Ground *** true *** ab");
+        assert_eq!(
+            mask.cover("UPS Ground GND-77 true 12345 ab".into()),
+            "UPS Ground *** true *** ab"
+        );
     }
 }

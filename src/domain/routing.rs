@@ -63,7 +63,9 @@ pub struct Subscriptions {
 
 impl std::fmt::Debug for Subscriptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscriptions").field("mappings", &self.mappings.len()).finish()
+        f.debug_struct("Subscriptions")
+            .field("mappings", &self.mappings.len())
+            .finish()
     }
 }
 
@@ -104,7 +106,10 @@ impl Subscriptions {
                 mapping: Arc::new(entry.value.clone()),
             })
             .collect();
-        Self { mappings, routes: Mutex::default() }
+        Self {
+            mappings,
+            routes: Mutex::default(),
+        }
     }
 
     fn route_of(&self, kind: &MessageType) -> Arc<Route> {
@@ -124,11 +129,23 @@ impl Subscriptions {
         let candidates = self
             .mappings
             .iter()
-            .filter(|subscriber| subscriber.mapping.messages.iter().any(|pattern| pattern.matches(kind)))
+            .filter(|subscriber| {
+                subscriber
+                    .mapping
+                    .messages
+                    .iter()
+                    .any(|pattern| pattern.matches(kind))
+            })
             .map(|subscriber| Candidate {
                 conditions: CompiledFilters::compile(&subscriber.mapping.filters, &mut paths)
-                    .map_or_else(|error| Conditions::Broken(error.to_string()), Conditions::Compiled),
-                identifiers: CompiledIdentifiers::compile(&subscriber.mapping.identifiers, &mut paths),
+                    .map_or_else(
+                        |error| Conditions::Broken(error.to_string()),
+                        Conditions::Compiled,
+                    ),
+                identifiers: CompiledIdentifiers::compile(
+                    &subscriber.mapping.identifiers,
+                    &mut paths,
+                ),
                 subscriber: subscriber.clone(),
             })
             .collect();
@@ -142,7 +159,11 @@ impl Subscriptions {
 pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decision {
     let message = &incoming.message;
     let route = store.subscriptions.route_of(&message.kind);
-    let mut decision = Decision { deliveries: Vec::new(), skipped: Vec::new(), progress: RouteProgress::Done };
+    let mut decision = Decision {
+        deliveries: Vec::new(),
+        skipped: Vec::new(),
+        progress: RouteProgress::Done,
+    };
     if route.candidates.is_empty() {
         return decision;
     }
@@ -156,7 +177,11 @@ pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decisi
         parent_id: parent_id.as_deref(),
         payload: &message.payload,
     });
-    let lane = message.about.primary.as_ref().map(|object| lane_hash(message.store.0, object));
+    let lane = message
+        .about
+        .primary
+        .as_ref()
+        .map(|object| lane_hash(message.store.0, object));
     let mut last = None;
     for candidate in &route.candidates {
         let key = candidate.subscriber.key;
@@ -169,7 +194,10 @@ pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decisi
         }
         match candidate.judge(&found, lane) {
             Ok(delivery) => decision.deliveries.push(delivery),
-            Err(reason) => decision.skipped.push(Skip { mapping: key, reason }),
+            Err(reason) => decision.skipped.push(Skip {
+                mapping: key,
+                reason,
+            }),
         }
         last = Some(key);
     }
@@ -186,15 +214,18 @@ impl Candidate {
             Conditions::Broken(reason) => return Err(SkipReason::Filtered(reason.clone())),
             Conditions::Compiled(filters) => {
                 if let Verdict::Refused { index } = filters.matches(found) {
-                    let text = mapping.filters.get(index).map_or_else(String::new, describe);
+                    let text = mapping
+                        .filters
+                        .get(index)
+                        .map_or_else(String::new, describe);
                     return Err(SkipReason::Filtered(text));
                 }
             }
         }
-        let claim = self
-            .identifiers
-            .claim(found)
-            .map(|key| Claim { key, text: self.identifiers.describe(found) });
+        let claim = self.identifiers.claim(found).map(|key| Claim {
+            key,
+            text: self.identifiers.describe(found),
+        });
         Ok(NewDelivery {
             mapping: self.subscriber.key,
             endpoint: self.subscriber.endpoint,
@@ -207,7 +238,15 @@ impl Candidate {
 /// A filter as one line for people, such as `payload.order.status eq complete`.
 fn describe(filter: &Filter) -> String {
     let value = filter.value.as_ref().map_or("", |value| value.as_text());
-    let text = format!("{} {} {value}", filter.path.as_str(), filter.operator.as_str());
+    let text = format!(
+        "{} {} {value}",
+        filter.path.as_str(),
+        filter.operator.as_str()
+    );
     let end = text.trim_end();
     end.chars().take(200).collect()
 }
+
+#[cfg(test)]
+#[path = "tests/routing.rs"]
+mod tests;

@@ -155,32 +155,70 @@ pub struct SettleContext<'a> {
 /// Turns the outcome of an attempt into what is written down.
 #[must_use]
 pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -> Settlement {
-    let fence = Fence { epoch: context.epoch, attempts: delivery.attempts };
+    let fence = Fence {
+        epoch: context.epoch,
+        attempts: delivery.attempts,
+    };
     let mut record = context.record.clone();
     let (verdict, answer) = match finish {
-        Finish::Failed { kind, sentence } => {
-            (Verdict::Failure { kind: kind.to_owned(), sentence, retry_after: None, gone: false }, ServiceAnswer::default())
-        }
-        Finish::Answered { status, retry_after, answer } => (judge(delivery, status, retry_after, &answer, &context), answer),
+        Finish::Failed { kind, sentence } => (
+            Verdict::Failure {
+                kind: kind.to_owned(),
+                sentence,
+                retry_after: None,
+                gone: false,
+            },
+            ServiceAnswer::default(),
+        ),
+        Finish::Answered {
+            status,
+            retry_after,
+            answer,
+        } => (
+            judge(delivery, status, retry_after, &answer, &context),
+            answer,
+        ),
     };
     let disposition = match verdict {
         Verdict::Success => {
             "completed".clone_into(&mut record.outcome);
-            Disposition::Completed { result: answer.result.map(|result| context.mask.cover(result)) }
+            Disposition::Completed {
+                result: answer.result.map(|result| context.mask.cover(result)),
+            }
         }
-        Verdict::AskAgain { due_at, asynchronous } => {
+        Verdict::AskAgain {
+            due_at,
+            asynchronous,
+        } => {
             "scheduled".clone_into(&mut record.outcome);
-            Disposition::Scheduled { due_at, asynchronous }
+            Disposition::Scheduled {
+                due_at,
+                asynchronous,
+            }
         }
-        Verdict::Failure { kind, sentence, retry_after, gone } => {
+        Verdict::Failure {
+            kind,
+            sentence,
+            retry_after,
+            gone,
+        } => {
             record.outcome = kind;
             record.error = cut(&context.mask.cover(sentence), ERROR_CHARS);
             fail(delivery, &context, record.error.clone(), retry_after, gone)
         }
     };
     let mut events = notifications(delivery, answer.notifications, &context);
-    events.extend(answer.complaints.into_iter().map(|complaint| complaint_event(delivery, complaint, &context)));
-    let messages = answer.messages.into_iter().map(|message| returned(delivery, message, &context)).collect();
+    events.extend(
+        answer
+            .complaints
+            .into_iter()
+            .map(|complaint| complaint_event(delivery, complaint, &context)),
+    );
+    let messages = answer
+        .messages
+        .into_iter()
+        .map(|message| returned(delivery, message, &context))
+        .collect();
     Settlement {
         key: delivery.key,
         store: delivery.message.store,
@@ -195,8 +233,16 @@ pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -
 
 enum Verdict {
     Success,
-    AskAgain { due_at: Micros, asynchronous: Asynchronous },
-    Failure { kind: String, sentence: String, retry_after: Option<Duration>, gone: bool },
+    AskAgain {
+        due_at: Micros,
+        asynchronous: Asynchronous,
+    },
+    Failure {
+        kind: String,
+        sentence: String,
+        retry_after: Option<Duration>,
+        gone: bool,
+    },
 }
 
 fn judge(
@@ -210,7 +256,12 @@ fn judge(
         Dialect::One => status == 200,
         Dialect::Two => (200..300).contains(&status),
     };
-    let failure = |kind: String, sentence: String| Verdict::Failure { kind, sentence, retry_after, gone: status == 410 };
+    let failure = |kind: String, sentence: String| Verdict::Failure {
+        kind,
+        sentence,
+        retry_after,
+        gone: status == 410,
+    };
     if !success {
         return failure(format!("status_{status}"), status_sentence(status, answer));
     }
@@ -233,7 +284,10 @@ fn ask_again(delivery: &Delivery, ask: &AskAgain, context: &SettleContext<'_>) -
     if waited > context.asynchronous_budget {
         return Verdict::Failure {
             kind: "asynchronous_budget".into(),
-            sentence: format!("has been asked to wait for {} s and still gives no result", waited.as_secs()),
+            sentence: format!(
+                "has been asked to wait for {} s and still gives no result",
+                waited.as_secs()
+            ),
             retry_after: Some(ask.delay),
             gone: false,
         };
@@ -250,12 +304,20 @@ fn ask_again(delivery: &Delivery, ask: &AskAgain, context: &SettleContext<'_>) -
 
 /// One sentence on a status that is no success: the status, then the endpoint's own reason where it gives one.
 fn status_sentence(status: u16, answer: &ServiceAnswer) -> String {
-    let worst = answer.notifications.iter().max_by_key(|notification| notification.level);
+    let worst = answer
+        .notifications
+        .iter()
+        .max_by_key(|notification| notification.level);
     let own = worst
-        .map(|notification| match (notification.subject.as_str(), notification.description.as_str()) {
-            (subject, "") => subject.to_owned(),
-            ("", description) => description.to_owned(),
-            (subject, description) => format!("{subject}: {description}"),
+        .map(|notification| {
+            match (
+                notification.subject.as_str(),
+                notification.description.as_str(),
+            ) {
+                (subject, "") => subject.to_owned(),
+                ("", description) => description.to_owned(),
+                (subject, description) => format!("{subject}: {description}"),
+            }
         })
         .or_else(|| answer.summary.clone())
         .or_else(|| match &answer.body {
@@ -292,19 +354,32 @@ fn fail(
         return Disposition::Parked { error };
     }
     let failures = delivery.failures.saturating_add(1);
-    match next_attempt(context.policy, failures, delivery.since, context.now, retry_after, context.random) {
+    match next_attempt(
+        context.policy,
+        failures,
+        delivery.since,
+        context.now,
+        retry_after,
+        context.random,
+    ) {
         NextAttempt::At(due_at) => Disposition::Failing { due_at, error },
-        NextAttempt::Park(ParkReason::RetriesOff | ParkReason::Gone) => Disposition::Parked { error },
-        NextAttempt::Park(ParkReason::TooManyFailures) => {
-            Disposition::Parked { error: format!("{error} (failed {failures} times)") }
+        NextAttempt::Park(ParkReason::RetriesOff | ParkReason::Gone) => {
+            Disposition::Parked { error }
         }
-        NextAttempt::Park(ParkReason::PastDeadline) => {
-            Disposition::Parked { error: format!("{error} (its time to retry is over)") }
-        }
+        NextAttempt::Park(ParkReason::TooManyFailures) => Disposition::Parked {
+            error: format!("{error} (failed {failures} times)"),
+        },
+        NextAttempt::Park(ParkReason::PastDeadline) => Disposition::Parked {
+            error: format!("{error} (its time to retry is over)"),
+        },
     }
 }
 
-fn returned(delivery: &Delivery, message: ReturnedMessage, context: &SettleContext<'_>) -> NewMessage {
+fn returned(
+    delivery: &Delivery,
+    message: ReturnedMessage,
+    context: &SettleContext<'_>,
+) -> NewMessage {
     NewMessage {
         store: delivery.message.store,
         kind: message.kind,
@@ -319,10 +394,15 @@ fn returned(delivery: &Delivery, message: ReturnedMessage, context: &SettleConte
 
 /// Whether the message is one of the hub's own alerts, whose delivery must not raise further ones.
 fn is_alert(delivery: &Delivery) -> bool {
-    matches!(delivery.message.source, Source::Hub(_)) && delivery.message.kind.noun() == "notification"
+    matches!(delivery.message.source, Source::Hub(_))
+        && delivery.message.kind.noun() == "notification"
 }
 
-fn notifications(delivery: &Delivery, notifications: Vec<Notification>, context: &SettleContext<'_>) -> Vec<NewEvent> {
+fn notifications(
+    delivery: &Delivery,
+    notifications: Vec<Notification>,
+    context: &SettleContext<'_>,
+) -> Vec<NewEvent> {
     notifications
         .into_iter()
         .map(|notification| {
@@ -331,14 +411,22 @@ fn notifications(delivery: &Delivery, notifications: Vec<Notification>, context:
             let announce = if is_alert(delivery) {
                 None
             } else {
-                announcement(delivery, context.mapping, notification.level, &subject, &description)
+                announcement(
+                    delivery,
+                    context.mapping,
+                    notification.level,
+                    &subject,
+                    &description,
+                )
             };
             NewEvent {
                 store: delivery.message.store,
                 level: notification.level,
                 subject,
                 description,
-                reference: notification.reference.or_else(|| delivery.message.about.primary.clone()),
+                reference: notification
+                    .reference
+                    .or_else(|| delivery.message.about.primary.clone()),
                 message: Some(delivery.message.key),
                 delivery: Some(delivery.key),
                 origin: context.mapping.to_owned(),
@@ -350,7 +438,13 @@ fn notifications(delivery: &Delivery, notifications: Vec<Notification>, context:
 }
 
 /// The `notification:<level>` message that a first-time notification sends out, with the mapping's name as its source (WIRE A.3).
-fn announcement(delivery: &Delivery, mapping: &str, level: Level, subject: &str, description: &str) -> Option<NewMessage> {
+fn announcement(
+    delivery: &Delivery,
+    mapping: &str,
+    level: Level,
+    subject: &str,
+    description: &str,
+) -> Option<NewMessage> {
     let kind = MessageType::parse(&format!("notification:{}", level.word())).ok()?;
     let text = serde_json::json!({"subject": subject, "description": description}).to_string();
     Some(NewMessage {
@@ -365,7 +459,11 @@ fn announcement(delivery: &Delivery, mapping: &str, level: Level, subject: &str,
     })
 }
 
-fn complaint_event(delivery: &Delivery, complaint: String, context: &SettleContext<'_>) -> NewEvent {
+fn complaint_event(
+    delivery: &Delivery,
+    complaint: String,
+    context: &SettleContext<'_>,
+) -> NewEvent {
     NewEvent {
         store: delivery.message.store,
         level: Level::Warn,
@@ -388,3 +486,7 @@ pub fn cut(text: &str, chars: usize) -> String {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+#[path = "tests/settle.rs"]
+mod tests;

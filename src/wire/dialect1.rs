@@ -28,7 +28,15 @@ use crate::domain::{
 
 /// Root members that a message's further members may not replace.
 pub const RESERVED: [&str; 9] = [
-    "message", "message_id", "payload", "store_id", "source", "origin", "reference_type", "reference_token", "idempotency_key",
+    "message",
+    "message_id",
+    "payload",
+    "store_id",
+    "source",
+    "origin",
+    "reference_type",
+    "reference_token",
+    "idempotency_key",
 ];
 
 /// Most messages taken from one answer; more of them fail the attempt, so that none is lost.
@@ -54,7 +62,11 @@ const DESCRIPTION_CHARS: usize = 10_000;
 /// Shape (WIRE B.1): `{"message","message_id","store_id","source",...,"payload":{...,"parameters":[{"name","value"}]}}`. The payload's
 /// own members are copied byte for byte, nothing is parsed.
 #[must_use]
-pub fn request_body<'a>(delivery: &Delivery, store_id: Id, parameters: impl Iterator<Item = &'a Parameter>) -> Bytes {
+pub fn request_body<'a>(
+    delivery: &Delivery,
+    store_id: Id,
+    parameters: impl Iterator<Item = &'a Parameter>,
+) -> Bytes {
     let message = &delivery.message;
     let parameters = parameter_array(parameters);
     let mut body = Vec::with_capacity(message.payload.len() + parameters.len() + 192);
@@ -72,7 +84,9 @@ pub fn request_body<'a>(delivery: &Delivery, store_id: Id, parameters: impl Iter
         body.extend_from_slice(inner.as_bytes());
     }
     body.extend_from_slice(b",\"payload\":");
-    message.payload.write_with_parameters(&mut body, &parameters);
+    message
+        .payload
+        .write_with_parameters(&mut body, &parameters);
     body.push(b'}');
     body.into()
 }
@@ -125,7 +139,11 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
     match serde_json::from_str::<Members<'_>>(text) {
         Ok(members) => {
             answer.body = Body::Json;
-            Reader { answer: &mut answer, asked }.read(members);
+            Reader {
+                answer: &mut answer,
+                asked,
+            }
+            .read(members);
         }
         // JSON, but no object: `"ok"`, `[]`, `true`. A success all the same; kept as the result.
         Err(_) if serde_json::from_str::<serde_json::Value>(text).is_ok() => {
@@ -168,7 +186,11 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
     fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(own, _)| own == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .rev()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| *value)
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -229,20 +251,35 @@ impl Reader<'_> {
         if let Some(raw) = members.get("messages") {
             self.each(raw, "messages", MAX_MESSAGES, Self::read_message);
         }
-        if inline && let Some(object) = members.others(&["messages", "notifications", "parameters", "delay", "update_url"]) {
+        if inline
+            && let Some(object) = members.others(&[
+                "messages",
+                "notifications",
+                "parameters",
+                "delay",
+                "update_url",
+            ])
+        {
             match RawValue::from_string(object) {
                 Ok(raw) => self.read_message("message", &raw),
                 Err(error) => self.complain(format!("message: {error}")),
             }
         }
         if let Some(raw) = members.get("notifications") {
-            self.each(raw, "notifications", MAX_NOTIFICATIONS, Self::read_notification);
+            self.each(
+                raw,
+                "notifications",
+                MAX_NOTIFICATIONS,
+                Self::read_notification,
+            );
         }
         if let Some(raw) = members.get("parameters") {
             self.each(raw, "parameters", MAX_MESSAGES, Self::read_parameter);
         }
         self.read_ask_again(&members);
-        self.answer.summary = ["error", "summary", "text", "exception"].iter().find_map(|name| members.text(name));
+        self.answer.summary = ["error", "summary", "text", "exception"]
+            .iter()
+            .find_map(|name| members.text(name));
         let mut known = vec!["message_id", "messages", "notifications", "parameters"];
         if self.answer.ask_again.is_some() {
             known.extend(["delay", "update_url"]);
@@ -251,7 +288,11 @@ impl Reader<'_> {
             known.extend(["message", "payload"]);
         }
         self.answer.result = members.others(&known).map(|object| {
-            if object.len() > RESULT_BYTES { bounded_member("answer", &object) } else { object }
+            if object.len() > RESULT_BYTES {
+                bounded_member("answer", &object)
+            } else {
+                object
+            }
         });
     }
 
@@ -260,14 +301,23 @@ impl Reader<'_> {
     }
 
     /// Reads an array item by item; a single object counts as an array of one, null as none.
-    fn each(&mut self, raw: &RawValue, name: &str, most: usize, read: fn(&mut Self, &str, &RawValue)) {
+    fn each(
+        &mut self,
+        raw: &RawValue,
+        name: &str,
+        most: usize,
+        read: fn(&mut Self, &str, &RawValue),
+    ) {
         match raw.get().as_bytes().first() {
             Some(b'n') => {}
             Some(b'{') => read(self, name, raw),
             Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(raw.get()) {
                 Ok(items) => {
                     if items.len() > most {
-                        self.complain(format!("{name}: {} items, the first {most} were taken", items.len()));
+                        self.complain(format!(
+                            "{name}: {} items, the first {most} were taken",
+                            items.len()
+                        ));
                     }
                     for (index, item) in items.into_iter().take(most).enumerate() {
                         read(self, &format!("{name}[{index}]"), item);
@@ -290,12 +340,22 @@ impl Reader<'_> {
         let Ok(members) = serde_json::from_str::<Members<'_>>(raw.get()) else {
             // Some endpoints send bare texts.
             match text_of(raw) {
-                Some(text) => self.answer.notifications.push(notification(Level::Info, &text, String::new(), None, None)),
-                None => self.complain(format!("{place}: expected an object with level, subject and description")),
+                Some(text) => self.answer.notifications.push(notification(
+                    Level::Info,
+                    &text,
+                    String::new(),
+                    None,
+                    None,
+                )),
+                None => self.complain(format!(
+                    "{place}: expected an object with level, subject and description"
+                )),
             }
             return;
         };
-        let level = members.text("level").map_or(Level::Info, |word| Level::read(&word).unwrap_or(Level::Warn));
+        let level = members.text("level").map_or(Level::Info, |word| {
+            Level::read(&word).unwrap_or(Level::Warn)
+        });
         let subject = members.get("subject").map(shown).unwrap_or_default();
         let description = members.get("description").map(shown).unwrap_or_default();
         let reference = members
@@ -303,22 +363,46 @@ impl Reader<'_> {
             .zip(members.text("reference_token"))
             .and_then(|(kind, token)| ObjectRef::new(&kind, &token).ok());
         let attributes = members
-            .others(&["level", "subject", "description", "reference_type", "reference_token"])
-            .map(|object| if object.len() > RESULT_BYTES { bounded_member("attributes", &object) } else { object });
-        self.answer.notifications.push(notification(level, &subject, description, reference, attributes));
+            .others(&[
+                "level",
+                "subject",
+                "description",
+                "reference_type",
+                "reference_token",
+            ])
+            .map(|object| {
+                if object.len() > RESULT_BYTES {
+                    bounded_member("attributes", &object)
+                } else {
+                    object
+                }
+            });
+        self.answer.notifications.push(notification(
+            level,
+            &subject,
+            description,
+            reference,
+            attributes,
+        ));
     }
 
     fn read_parameter(&mut self, place: &str, raw: &RawValue) {
         match serde_json::from_str::<ReturnedParameter>(raw.get()) {
-            Ok(parameter) if parameter.name.trim().is_empty() => self.complain(format!("{place}: name: is empty")),
+            Ok(parameter) if parameter.name.trim().is_empty() => {
+                self.complain(format!("{place}: name: is empty"))
+            }
             Ok(parameter) => self.answer.parameters.push(parameter),
             Err(_) => self.complain(format!("{place}: expected an object with name and value")),
         }
     }
 
     fn read_ask_again(&mut self, members: &Members<'_>) {
-        let delay = members.text("delay").and_then(|text| text.trim().parse::<f64>().ok());
-        let address = members.text("update_url").filter(|text| !text.trim().is_empty());
+        let delay = members
+            .text("delay")
+            .and_then(|text| text.trim().parse::<f64>().ok());
+        let address = members
+            .text("update_url")
+            .filter(|text| !text.trim().is_empty());
         if delay.is_none() && address.is_none() {
             return;
         }
@@ -326,12 +410,17 @@ impl Reader<'_> {
             None => None,
             Some(Ok(url)) => Some(url.to_string()),
             Some(Err(error)) => {
-                self.complain(format!("update_url: {error}; the same address is asked again"));
+                self.complain(format!(
+                    "update_url: {error}; the same address is asked again"
+                ));
                 None
             }
         };
         let delay_secs = delay.unwrap_or(0.0).clamp(0.0, 30.0 * 86_400.0);
-        self.answer.ask_again = Some(AskAgain { delay: Duration::from_secs_f64(delay_secs), update_url });
+        self.answer.ask_again = Some(AskAgain {
+            delay: Duration::from_secs_f64(delay_secs),
+            update_url,
+        });
     }
 }
 
@@ -344,25 +433,51 @@ fn notification(
 ) -> Notification {
     let mut line = subject.trim().to_owned();
     if line.chars().count() > SUBJECT_CHARS {
-        description = if description.is_empty() { line.clone() } else { format!("{line}\n{description}") };
+        description = if description.is_empty() {
+            line.clone()
+        } else {
+            format!("{line}\n{description}")
+        };
         line = cut(&line, SUBJECT_CHARS);
     }
-    Notification { level, subject: line, description: cut(&description, DESCRIPTION_CHARS), reference, attributes }
+    Notification {
+        level,
+        subject: line,
+        description: cut(&description, DESCRIPTION_CHARS),
+        reference,
+        attributes,
+    }
 }
 
 /// Reads `{message, payload, ...extra}`.
 fn message_of(raw: &RawValue) -> Result<ReturnedMessage, String> {
-    let members: Members<'_> =
-        serde_json::from_str(raw.get()).map_err(|_| "expected an object with message and payload".to_owned())?;
+    let members: Members<'_> = serde_json::from_str(raw.get())
+        .map_err(|_| "expected an object with message and payload".to_owned())?;
     let kind = members.text("message").ok_or("message: is missing")?;
     let kind = MessageType::parse(&kind).map_err(|error| format!("message: {error}"))?;
     let payload = match members.get("payload") {
-        Some(raw) => Payload::parse_raw(raw, PayloadLimits::default()).map_err(|error| error.to_string())?,
+        Some(raw) => {
+            Payload::parse_raw(raw, PayloadLimits::default()).map_err(|error| error.to_string())?
+        }
         None => Payload::empty(),
     };
-    let about = match (members.text("reference_type"), members.text("reference_token")) {
-        (Some(kind), Some(token)) => About::given(&kind, &token).map_err(|error| error.to_string())?,
+    let about = match (
+        members.text("reference_type"),
+        members.text("reference_token"),
+    ) {
+        (Some(kind), Some(token)) => {
+            About::given(&kind, &token).map_err(|error| error.to_string())?
+        }
         _ => object_of(&kind, &payload),
     };
-    Ok(ReturnedMessage { kind, payload, about, extra: members.others(&RESERVED) })
+    Ok(ReturnedMessage {
+        kind,
+        payload,
+        about,
+        extra: members.others(&RESERVED),
+    })
 }
+
+#[cfg(test)]
+#[path = "tests/dialect1.rs"]
+mod tests;
