@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod cli;
 pub mod config;
 pub mod consumers;
