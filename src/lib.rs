@@ -2,5 +2,10 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod actors;
+pub mod cli;
+pub mod config;
 pub mod db;
 pub mod domain;
+pub mod web;
+pub mod wire;
