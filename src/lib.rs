@@ -5,7 +5,9 @@
 pub mod actors;
 pub mod cli;
 pub mod config;
+pub mod consumers;
 pub mod db;
 pub mod domain;
+pub mod net;
 pub mod web;
 pub mod wire;

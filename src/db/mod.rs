@@ -23,12 +23,13 @@ use async_trait::async_trait;
 
 pub use error::DbError;
 pub use query::{
-    ArchivedSource, EventPage, EventQuery, MessageRef, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats, Timeline,
-    TimelineEntry,
+    ArchivedSource, EventPage, EventQuery, MessageRef, PageKey, Queue, QueuePage, QueueQuery,
+    QueueRow, QueueStats, Timeline, TimelineEntry,
 };
 pub use rows::{
-    Acceptance, Accepted, Due, EventRow, EntityChange, IdempotencyKey, Locator, MessageDetail, ChildRow, ParentRow, DeliveryDetail,
-    OwnerKind, RegistryDelta, RouteOutcome, Routed, RouteProgress, Settled, SettleOutcome, Skip, SweepBounds, SweepReport, LoopBounds, HeldMapping,
+    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, HeldMapping,
+    IdempotencyKey, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow, RegistryDelta,
+    RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
 
 use crate::domain::{
@@ -68,27 +69,48 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DbError::Taken`] when a name that must be unique is not; [`DbError::Missing`] when a row to change is not there.
-    async fn registry_change(&self, changes: Vec<EntityChange>, now: Micros) -> DbResult<RegistryDelta>;
+    async fn registry_change(
+        &self,
+        changes: Vec<EntityChange>,
+        now: Micros,
+    ) -> DbResult<RegistryDelta>;
 
     // ---- incoming --------------------------------------------------------------------------------------------------
 
     /// Accepts messages durably: when it returns they are on disk. One answer per message, in order.
-    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros) -> DbResult<Vec<Accepted>>;
+    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros)
+    -> DbResult<Vec<Accepted>>;
 
     /// The oldest messages that wait for routing, at most `limit`, stores taking turns (each gets an equal share of the
     /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out.
-    async fn incoming_waiting(&self, limit: usize, held: Vec<MessageKey>) -> DbResult<Vec<Incoming>>;
+    async fn incoming_waiting(
+        &self,
+        limit: usize,
+        held: Vec<MessageKey>,
+    ) -> DbResult<Vec<Incoming>>;
 
     /// Writes routing decisions in one transaction. Messages that are no longer incoming are passed over.
     /// Claims that another delivery holds turn their delivery into a skip (`Duplicate`).
     /// When the registry has moved past `registry_version` nothing is written ([`RouteOutcome::RegistryMoved`]).
-    async fn incoming_route(&self, batch: Vec<Routed>, registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome>;
+    async fn incoming_route(
+        &self,
+        batch: Vec<Routed>,
+        registry_version: i64,
+        epoch: i64,
+        now: Micros,
+    ) -> DbResult<RouteOutcome>;
 
     // ---- accepted --------------------------------------------------------------------------------------------------
 
     /// Heads of lanes of this endpoint that are due at `now`, at most `limit`, oldest due first, without those in `held`.
     /// Also tells when the next one that is not due yet will be.
-    async fn accepted_due(&self, endpoint: EndpointKey, now: Micros, limit: usize, held: Vec<DeliveryKey>) -> DbResult<Due>;
+    async fn accepted_due(
+        &self,
+        endpoint: EndpointKey,
+        now: Micros,
+        limit: usize,
+        held: Vec<DeliveryKey>,
+    ) -> DbResult<Due>;
 
     /// Writes finished attempts, one transaction for all. A success settles if the delivery still waits; anything else
     /// also needs its fence to hold.
@@ -102,17 +124,35 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`DbError::Missing`] when it does not wait in the accepted queue of this store.
-    async fn accepted_release(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey>;
+    async fn accepted_release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey>;
 
     /// Archives a waiting delivery on a person's word, freeing its claim. Returns the endpoint, whose lane may have moved.
     ///
     /// # Errors
     /// [`DbError::Missing`] when it does not wait in the accepted queue of this store.
-    async fn accepted_archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey>;
+    async fn accepted_archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey>;
 
     /// For a mapping that is enabled again: releases up to `limit` of its held deliveries. For one that is gone: archives
     /// up to `limit` of its waiting deliveries. Returns how many it dealt with; call again until 0.
-    async fn accepted_tidy(&self, mapping: MappingKey, what: HeldMapping, limit: usize, now: Micros) -> DbResult<usize>;
+    async fn accepted_tidy(
+        &self,
+        mapping: MappingKey,
+        what: HeldMapping,
+        limit: usize,
+        now: Micros,
+    ) -> DbResult<usize>;
 
     // ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +178,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn event_list(&self, query: EventQuery) -> DbResult<EventPage>;
 
     /// The timeline of one object, newest messages first in paging, entries newest last within the page.
-    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline>;
+    async fn timeline(
+        &self,
+        store: StoreKey,
+        object: ObjectRef,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Timeline>;
 
     /// Fails when the database cannot be read and written now; for `/health/ready`.
     async fn ping(&self) -> DbResult<()>;

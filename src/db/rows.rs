@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+pub use crate::domain::routing::{RouteProgress, Skip};
 use crate::domain::{
-    delivery::{ArchiveReason, Delivery, NewDelivery, SkipReason, WaitState},
+    delivery::{ArchiveReason, Delivery, NewDelivery, WaitState},
     event::{Level, NewEvent},
     id::Id,
     key::{DeliveryKey, EndpointKey, EventKey, MappingKey, MessageKey, StoreKey, TokenKey},
@@ -102,24 +103,6 @@ pub enum Accepted {
     },
     /// The same key came with another body before: nothing was accepted.
     KeyReused,
-}
-
-/// One mapping that subscribes to a message's type and does not get it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skip {
-    /// The mapping.
-    pub mapping: MappingKey,
-    /// Why not.
-    pub reason: SkipReason,
-}
-
-/// How far the fan-out of a message has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouteProgress {
-    /// This was all of it: the message leaves the incoming queue.
-    Done,
-    /// More mappings follow after this one: the incoming row notes it and stays.
-    UpTo(MappingKey),
 }
 
 /// A routing decision for one incoming message (or one chunk of its fan-out).

@@ -40,7 +40,13 @@ pub enum WaitState {
 
 impl WaitState {
     /// All states, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Failing, Self::Scheduled, Self::Parked, Self::Held];
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Failing,
+        Self::Scheduled,
+        Self::Parked,
+        Self::Held,
+    ];
 
     /// The number the database stores.
     #[must_use]
@@ -98,8 +104,14 @@ pub enum ArchiveReason {
 
 impl ArchiveReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Completed, Self::NoSubscriber, Self::NotWanted, Self::Archived, Self::Removed, Self::Unreadable];
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::NoSubscriber,
+        Self::NotWanted,
+        Self::Archived,
+        Self::Removed,
+        Self::Unreadable,
+    ];
 
     /// The number the database stores.
     #[must_use]
@@ -117,7 +129,9 @@ impl ArchiveReason {
     /// The reason stored as this number.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.number() == number)
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.number() == number)
     }
 
     /// The state that the API shows: `completed`, `never_processed` (nobody wanted it) or `archived` (ended otherwise).

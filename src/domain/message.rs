@@ -51,7 +51,11 @@ impl Source {
     pub fn name(&self) -> &str {
         match self {
             Self::Poller | Self::Scheduler => "",
-            Self::Push(name) | Self::Consumer(name) | Self::Endpoint(name) | Self::Person(name) | Self::Hub(name) => name,
+            Self::Push(name)
+            | Self::Consumer(name)
+            | Self::Endpoint(name)
+            | Self::Person(name)
+            | Self::Hub(name) => name,
         }
     }
 

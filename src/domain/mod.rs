@@ -17,6 +17,7 @@ pub mod identifier;
 pub mod json;
 pub mod key;
 pub mod lookup;
+pub mod mask;
 pub mod message;
 pub mod message_type;
 pub mod parameter;

@@ -30,6 +30,9 @@ pub struct ReturnedParameter {
 
 impl std::fmt::Debug for ReturnedParameter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReturnedParameter").field("name", &self.name).field("value", &"***").finish()
+        f.debug_struct("ReturnedParameter")
+            .field("name", &self.name)
+            .field("value", &"***")
+            .finish()
     }
 }

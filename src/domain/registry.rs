@@ -44,7 +44,10 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("name", &self.name).field("api_url", &self.api_url).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("name", &self.name)
+            .field("api_url", &self.api_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -196,7 +199,10 @@ pub struct Mapping {
 
 impl std::fmt::Debug for Mapping {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mapping").field("name", &self.name).field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Mapping")
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -221,7 +227,9 @@ fn yes() -> bool {
 
 impl std::fmt::Debug for Parameter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parameter").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Parameter")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,8 +242,7 @@ pub struct EndpointSettings {
 }
 
 /// One configured thing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "entity")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Entity {
     /// A store.
     Store(Store),
@@ -254,7 +261,48 @@ pub enum Entity {
     },
 }
 
+/// The body of the operator's row.
+#[derive(Serialize, Deserialize)]
+struct OperatorBody {
+    hash: String,
+}
+
 impl Entity {
+    /// Its body as JSON, as the database stores it beside [`Entity::kind`].
+    ///
+    /// # Errors
+    /// When a value has no JSON form (a number that is not finite).
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Store(value) => serde_json::to_string(value),
+            Self::Token(value) => serde_json::to_string(value),
+            Self::Mapping(value) => serde_json::to_string(value),
+            Self::Parameter(value) => serde_json::to_string(value),
+            Self::Endpoint(value) => serde_json::to_string(value),
+            Self::Operator { hash } => serde_json::to_string(&OperatorBody { hash: hash.clone() }),
+        }
+    }
+
+    /// Reads a stored body. The kind stands beside the body, not inside it: a tag inside would make serde buffer
+    /// the document, and filters keep their values' source text, which buffering loses.
+    ///
+    /// # Errors
+    /// A sentence when the kind is unknown or the body is not of it.
+    pub fn from_json(kind: &str, body: &str) -> Result<Self, String> {
+        let read = match kind {
+            "store" => serde_json::from_str(body).map(Self::Store),
+            "token" => serde_json::from_str(body).map(Self::Token),
+            "mapping" => serde_json::from_str(body).map(Self::Mapping),
+            "parameter" => serde_json::from_str(body).map(Self::Parameter),
+            "endpoint" => serde_json::from_str(body).map(Self::Endpoint),
+            "operator" => {
+                serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
+            }
+            other => return Err(format!("unknown kind {other:?}")),
+        };
+        read.map_err(|error| error.to_string())
+    }
+
     /// The word for its kind, as the database stores it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -354,7 +402,10 @@ impl StoreSnapshot {
     /// The endpoint that serves `mapping`: its integration, else itself.
     #[must_use]
     pub fn endpoint_of(&self, mapping: &Entry<MappingKey, Mapping>) -> EndpointKey {
-        mapping.value.integration.map_or_else(|| mapping.key.into(), Into::into)
+        mapping
+            .value
+            .integration
+            .map_or_else(|| mapping.key.into(), Into::into)
     }
 
     /// The name of a mapping, live or deleted; `None` when there never was one.
@@ -367,8 +418,15 @@ impl StoreSnapshot {
     }
 
     /// The parameters a mapping sends, in its own order; those deleted meanwhile are left out.
-    pub fn parameters_of<'a>(&'a self, mapping: &'a Mapping) -> impl Iterator<Item = &'a Parameter> {
-        mapping.parameters.iter().filter_map(|key| self.parameters.get(key)).map(|entry| &entry.value)
+    pub fn parameters_of<'a>(
+        &'a self,
+        mapping: &'a Mapping,
+    ) -> impl Iterator<Item = &'a Parameter> {
+        mapping
+            .parameters
+            .iter()
+            .filter_map(|key| self.parameters.get(key))
+            .map(|entry| &entry.value)
     }
 }
 
@@ -424,14 +482,31 @@ impl Registry {
     }
 
     fn apply_row(&mut self, row: EntityRow, concerned: &mut Vec<StoreKey>) {
-        let EntityRow { key, id, store, subject, entity, created_at, updated_at, deleted, .. } = row;
+        let EntityRow {
+            key,
+            id,
+            store,
+            subject,
+            entity,
+            created_at,
+            updated_at,
+            deleted,
+            ..
+        } = row;
         macro_rules! entry {
             ($key:expr, $value:expr) => {
-                Entry { key: $key, id, created_at, updated_at, value: $value }
+                Entry {
+                    key: $key,
+                    id,
+                    created_at,
+                    updated_at,
+                    value: $value,
+                }
             };
         }
         if let Entity::Operator { hash } = entity {
-            self.principals.retain(|_, principal| *principal != Principal::Operator);
+            self.principals
+                .retain(|_, principal| *principal != Principal::Operator);
             if !deleted {
                 self.principals.insert(hash, Principal::Operator);
             }
@@ -447,31 +522,40 @@ impl Registry {
             match self.stores.get_mut(&store_key) {
                 Some(known) => Arc::make_mut(known).store = entry,
                 None => {
-                    self.stores.insert(store_key, Arc::new(StoreSnapshot::new(entry)));
+                    self.stores
+                        .insert(store_key, Arc::new(StoreSnapshot::new(entry)));
                 }
             }
             concerned.push(store_key);
             return;
         }
-        let Some(store) = store.and_then(|key| self.stores.get_mut(&key)) else { return };
+        let Some(store) = store.and_then(|key| self.stores.get_mut(&key)) else {
+            return;
+        };
         let store = Arc::make_mut(store);
         concerned.push(store.store.key);
         match entity {
             Entity::Token(value) if !deleted => {
-                store.tokens.insert(TokenKey(key), entry!(TokenKey(key), value));
+                store
+                    .tokens
+                    .insert(TokenKey(key), entry!(TokenKey(key), value));
             }
             Entity::Token(_) => {
                 store.tokens.remove(&TokenKey(key));
             }
             Entity::Mapping(value) if !deleted => {
-                store.mappings.insert(MappingKey(key), entry!(MappingKey(key), value));
+                store
+                    .mappings
+                    .insert(MappingKey(key), entry!(MappingKey(key), value));
             }
             Entity::Mapping(value) => {
                 store.mappings.remove(&MappingKey(key));
                 store.former_mappings.insert(MappingKey(key), value.name);
             }
             Entity::Parameter(value) if !deleted => {
-                store.parameters.insert(ParameterKey(key), entry!(ParameterKey(key), value));
+                store
+                    .parameters
+                    .insert(ParameterKey(key), entry!(ParameterKey(key), value));
             }
             Entity::Parameter(_) => {
                 store.parameters.remove(&ParameterKey(key));
@@ -490,15 +574,20 @@ impl Registry {
     }
 
     fn index(&mut self) {
-        self.principals.retain(|_, principal| *principal == Principal::Operator);
+        self.principals
+            .retain(|_, principal| *principal == Principal::Operator);
         self.endpoints.clear();
         for store in self.stores.values() {
             for token in store.tokens.values() {
-                let principal = Principal::Store { store: store.store.key, token: token.key };
+                let principal = Principal::Store {
+                    store: store.store.key,
+                    token: token.key,
+                };
                 self.principals.insert(token.value.hash.clone(), principal);
             }
             for mapping in store.mappings.values() {
-                self.endpoints.insert(store.endpoint_of(mapping), store.store.key);
+                self.endpoints
+                    .insert(store.endpoint_of(mapping), store.store.key);
             }
         }
     }

@@ -103,8 +103,20 @@ mod tests {
         }
     }
 
-    fn delay_secs(policy: &RetryPolicy, failures: u32, retry_after: Option<u64>, random: f64) -> u64 {
-        match next_attempt(policy, failures, Micros(0), Micros(0), retry_after.map(Duration::from_secs), random) {
+    fn delay_secs(
+        policy: &RetryPolicy,
+        failures: u32,
+        retry_after: Option<u64>,
+        random: f64,
+    ) -> u64 {
+        match next_attempt(
+            policy,
+            failures,
+            Micros(0),
+            Micros(0),
+            retry_after.map(Duration::from_secs),
+            random,
+        ) {
             NextAttempt::At(at) => at.since(Micros(0)).as_secs(),
             NextAttempt::Park(reason) => panic!("parked: {reason:?}"),
         }
@@ -112,8 +124,13 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_up_to_its_cap() {
-        let seconds: Vec<u64> = (1..=12).map(|n| delay_secs(&policy(), n, None, 0.0)).collect();
-        assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+        let seconds: Vec<u64> = (1..=12)
+            .map(|n| delay_secs(&policy(), n, None, 0.0))
+            .collect();
+        assert_eq!(
+            seconds,
+            [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
+        );
     }
 
     #[test]
@@ -125,7 +142,10 @@ mod tests {
 
     #[test]
     fn a_schedule_of_its_own_repeats_its_last_delay() {
-        let policy = RetryPolicy { schedule: Some([1, 7].map(Duration::from_secs).into()), ..policy() };
+        let policy = RetryPolicy {
+            schedule: Some([1, 7].map(Duration::from_secs).into()),
+            ..policy()
+        };
         let seconds: Vec<u64> = (1..=4).map(|n| delay_secs(&policy, n, None, 0.0)).collect();
         assert_eq!(seconds, [1, 7, 7, 7]);
     }
@@ -135,10 +155,19 @@ mod tests {
         let park = |policy: &RetryPolicy, failures, now| {
             next_attempt(policy, failures, Micros(0), Micros(now), None, 0.0)
         };
-        let off = RetryPolicy { allowed: false, ..policy() };
+        let off = RetryPolicy {
+            allowed: false,
+            ..policy()
+        };
         assert_eq!(park(&off, 1, 0), NextAttempt::Park(ParkReason::RetriesOff));
-        assert_eq!(park(&policy(), 20, 0), NextAttempt::Park(ParkReason::TooManyFailures));
-        assert_eq!(park(&policy(), 1, 432_000_000_000), NextAttempt::Park(ParkReason::PastDeadline));
+        assert_eq!(
+            park(&policy(), 20, 0),
+            NextAttempt::Park(ParkReason::TooManyFailures)
+        );
+        assert_eq!(
+            park(&policy(), 1, 432_000_000_000),
+            NextAttempt::Park(ParkReason::PastDeadline)
+        );
     }
 
     proptest! {
