@@ -233,7 +233,7 @@ impl From<AcceptError> for ApiError {
                 Self::unavailable("The hub has as many messages waiting as it can take.", retry_after)
             }
             AcceptError::Stopping => Self::unavailable("The hub is stopping.", RETRY_AFTER),
-            AcceptError::InFlight => Self::in_flight(),
+            AcceptError::InFlight { .. } => Self::in_flight(),
             AcceptError::Db(error) => error.into(),
         }
     }
