@@ -9,4 +9,5 @@ pub mod consumers;
 pub mod db;
 pub mod domain;
 pub mod net;
+pub mod web;
 pub mod wire;
