@@ -1,7 +1,6 @@
 //! [`Hub`]: what the web layer and the commands hold of the running hub.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -343,10 +342,16 @@ impl Hub {
         Office::FIXED.into_iter().map(count).collect()
     }
 
+    /// How many messages wait for the commit that makes them durable.
+    #[must_use]
+    pub fn waiting_for_disk(&self) -> usize {
+        self.shared.load.waiting()
+    }
+
     /// How many endpoints have a dispatcher.
     #[must_use]
     pub fn dispatchers(&self) -> usize {
-        self.shared.directory.seated().into_iter().collect::<HashSet<_>>().len()
+        self.shared.directory.seated()
     }
 
     /// Whether all actors are up and messages are taken.

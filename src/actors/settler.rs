@@ -142,7 +142,9 @@ async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
     let registry_moved = outcomes.iter().any(|settled| settled.registry_moved);
     for (settle, settled) in batch.into_iter().zip(outcomes) {
         // A dispatcher that was replaced meanwhile reads the truth from the database.
-        settle.answer.send(Ok(settled)).ok();
+        let Settle { answer, piece, .. } = settle;
+        answer.send(Ok(settled)).ok();
+        drop(piece);
     }
     if new_messages {
         shared.directory.ring(Office::Router);

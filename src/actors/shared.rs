@@ -253,10 +253,10 @@ impl Directory {
         }
     }
 
-    /// Every endpoint that has a dispatcher, or is getting a new one.
+    /// How many endpoints have a dispatcher, or are getting a new one.
     #[must_use]
-    pub fn seated(&self) -> Vec<EndpointKey> {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    pub fn seated(&self) -> usize {
+        self.seats.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The dispatcher of an endpoint.

@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(shown_request_headers(&headers, &Mask::default()), r#"{"x-augury-token":"***"}"#);
     }
 
-    #[actix_rt::test]
+    #[actix_web::test]
     async fn a_panic_in_an_attempt_is_an_outcome() {
         let posted = perform(Duration::from_secs(1), async { panic!("on purpose") }.boxed_local()).await;
         assert!(matches!(posted, Posted::Panicked));
