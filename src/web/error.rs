@@ -141,6 +141,16 @@ impl ApiError {
         }
     }
 
+    /// 408: the body did not come in time.
+    #[must_use]
+    pub fn too_slow(allowed: Duration) -> Self {
+        let seconds = allowed.as_secs();
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("The body did not arrive within {seconds} seconds."),
+        )
+    }
+
     /// 413, with the limit in bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {

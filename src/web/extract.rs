@@ -16,6 +16,8 @@ use crate::actors::Hub;
 
 use super::error::ApiError;
 
+/// How long a whole body may take to come: a client that drips keeps a connection and its memory.
+const BODY_TIME: Duration = Duration::from_secs(120);
 /// How much more than the limit is read and thrown away, as a multiple of the limit.
 const DRAINED: usize = 8;
 /// How long that may take.
@@ -133,21 +135,32 @@ async fn read(
             "bodies as they are",
         ));
     }
+    let bytes = tokio::time::timeout(BODY_TIME, collect(&mut payload, limit))
+        .await
+        .map_err(|_| ApiError::too_slow(BODY_TIME))??;
+    let Some(bytes) = bytes else {
+        drain(payload, limit.saturating_mul(DRAINED)).await;
+        return Err(ApiError::too_large(limit));
+    };
+    let content_type = request.content_type().to_owned();
+    Ok(Body {
+        bytes,
+        kind: Kind::of(&content_type),
+        content_type,
+    })
+}
+
+/// All bytes; `None` as soon as they are more than `limit`.
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(ApiError::broken_request)?;
         if bytes.len() + chunk.len() > limit {
-            drain(payload, limit.saturating_mul(DRAINED)).await;
-            return Err(ApiError::too_large(limit));
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
-    let content_type = request.content_type().to_owned();
-    Ok(Body {
-        bytes: bytes.freeze(),
-        kind: Kind::of(&content_type),
-        content_type,
-    })
+    Ok(Some(bytes.freeze()))
 }
 
 /// Reads and forgets up to `limit` bytes.

@@ -1,6 +1,13 @@
 //! Who may do what, and what the outermost layer answers.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use serde_json::{Value, json};
+
+use crate::domain::time::Micros;
 
 use super::{OPERATOR, Site};
 
@@ -149,6 +156,27 @@ async fn a_deleted_and_an_expired_token_are_invalid() {
         .await
         .expect(422);
     assert_eq!(refused.errors(), "expires_at: is in the past");
+    site.stop().await;
+}
+
+#[actix_web::test]
+async fn a_token_works_until_it_expires() {
+    let seconds = Arc::new(AtomicI64::new(4_000_000_000));
+    let clock = Arc::clone(&seconds);
+    let clock = move || Micros(clock.load(Ordering::SeqCst) * 1_000_000);
+    let site = Site::start_at(Arc::new(clock), |_| {}).await;
+    let (store, admin) = site.store("shop").await;
+    let end = Micros(4_000_000_060_000_000).rfc3339();
+    let body = json!({"token": {"name": "short", "scopes": ["read"], "expires_at": end}});
+    let made = site
+        .call(&admin, "POST", &format!("{store}/tokens"), body)
+        .await
+        .expect(201);
+    let token = made.text_of("token");
+    site.get(&token, &store).await.expect(200);
+    seconds.store(4_000_000_060, Ordering::SeqCst);
+    site.get(&token, &store).await.expect(401);
+    site.get(&admin, &store).await.expect(200);
     site.stop().await;
 }
 

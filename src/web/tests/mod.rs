@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    actors::{Hub, SystemClock},
+    actors::{Hub, SharedClock, SystemClock},
     config::Config,
     db::{
         EntityChange,
@@ -76,12 +76,16 @@ impl Site {
     }
 
     async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(Arc::new(SystemClock), configure).await
+    }
+
+    async fn start_at(clock: SharedClock, configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::for_tests(folder.path());
         configure(&mut config);
         let backend = SqliteBackend::open(SqliteOptions::new(folder.path().join("hub.db")))
             .expect("a database");
-        let hub = Hub::start(config, Arc::new(backend), Arc::new(SystemClock))
+        let hub = Hub::start(config, Arc::new(backend), clock)
             .await
             .expect("a hub");
         let operator = Entity::Operator {
