@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    db::{Acceptance, Accepted, Backend, EntityChange, OwnerKind, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled},
+    db::{Acceptance, Accepted, Backend, EntityChange, LoopBounds, OwnerKind, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled},
     domain::{
         delivery::{Attempt, Claim, Delivery, Disposition, Fence, NewDelivery, Settlement},
         id::Id,
@@ -23,6 +23,9 @@ pub(in crate::db) trait Rig {
     /// Opens it: the same one each time. What was opened before must be dropped first.
     fn open(&self) -> Box<dyn Backend>;
 }
+
+/// The bounds on loops that a rig opens its database with. Claims are kept for 30 days.
+pub(in crate::db) const BOUNDS: LoopBounds = LoopBounds { max_depth: 5, max_descendants: 50, max_per_object_hour: 8 };
 
 /// When cases begin.
 pub(super) const T0: Micros = Micros(1_800_000_000_000_000);
