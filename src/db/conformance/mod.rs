@@ -22,6 +22,7 @@ pub(in crate::db) mod cases {
     pub(in crate::db) use super::{
         accepting::*, claims::*, configuring::*, lanes::*, noting::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
+    pub(in crate::db) use super::setup::acceptance_of;
 }
 
 /// Makes a test of every case: `conformance_suite!(rig)`, where `rig()` gives a [`Rig`] on a new, empty database.

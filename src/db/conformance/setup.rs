@@ -173,6 +173,13 @@ pub(super) fn message(store: StoreKey, kind: &str, order: &str) -> NewMessage {
     }
 }
 
+/// A push about an order with a payload of this many bytes.
+pub(in crate::db) fn acceptance_of(store: StoreKey, order: &str, bytes: usize) -> Acceptance {
+    let mut message = message(store, "order:new", order);
+    message.payload = Payload::from_stored(format!(r#"{{"order":{{"note":"{}"}}}}"#, "x".repeat(bytes)));
+    acceptance(message)
+}
+
 /// Without an idempotency key.
 pub(super) fn acceptance(message: NewMessage) -> Acceptance {
     Acceptance { message, idempotency: None }
