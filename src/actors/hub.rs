@@ -16,10 +16,11 @@ use tokio::{
 
 use super::{
     clock::SharedClock,
+    directory::Directory,
     dispatcher::{EndpointState, Forget},
     intake::{Load, Submit},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
-    shared::{Directory, KeysInWork, Shared, Work},
+    shared::{KeysInWork, Shared, Work},
     transport::{self, TransportError, TransportFactory},
     vitals::Office,
 };

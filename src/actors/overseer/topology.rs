@@ -6,11 +6,12 @@ use actix::{Actor, ArbiterHandle, Recipient, Supervisor};
 
 use super::super::{
     bell::{Bell, Ringing},
+    directory::Seat,
     dispatcher::Dispatcher,
     intake::Intake,
     router::Router,
     settler::Settler,
-    shared::{Seat, Shared},
+    shared::Shared,
     sweeper::Sweeper,
     vitals::{Guard, Office, Ping},
 };
