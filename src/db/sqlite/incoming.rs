@@ -104,6 +104,9 @@ fn key_read(
     }))
 }
 
+/// A message that cannot be read: its store and key.
+type Unreadable = (i64, i64);
+
 /// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them
 /// (store and key), to be archived by the writer.
 pub(super) fn waiting(
@@ -111,7 +114,7 @@ pub(super) fn waiting(
     seal: IdSeal,
     limit: usize,
     held: &[MessageKey],
-) -> DbResult<(Vec<Incoming>, Vec<(i64, i64)>)> {
+) -> DbResult<(Vec<Incoming>, Vec<Unreadable>)> {
     let mut held: Vec<i64> = held.iter().map(|key| key.0).collect();
     held.sort_unstable();
     let mut queues = Vec::new();
