@@ -1,0 +1,203 @@
+//! The database layer: one trait, [`Backend`], of coarse methods that each are one transaction.
+//!
+//! What lives here: everything that knows SQL, diesel, rows and files. What does not: any decision about a message. The layers
+//! above decide with the pure functions of [`crate::domain`] and hand the outcome down as values (`Routed`, `Settlement`);
+//! a backend writes them, all or nothing, and answers with what really happened.
+//!
+//! The rule that makes it safe: **a transition first removes or updates the row it consumes, by its key (a failure also by
+//! attempt and epoch), and writes only for rows that were still there.** So a late or repeated call does nothing.
+//!
+//! Two implementations share one conformance suite ([`conformance`]): the embedded database in [`sqlite`] now, PostgreSQL behind the
+//! same trait. Methods are named noun first: `accepted_due` reads the accepted queue. All take slices or vectors, because a
+//! round trip is what costs; `now` is an argument, except for leases, which go by the database's own clock.
+//!
+//! Read next: `sqlite/mod.rs` for the tables and the writer, `conformance/mod.rs` for what is promised.
+
+#[cfg(test)]
+mod conformance;
+mod error;
+mod query;
+mod rows;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use error::DbError;
+pub use query::{
+    ArchivedSource, EventPage, EventQuery, MessageRef, PageKey, Queue, QueuePage, QueueQuery,
+    QueueRow, QueueStats, Timeline, TimelineEntry,
+};
+pub use rows::{
+    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, HeldMapping,
+    IdempotencyKey, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow, RegistryDelta,
+    RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
+};
+
+use crate::domain::{
+    delivery::{Attempt, Settlement},
+    event::NewEvent,
+    id::Id,
+    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    message::Incoming,
+    reference::ObjectRef,
+    time::Micros,
+};
+
+/// The outcome of a database call.
+pub type DbResult<T> = Result<T, DbError>;
+
+/// A shared backend.
+pub type SharedBackend = Arc<dyn Backend>;
+
+/// A database that holds the hub's queues, archive, events and registry.
+///
+/// Every method is one transaction unless its text says otherwise. All fail with [`DbError::Unavailable`] or
+/// [`DbError::Full`] when the database is away, and then nothing was written.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    // ---- node and owners -------------------------------------------------------------------------------------------
+
+    /// Takes the lease on an owner and starts a new epoch, which is returned: settlements of failures that carry an
+    /// older epoch are fenced off from now on. Every start of a router or dispatcher calls it.
+    async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64>;
+
+    // ---- registry --------------------------------------------------------------------------------------------------
+
+    /// All rows changed after version `since` (0: all), deleted ones included, with the newest version.
+    async fn registry_changes(&self, since: i64) -> DbResult<RegistryDelta>;
+
+    /// Writes changes of the registry, all or none, and returns the rows as written, in order.
+    ///
+    /// # Errors
+    /// [`DbError::Taken`] when a name that must be unique is not; [`DbError::Missing`] when a row to change is not there.
+    async fn registry_change(
+        &self,
+        changes: Vec<EntityChange>,
+        now: Micros,
+    ) -> DbResult<RegistryDelta>;
+
+    // ---- incoming --------------------------------------------------------------------------------------------------
+
+    /// Accepts messages durably: when it returns they are on disk. One answer per message, in order.
+    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros)
+    -> DbResult<Vec<Accepted>>;
+
+    /// The oldest messages that wait for routing, at most `limit`, stores taking turns (each gets an equal share of the
+    /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out.
+    async fn incoming_waiting(
+        &self,
+        limit: usize,
+        held: Vec<MessageKey>,
+    ) -> DbResult<Vec<Incoming>>;
+
+    /// Writes routing decisions in one transaction. Messages that are no longer incoming are passed over.
+    /// Claims that another delivery holds turn their delivery into a skip (`Duplicate`).
+    /// When the registry has moved past `registry_version` nothing is written ([`RouteOutcome::RegistryMoved`]).
+    async fn incoming_route(
+        &self,
+        batch: Vec<Routed>,
+        registry_version: i64,
+        epoch: i64,
+        now: Micros,
+    ) -> DbResult<RouteOutcome>;
+
+    // ---- accepted --------------------------------------------------------------------------------------------------
+
+    /// Heads of lanes of this endpoint that are due at `now`, at most `limit`, oldest due first, without those in `held`.
+    /// Also tells when the next one that is not due yet will be.
+    async fn accepted_due(
+        &self,
+        endpoint: EndpointKey,
+        now: Micros,
+        limit: usize,
+        held: Vec<DeliveryKey>,
+    ) -> DbResult<Due>;
+
+    /// Writes finished attempts, one transaction for all. A success settles if the delivery still waits; anything else
+    /// also needs its fence to hold.
+    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>>;
+
+    /// Endpoints that have anything waiting, with how many deliveries (for the Overseer's "nothing overdue without an owner").
+    async fn accepted_endpoints(&self) -> DbResult<Vec<EndpointKey>>;
+
+    /// Tries a waiting delivery now: pending, failures counted anew, at its lane's tail when it had stepped out of it.
+    /// Returns the endpoint to wake.
+    ///
+    /// # Errors
+    /// [`DbError::Missing`] when it does not wait in the accepted queue of this store.
+    async fn accepted_release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey>;
+
+    /// Archives a waiting delivery on a person's word, freeing its claim. Returns the endpoint, whose lane may have moved.
+    ///
+    /// # Errors
+    /// [`DbError::Missing`] when it does not wait in the accepted queue of this store.
+    async fn accepted_archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey>;
+
+    /// For a mapping that is enabled again: releases up to `limit` of its held deliveries. For one that is gone: archives
+    /// up to `limit` of its waiting deliveries. Returns how many it dealt with; call again until 0.
+    async fn accepted_tidy(
+        &self,
+        mapping: MappingKey,
+        what: HeldMapping,
+        limit: usize,
+        now: Micros,
+    ) -> DbResult<usize>;
+
+    // ---- reading ---------------------------------------------------------------------------------------------------
+
+    /// One page of a queue, newest first.
+    async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage>;
+
+    /// How many messages each queue and state of a store holds, from counters kept in the same transactions.
+    async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats>;
+
+    /// The message types this store has had, in order.
+    async fn message_types(&self, store: StoreKey) -> DbResult<Vec<String>>;
+
+    /// The message or delivery of this store with this public id, with parent, children and events.
+    ///
+    /// # Errors
+    /// [`DbError::Missing`] when there is none (any more).
+    async fn message_detail(&self, store: StoreKey, id: Id) -> DbResult<MessageDetail>;
+
+    /// Every attempt of a delivery, oldest first.
+    async fn attempt_list(&self, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>>;
+
+    /// One page of events, newest first.
+    async fn event_list(&self, query: EventQuery) -> DbResult<EventPage>;
+
+    /// The timeline of one object, newest messages first in paging, entries newest last within the page.
+    async fn timeline(
+        &self,
+        store: StoreKey,
+        object: ObjectRef,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Timeline>;
+
+    /// Fails when the database cannot be read and written now; for `/health/ready`.
+    async fn ping(&self) -> DbResult<()>;
+
+    /// Writes events of the hub's own that belong to no settlement or routing (a dispatcher restarted, a store went down);
+    /// their `announce` messages become incoming with them.
+    async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()>;
+
+    // ---- upkeep ----------------------------------------------------------------------------------------------------
+
+    /// One small step of upkeep: expired keys and claims, archived rows past their age, lanes without a head.
+    async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport>;
+}

@@ -1,0 +1,340 @@
+//! The values that go into and come out of [`super::Backend`], besides those of the domain.
+
+use std::time::Duration;
+
+pub use crate::domain::routing::{RouteProgress, Skip};
+use crate::domain::{
+    delivery::{ArchiveReason, Delivery, NewDelivery, WaitState},
+    event::{Level, NewEvent},
+    id::Id,
+    key::{DeliveryKey, EndpointKey, EventKey, MappingKey, MessageKey, StoreKey, TokenKey},
+    message::{Message, NewMessage},
+    reference::ObjectRef,
+    registry::{Entity, EntityRow},
+    time::Micros,
+};
+
+/// What an owner (a holder of a lease) owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// The routing of a shard set; on one node, key 0 stands for all.
+    Router,
+    /// The dispatch of an endpoint.
+    Dispatcher,
+    /// The polling of a store.
+    Poller,
+    /// The schedules of a store.
+    Scheduler,
+}
+
+/// Rows of the registry that changed, and its newest version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistryDelta {
+    /// The rows, in order of key.
+    pub rows: Vec<EntityRow>,
+    /// Rows whose body could not be read: key, kind and reason. They are as if deleted until mended.
+    pub unreadable: Vec<(i64, String, String)>,
+    /// The newest version.
+    pub version: i64,
+}
+
+/// A change of the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EntityChange {
+    /// A new row. For a store, `store` is `None` and its own key becomes its store key.
+    Create {
+        /// The store it belongs to.
+        store: Option<StoreKey>,
+        /// The row it speaks of (an endpoint's settings). With a subject, an existing live row of the same kind and subject is replaced.
+        subject: Option<i64>,
+        /// The thing itself.
+        entity: Entity,
+    },
+    /// The row with this key gets a new body of the same kind.
+    Replace {
+        /// Its key.
+        key: i64,
+        /// The thing itself.
+        entity: Entity,
+    },
+    /// The row with this key is deleted; deleting a store deletes everything that belongs to it.
+    Delete {
+        /// Its key.
+        key: i64,
+    },
+}
+
+/// A message to accept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acceptance {
+    /// The message.
+    pub message: NewMessage,
+    /// The pusher's key, so that a repeat is answered with the first one's id.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A pusher's key for one request, kept per token for as long as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The token it was used with.
+    pub token: TokenKey,
+    /// SHA-256 of the key's text, cut to 16 bytes.
+    pub key: [u8; 16],
+    /// SHA-256 of what was pushed, cut to 16 bytes.
+    pub body: [u8; 16],
+    /// Until when it is kept.
+    pub expires_at: Micros,
+}
+
+/// What became of a message to accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on disk.
+    New {
+        /// Its key.
+        key: MessageKey,
+        /// Its id.
+        id: Id,
+    },
+    /// The same key came with the same body before: that message's id.
+    Repeated {
+        /// The first one's id.
+        id: Id,
+    },
+    /// The same key came with another body before: nothing was accepted.
+    KeyReused,
+}
+
+/// A routing decision for one incoming message (or one chunk of its fan-out).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routed {
+    /// The message.
+    pub message: MessageKey,
+    /// Its store.
+    pub store: StoreKey,
+    /// Who gets it.
+    pub deliveries: Vec<NewDelivery>,
+    /// Who subscribes and does not.
+    pub skipped: Vec<Skip>,
+    /// Messages that consumers derived from it.
+    pub derived: Vec<NewMessage>,
+    /// Events: of a pushed notification, of a consumer that failed.
+    pub events: Vec<NewEvent>,
+    /// Whether more chunks follow.
+    pub progress: RouteProgress,
+}
+
+/// What became of a batch of routing decisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteOutcome {
+    /// Written.
+    Done {
+        /// Endpoints that have new deliveries, to be woken.
+        endpoints: Vec<EndpointKey>,
+        /// Deliveries accepted.
+        accepted: u64,
+        /// Messages derived, which are incoming now.
+        derived: u64,
+    },
+    /// The registry is newer than the one that was decided with; nothing was written.
+    RegistryMoved,
+    /// Another router owns this now; nothing was written.
+    Fenced,
+}
+
+/// Deliveries that are due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    /// Oldest due first.
+    pub deliveries: Vec<Delivery>,
+    /// When the next head of a lane that is not due yet will be.
+    pub next_due_at: Option<Micros>,
+}
+
+/// What became of one settlement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether it was written.
+    pub outcome: SettleOutcome,
+    /// Another delivery of its lane became the head.
+    pub lane_moved: bool,
+    /// Messages that became incoming with it.
+    pub messages: u64,
+    /// Parameters were saved: the registry has moved.
+    pub registry_moved: bool,
+}
+
+/// Whether a settlement was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// Written.
+    Written,
+    /// The delivery does not wait any more (settled, archived, removed): nothing was written.
+    Gone,
+    /// It was tried or taken over by somebody else meanwhile: nothing was written.
+    Fenced,
+}
+
+/// What to do with a mapping's waiting deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldMapping {
+    /// The mapping is enabled: its held deliveries go to their lanes' tails.
+    Release,
+    /// The mapping is gone: its waiting deliveries are archived as removed.
+    Remove,
+}
+
+/// How deep and wide messages may descend from one another (DESIGN: loops). Given to a backend when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopBounds {
+    /// Greatest depth of ancestry.
+    pub max_depth: u32,
+    /// Most descendants of one root.
+    pub max_descendants: u32,
+    /// Most messages with a parent per object and type in one hour.
+    pub max_per_object_hour: u32,
+}
+
+/// Where a message or delivery is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locator {
+    /// In the incoming queue.
+    Incoming,
+    /// Routed: its deliveries are what goes on.
+    Routed,
+    /// In the accepted queue, in this state.
+    Accepted(WaitState),
+    /// In the archive, for this reason.
+    Archived(ArchiveReason),
+}
+
+/// What a delivery adds to its message in a detail view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryDetail {
+    /// Its key.
+    pub key: DeliveryKey,
+    /// Its mapping.
+    pub mapping: MappingKey,
+    /// Its endpoint.
+    pub endpoint: EndpointKey,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it is tried next; `None` when nobody will.
+    pub due_at: Option<Micros>,
+    /// When the last attempt began.
+    pub attempted_at: Option<Micros>,
+    /// One sentence on the last failure.
+    pub last_error: Option<String>,
+    /// Further members of the endpoint's answer, raw JSON.
+    pub result: Option<String>,
+    /// When it left the accepted queue.
+    pub completed_at: Option<Micros>,
+    /// An earlier delivery of the same lane that must go first.
+    pub behind: Option<Id>,
+    /// The delivery that this one sends again.
+    pub replay_of: Option<Id>,
+}
+
+/// A child of a message: a delivery of it, or a message derived from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChildRow {
+    /// Its id.
+    pub id: Id,
+    /// Its type.
+    pub kind: String,
+    /// Where it is.
+    pub location: Locator,
+    /// For deliveries, the mapping.
+    pub mapping: Option<MappingKey>,
+}
+
+/// The message (or source message) above.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParentRow {
+    /// Its id.
+    pub id: Id,
+    /// Its type.
+    pub kind: String,
+}
+
+/// A message or a delivery, whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageDetail {
+    /// The id that was asked for: the message's, or the delivery's.
+    pub id: Id,
+    /// The message (for a delivery, the one it carries).
+    pub message: Message,
+    /// The delivery, when the id is one's.
+    pub delivery: Option<DeliveryDetail>,
+    /// Where it is now.
+    pub location: Locator,
+    /// When the row asked for was made: acceptance of the message, or of the delivery.
+    pub created_at: Micros,
+    /// For a delivery its message; for a derived message the one it descends from.
+    pub parent: Option<ParentRow>,
+    /// Deliveries of the message and messages derived from it, bounded; empty for a delivery unless its answer carried messages.
+    pub children: Vec<ChildRow>,
+    /// Who subscribed and did not get it.
+    pub skipped: Vec<Skip>,
+    /// Events that arose from it, newest first, bounded.
+    pub events: Vec<EventRow>,
+}
+
+/// A stored event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    /// Its key.
+    pub key: EventKey,
+    /// Its id.
+    pub id: Id,
+    /// How much it matters.
+    pub level: Level,
+    /// One line.
+    pub subject: String,
+    /// The rest.
+    pub description: String,
+    /// The object it is about.
+    pub reference: Option<ObjectRef>,
+    /// The message or delivery it arose from.
+    pub message_id: Option<Id>,
+    /// Who said it.
+    pub origin: String,
+    /// Further members, a raw JSON object.
+    pub attributes: Option<String>,
+    /// How often it was said.
+    pub occurrences: u32,
+    /// First said.
+    pub first_at: Micros,
+    /// Last said.
+    pub last_at: Micros,
+}
+
+/// How much a step of upkeep may do, and how old things may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepBounds {
+    /// At most so many rows of each kind.
+    pub rows: usize,
+    /// Archived deliveries, their attempts and messages older than this go.
+    pub archived_age: Duration,
+    /// Events older than this go.
+    pub event_age: Duration,
+}
+
+/// What a step of upkeep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SweepReport {
+    /// Idempotency keys that expired.
+    pub keys: usize,
+    /// Claims that expired.
+    pub claims: usize,
+    /// Archived rows that were too old.
+    pub archived: usize,
+    /// Messages that were too old and that nothing unfinished refers to.
+    pub messages: usize,
+    /// Events that were too old.
+    pub events: usize,
+    /// Lanes without a head that got one: a defect was mended.
+    pub lanes: usize,
+    /// Something is left to do: call again soon.
+    pub more: bool,
+}

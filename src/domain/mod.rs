@@ -1,0 +1,30 @@
+//! The hub's own words and rules: what a message, a mapping, a delivery is, and what may become of it.
+//!
+//! Nothing here reads a clock, a file, a socket or a database; time, randomness and limits are arguments. So each rule can
+//! be tested by itself, and the same functions run in the program, in the property tests and in the model.
+//!
+//! A message's way through these files: [`json::Payload`] reads it, [`reference`] says what it is about,
+//! [`routing::route`] decides which mappings get it ([`filter`], [`identifier`], fed by [`lookup`] in one pass over the
+//! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
+//!
+//! Read next: `delivery.rs` for the states, `routing.rs` for the decision.
+
+pub mod delivery;
+pub mod event;
+pub mod filter;
+pub mod id;
+pub mod identifier;
+pub mod json;
+pub mod key;
+pub mod lookup;
+pub mod mask;
+pub mod message;
+pub mod message_type;
+pub mod parameter;
+pub mod path;
+pub mod reference;
+pub mod registry;
+pub mod retry;
+pub mod routing;
+pub mod settle;
+pub mod time;

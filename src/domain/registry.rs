@@ -1,0 +1,607 @@
+//! The registry: everything that is configured (stores, tokens, mappings, parameters, endpoints), whole in memory.
+//!
+//! Configuration is read at every step and written rarely, so it is kept as one immutable snapshot ([`Registry`]) that
+//! is replaced when its version in the database moves on. Each configured thing is an [`Entity`], a row of one table
+//! with a JSON body; a change bumps the registry's version in the same transaction, and every routing transaction
+//! checks that version. Nothing here knows how rows are stored: [`Registry::apply`] takes them as they come.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    filter::Filter,
+    id::Id,
+    identifier::Identifiers,
+    key::{EndpointKey, IntegrationKey, MappingKey, ParameterKey, StoreKey, TokenKey},
+    message_type::TypePattern,
+    parameter::DataType,
+    routing::Subscriptions,
+    time::Micros,
+};
+
+/// A shop, the tenant.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Its name, for people.
+    pub name: String,
+    /// The base of the shop's API, such as `http://shop/api/`; without it the store is push only.
+    #[serde(default)]
+    pub api_url: Option<String>,
+    /// The shop's API key; secret.
+    #[serde(default)]
+    pub api_key: Option<String>,
+    /// Which kind of API: `auto`, a source's name, or nothing.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The shop's version as its owner gave it, such as `2.0`.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.name)
+            .field("api_url", &self.api_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token may do. `Admin` implies the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Push messages.
+    Push,
+    /// Read queues, messages, events and timelines.
+    Read,
+    /// Everything within the store.
+    Admin,
+}
+
+/// An API token of a store; only the hash of its text is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Its name, for people; shown as the source of what is pushed with it.
+    pub name: String,
+    /// SHA-256 of the token's text, 64 hex digits.
+    pub hash: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it stops working.
+    #[serde(default)]
+    pub expires_at: Option<Micros>,
+}
+
+impl Token {
+    /// Whether it may do what needs `scope`, at `now`.
+    #[must_use]
+    pub fn allows(&self, scope: Scope, now: Micros) -> bool {
+        self.alive(now) && (self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin))
+    }
+
+    /// Whether it has not expired at `now`.
+    #[must_use]
+    pub fn alive(&self, now: Micros) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// Which form of request and answer a service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Dialect {
+    /// The protocol of 2013: `message`, `message_id`, `payload`.
+    #[default]
+    #[serde(rename = "1")]
+    One,
+    /// Wombat and FlowLink: `request_id`, objects at the root.
+    #[serde(rename = "2")]
+    Two,
+}
+
+/// A mapping's options; those left out follow the hub's configuration.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MappingOptions {
+    /// Failures are retried; else parked at once.
+    #[serde(alias = "allow_retries")]
+    pub retries_allowed: bool,
+    /// The form of request and answer.
+    pub dialect: Dialect,
+    /// What concerns one object stays in order.
+    pub ordered: bool,
+    /// At most so many requests at once; only tightens the endpoint's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// At most so many requests a second; only tightens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_sec: Option<f64>,
+    /// Seconds for headers and body; only tightens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_secs: Option<u32>,
+    /// Seconds before each retry instead of the exponential schedule; the last one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_schedule: Option<Vec<u32>>,
+    /// Seconds after which a failing delivery is parked; only tightens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_secs: Option<u32>,
+    /// Signs requests (Standard Webhooks); secret, never shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<String>,
+    /// A success may have a body that is no JSON.
+    pub accept_any_body: bool,
+}
+
+impl Default for MappingOptions {
+    fn default() -> Self {
+        Self {
+            retries_allowed: true,
+            dialect: Dialect::One,
+            ordered: true,
+            concurrency: None,
+            rate_per_sec: None,
+            timeout_secs: None,
+            retry_schedule: None,
+            deadline_secs: None,
+            signing_secret: None,
+            accept_any_body: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for MappingOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MappingOptions")
+            .field("retries_allowed", &self.retries_allowed)
+            .field("dialect", &self.dialect)
+            .field("ordered", &self.ordered)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A subscription: message types to a service.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Its name, such as `acme.send_order`.
+    pub name: String,
+    /// The service's whole address.
+    pub url: String,
+    /// The token sent to the endpoint; empty sends no token header. Secret.
+    #[serde(default)]
+    pub token: String,
+    /// The integration it belongs to; without one it is an endpoint of its own.
+    #[serde(default)]
+    pub integration: Option<IntegrationKey>,
+    /// The message types it takes.
+    pub messages: Vec<TypePattern>,
+    /// The parameters sent along.
+    #[serde(default)]
+    pub parameters: Vec<ParameterKey>,
+    /// What it takes only once.
+    #[serde(default)]
+    pub identifiers: Identifiers,
+    /// What it takes at all.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+    /// Options.
+    #[serde(default)]
+    pub options: MappingOptions,
+    /// Takes new messages.
+    pub enabled: bool,
+    /// Cannot be disabled or deleted.
+    #[serde(default)]
+    pub required: bool,
+}
+
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapping")
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration value sent along with service requests.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Its full name, such as `acme.api_key`; unique in its store.
+    pub name: String,
+    /// The type of its value.
+    #[serde(default)]
+    pub data_type: DataType,
+    /// Its value, of that type.
+    pub value: serde_json::Value,
+    /// Never shown in full and masked wherever it turns up; true unless said otherwise.
+    #[serde(default = "yes")]
+    pub secret: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl std::fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parameter")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an operator set for an endpoint as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSettings {
+    /// Everything for it waits.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// One configured thing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entity {
+    /// A store.
+    Store(Store),
+    /// A token of a store.
+    Token(Token),
+    /// A mapping of a store.
+    Mapping(Mapping),
+    /// A parameter of a store.
+    Parameter(Parameter),
+    /// Settings of an endpoint; its row's `subject` is the endpoint's key.
+    Endpoint(EndpointSettings),
+    /// The operator's token: the SHA-256 of its text, 64 hex digits.
+    Operator {
+        /// The digest.
+        hash: String,
+    },
+}
+
+/// The body of the operator's row.
+#[derive(Serialize, Deserialize)]
+struct OperatorBody {
+    hash: String,
+}
+
+impl Entity {
+    /// Its body as JSON, as the database stores it beside [`Entity::kind`].
+    ///
+    /// # Errors
+    /// When a value has no JSON form (a number that is not finite).
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Store(value) => serde_json::to_string(value),
+            Self::Token(value) => serde_json::to_string(value),
+            Self::Mapping(value) => serde_json::to_string(value),
+            Self::Parameter(value) => serde_json::to_string(value),
+            Self::Endpoint(value) => serde_json::to_string(value),
+            Self::Operator { hash } => serde_json::to_string(&OperatorBody { hash: hash.clone() }),
+        }
+    }
+
+    /// Reads a stored body. The kind stands beside the body, not inside it: a tag inside would make serde buffer
+    /// the document, and filters keep their values' source text, which buffering loses.
+    ///
+    /// # Errors
+    /// A sentence, without any of the body's contents, when the kind is unknown or the body is not of it.
+    pub fn from_json(kind: &str, body: &str) -> Result<Self, String> {
+        let read = match kind {
+            "store" => serde_json::from_str(body).map(Self::Store),
+            "token" => serde_json::from_str(body).map(Self::Token),
+            "mapping" => serde_json::from_str(body).map(Self::Mapping),
+            "parameter" => serde_json::from_str(body).map(Self::Parameter),
+            "endpoint" => serde_json::from_str(body).map(Self::Endpoint),
+            "operator" => {
+                serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
+            }
+            other => return Err(format!("unknown kind {other:?}")),
+        };
+        // serde's own words may repeat what they found, and bodies hold secrets: the place is enough.
+        read.map_err(|error| {
+            format!(
+                "its body cannot be read at line {} column {}",
+                error.line(),
+                error.column()
+            )
+        })
+    }
+
+    /// The word for its kind, as the database stores it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Token(_) => "token",
+            Self::Mapping(_) => "mapping",
+            Self::Parameter(_) => "parameter",
+            Self::Endpoint(_) => "endpoint",
+            Self::Operator { .. } => "operator",
+        }
+    }
+
+    /// The name that must be unique among live rows of its kind and store, if there is one.
+    /// An endpoint's settings are unique per endpoint, which [`EntityRow::subject`] says.
+    #[must_use]
+    pub fn unique_name(&self) -> Option<&str> {
+        match self {
+            Self::Mapping(mapping) => Some(&mapping.name),
+            Self::Parameter(parameter) => Some(&parameter.name),
+            Self::Operator { .. } => Some("operator"),
+            Self::Store(_) | Self::Token(_) | Self::Endpoint(_) => None,
+        }
+    }
+}
+
+/// A row of the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityRow {
+    /// Its key; a store's key is its [`StoreKey`], and so on.
+    pub key: i64,
+    /// Its public id.
+    pub id: Id,
+    /// The store it belongs to; `None` for the operator, its own key for a store.
+    pub store: Option<StoreKey>,
+    /// What it speaks of, for rows that are about another row (an endpoint's settings).
+    pub subject: Option<i64>,
+    /// The thing itself; a body that cannot be read is reported by the database layer, with its row's key.
+    pub entity: Entity,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it was last changed.
+    pub updated_at: Micros,
+    /// Deleted rows stay, so that old deliveries can still name their mapping.
+    pub deleted: bool,
+    /// The registry's version in which it last changed.
+    pub version: i64,
+}
+
+/// A live entity with its key, id and dates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry<K, T> {
+    /// Its key.
+    pub key: K,
+    /// Its public id.
+    pub id: Id,
+    /// When it was made.
+    pub created_at: Micros,
+    /// When it was last changed.
+    pub updated_at: Micros,
+    /// The thing itself.
+    pub value: T,
+}
+
+/// Everything configured for one store. Maps are ordered by key, which is the order of creation.
+#[derive(Debug, Clone)]
+pub struct StoreSnapshot {
+    /// The store itself.
+    pub store: Entry<StoreKey, Store>,
+    /// Its tokens.
+    pub tokens: BTreeMap<TokenKey, Entry<TokenKey, Token>>,
+    /// Its mappings.
+    pub mappings: BTreeMap<MappingKey, Entry<MappingKey, Mapping>>,
+    /// Names of mappings that were deleted, for old deliveries.
+    pub former_mappings: BTreeMap<MappingKey, String>,
+    /// Its parameters.
+    pub parameters: BTreeMap<ParameterKey, Entry<ParameterKey, Parameter>>,
+    /// Settings of its endpoints.
+    pub endpoints: BTreeMap<EndpointKey, EndpointSettings>,
+    /// Its mappings, compiled for routing.
+    pub subscriptions: Arc<Subscriptions>,
+}
+
+impl StoreSnapshot {
+    fn new(store: Entry<StoreKey, Store>) -> Self {
+        Self {
+            store,
+            tokens: BTreeMap::new(),
+            mappings: BTreeMap::new(),
+            former_mappings: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            subscriptions: Arc::default(),
+        }
+    }
+
+    /// The endpoint that serves `mapping`: its integration, else itself.
+    #[must_use]
+    pub fn endpoint_of(&self, mapping: &Entry<MappingKey, Mapping>) -> EndpointKey {
+        mapping
+            .value
+            .integration
+            .map_or_else(|| mapping.key.into(), Into::into)
+    }
+
+    /// The name of a mapping, live or deleted; `None` when there never was one.
+    #[must_use]
+    pub fn mapping_name(&self, key: MappingKey) -> Option<&str> {
+        self.mappings
+            .get(&key)
+            .map(|mapping| mapping.value.name.as_str())
+            .or_else(|| self.former_mappings.get(&key).map(String::as_str))
+    }
+
+    /// The parameters a mapping sends, in its own order; those deleted meanwhile are left out.
+    pub fn parameters_of<'a>(
+        &'a self,
+        mapping: &'a Mapping,
+    ) -> impl Iterator<Item = &'a Parameter> {
+        mapping
+            .parameters
+            .iter()
+            .filter_map(|key| self.parameters.get(key))
+            .map(|entry| &entry.value)
+    }
+}
+
+/// Whom a request's token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// The operator: everything.
+    Operator,
+    /// A store's token.
+    Store {
+        /// The store.
+        store: StoreKey,
+        /// The token.
+        token: TokenKey,
+    },
+}
+
+/// Everything configured, at one version. Cloning is cheap: stores are shared.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    /// The version of the newest row in it.
+    pub version: i64,
+    /// Live stores.
+    pub stores: HashMap<StoreKey, Arc<StoreSnapshot>>,
+    /// Digest of each live token (and the operator's) to whom it speaks for.
+    pub principals: HashMap<String, Principal>,
+    /// Every live store's endpoints and who they belong to.
+    pub endpoints: HashMap<EndpointKey, StoreKey>,
+}
+
+impl Registry {
+    /// The registry after `rows`, the rows changed since [`Registry::version`] in any order. Stores not concerned stay shared
+    /// with the former snapshot; those concerned have their subscriptions compiled anew.
+    #[must_use]
+    pub fn apply(&self, mut rows: Vec<EntityRow>, version: i64) -> Self {
+        let mut next = self.clone();
+        next.version = version;
+        rows.sort_by_key(|row| row.key);
+        let mut concerned: Vec<StoreKey> = Vec::new();
+        for row in rows {
+            next.apply_row(row, &mut concerned);
+        }
+        concerned.sort_unstable();
+        concerned.dedup();
+        for key in concerned {
+            if let Some(store) = next.stores.get_mut(&key) {
+                let store = Arc::make_mut(store);
+                store.subscriptions = Arc::new(Subscriptions::compile(store));
+            }
+        }
+        next.index();
+        next
+    }
+
+    fn apply_row(&mut self, row: EntityRow, concerned: &mut Vec<StoreKey>) {
+        let EntityRow {
+            key,
+            id,
+            store,
+            subject,
+            entity,
+            created_at,
+            updated_at,
+            deleted,
+            ..
+        } = row;
+        macro_rules! entry {
+            ($key:expr, $value:expr) => {
+                Entry {
+                    key: $key,
+                    id,
+                    created_at,
+                    updated_at,
+                    value: $value,
+                }
+            };
+        }
+        if let Entity::Operator { hash } = entity {
+            self.principals
+                .retain(|_, principal| *principal != Principal::Operator);
+            if !deleted {
+                self.principals.insert(hash, Principal::Operator);
+            }
+            return;
+        }
+        if let Entity::Store(value) = entity {
+            let store_key = StoreKey(key);
+            if deleted {
+                self.stores.remove(&store_key);
+                return;
+            }
+            let entry = entry!(store_key, value);
+            match self.stores.get_mut(&store_key) {
+                Some(known) => Arc::make_mut(known).store = entry,
+                None => {
+                    self.stores
+                        .insert(store_key, Arc::new(StoreSnapshot::new(entry)));
+                }
+            }
+            concerned.push(store_key);
+            return;
+        }
+        let Some(store) = store.and_then(|key| self.stores.get_mut(&key)) else {
+            return;
+        };
+        let store = Arc::make_mut(store);
+        concerned.push(store.store.key);
+        match entity {
+            Entity::Token(value) if !deleted => {
+                store
+                    .tokens
+                    .insert(TokenKey(key), entry!(TokenKey(key), value));
+            }
+            Entity::Token(_) => {
+                store.tokens.remove(&TokenKey(key));
+            }
+            Entity::Mapping(value) if !deleted => {
+                store
+                    .mappings
+                    .insert(MappingKey(key), entry!(MappingKey(key), value));
+            }
+            Entity::Mapping(value) => {
+                store.mappings.remove(&MappingKey(key));
+                store.former_mappings.insert(MappingKey(key), value.name);
+            }
+            Entity::Parameter(value) if !deleted => {
+                store
+                    .parameters
+                    .insert(ParameterKey(key), entry!(ParameterKey(key), value));
+            }
+            Entity::Parameter(_) => {
+                store.parameters.remove(&ParameterKey(key));
+            }
+            Entity::Endpoint(value) => {
+                if let Some(subject) = subject {
+                    if deleted {
+                        store.endpoints.remove(&EndpointKey(subject));
+                    } else {
+                        store.endpoints.insert(EndpointKey(subject), value);
+                    }
+                }
+            }
+            Entity::Store(_) | Entity::Operator { .. } => {}
+        }
+    }
+
+    fn index(&mut self) {
+        self.principals
+            .retain(|_, principal| *principal == Principal::Operator);
+        self.endpoints.clear();
+        for store in self.stores.values() {
+            for token in store.tokens.values() {
+                let principal = Principal::Store {
+                    store: store.store.key,
+                    token: token.key,
+                };
+                self.principals.insert(token.value.hash.clone(), principal);
+            }
+            for mapping in store.mappings.values() {
+                self.endpoints
+                    .insert(store.endpoint_of(mapping), store.store.key);
+            }
+        }
+    }
+
+    /// The live store with this public id.
+    #[must_use]
+    pub fn store_by_id(&self, id: Id) -> Option<&Arc<StoreSnapshot>> {
+        self.stores.values().find(|store| store.store.id == id)
+    }
+}
