@@ -19,10 +19,11 @@ mod sweeping;
 pub(in crate::db) use setup::{BOUNDS, Rig};
 
 pub(in crate::db) mod cases {
-    pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, lanes::*, noting::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
-    };
     pub(in crate::db) use super::setup::acceptance_of;
+    pub(in crate::db) use super::{
+        accepting::*, claims::*, configuring::*, lanes::*, noting::*, random::*, reading::*,
+        routing::*, settling::*, sweeping::*,
+    };
 }
 
 /// Makes a test of every case: `conformance_suite!(rig)`, where `rig()` gives a [`Rig`] on a new, empty database.

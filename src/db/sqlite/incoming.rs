@@ -115,21 +115,7 @@ pub(super) fn waiting(
 ) -> DbResult<(Vec<Incoming>, Vec<RowKey>)> {
     let mut held: Vec<i64> = held.iter().map(|key| key.0).collect();
     held.sort_unstable();
-    let mut queues = Vec::new();
-    let mut store = i64::MIN;
-    while let Some(next) = (NextStore { after: store }).row(conn)?.flatten() {
-        store = next;
-        queues.push(store);
-    }
-    // Enough of each store that a lone store can fill the batch, whatever the router holds of it.
-    let each = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
-    let mut rows = Vec::new();
-    for store in queues {
-        let mut queue = StoreWaiting { store, limit: each }.rows(conn)?;
-        queue.retain(|(seq, _)| held.binary_search(seq).is_err());
-        rows.push((store, queue));
-    }
-    let chosen = stores_in_turn(rows, limit);
+    let chosen = chosen_in_turn(conn, limit, &held)?;
     let mut messages = std::collections::HashMap::new();
     for message in messages_read(conn, seal, chosen.iter().map(|(_, (seq, _))| *seq))? {
         match message {
@@ -154,6 +140,43 @@ pub(super) fn waiting(
         }
     }
     Ok((incoming, unreadable))
+}
+
+/// A message that waits: its number, and how far it is routed.
+type WaitingRow = (i64, Option<i64>);
+
+/// The messages (with their stores) that come next, stores taking turns. Each store is asked for its share first, and
+/// for more only while others leave room: a thousand stores with long queues are a few rows each.
+fn chosen_in_turn(
+    conn: &mut SqliteConnection,
+    limit: usize,
+    held: &[i64],
+) -> DbResult<Vec<(i64, WaitingRow)>> {
+    let mut stores = Vec::new();
+    let mut last = i64::MIN;
+    while let Some(store) = (NextStore { after: last }).row(conn)?.flatten() {
+        stores.push(store);
+        last = store;
+    }
+    let mut share = limit.div_ceil(stores.len().max(1));
+    loop {
+        // What the router holds is passed over, so it is asked for on top.
+        let most = i64::try_from(share.saturating_add(held.len())).unwrap_or(i64::MAX);
+        let mut queues = Vec::with_capacity(stores.len());
+        let mut cut = false;
+        for store in &stores {
+            let (store, limit) = (*store, most);
+            let mut queue = StoreWaiting { store, limit }.rows(conn)?;
+            cut |= i64::try_from(queue.len()).is_ok_and(|rows| rows == most);
+            queue.retain(|(seq, _)| held.binary_search(seq).is_err());
+            queues.push((store, queue));
+        }
+        let chosen = stores_in_turn(queues, limit);
+        if chosen.len() == limit || !cut || share >= limit {
+            return Ok(chosen);
+        }
+        share = share.saturating_mul(4);
+    }
 }
 
 /// Archives messages that cannot be read: nothing will ever be able to route them.

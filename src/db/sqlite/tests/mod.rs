@@ -6,7 +6,10 @@ mod plans;
 use std::time::Duration;
 
 use super::{SqliteBackend, SqliteOptions};
-use crate::db::{Backend, conformance::{BOUNDS, Rig, conformance_suite}};
+use crate::db::{
+    Backend,
+    conformance::{BOUNDS, Rig, conformance_suite},
+};
 
 struct SqliteRig {
     folder: tempfile::TempDir,
@@ -26,7 +29,9 @@ fn options(folder: &std::path::Path) -> SqliteOptions {
 }
 
 fn rig() -> SqliteRig {
-    SqliteRig { folder: tempfile::tempdir().unwrap() }
+    SqliteRig {
+        folder: tempfile::tempdir().unwrap(),
+    }
 }
 
 conformance_suite!(rig);

@@ -20,7 +20,10 @@ fn a_second_hub_is_refused_in_a_clear_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let first = SqliteBackend::open(options(folder.path())).unwrap();
     let error = refused(SqliteBackend::open(options(folder.path())));
-    assert!(matches!(&error, DbError::Refused(text) if text.contains("in use by another running hub")), "{error}");
+    assert!(
+        matches!(&error, DbError::Refused(text) if text.contains("in use by another running hub")),
+        "{error}"
+    );
     drop(first);
     SqliteBackend::open(options(folder.path())).unwrap();
 }
@@ -39,7 +42,10 @@ fn a_file_that_is_no_database_is_left_alone() {
     let letter = "Dear Ann, this is a letter. ".repeat(100);
     std::fs::write(&options.path, &letter).unwrap();
     let error = refused(SqliteBackend::open(options.clone()));
-    assert!(matches!(&error, DbError::Corrupt(text) if text.contains("nothing was changed")), "{error}");
+    assert!(
+        matches!(&error, DbError::Corrupt(text) if text.contains("nothing was changed")),
+        "{error}"
+    );
     assert_eq!(std::fs::read_to_string(&options.path).unwrap(), letter);
 }
 
@@ -48,11 +54,15 @@ fn another_programs_database_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
     let mut conn = SqliteConnection::establish(options.path.to_str().unwrap()).unwrap();
-    conn.batch_execute("CREATE TABLE letters (body TEXT)").unwrap();
+    conn.batch_execute("CREATE TABLE letters (body TEXT)")
+        .unwrap();
     drop(conn);
     let before = std::fs::read(&options.path).unwrap();
     let error = refused(SqliteBackend::open(options.clone()));
-    assert!(matches!(&error, DbError::Refused(text) if text.contains("another program")), "{error}");
+    assert!(
+        matches!(&error, DbError::Refused(text) if text.contains("another program")),
+        "{error}"
+    );
     assert_eq!(std::fs::read(&options.path).unwrap(), before);
 }
 
@@ -62,10 +72,15 @@ fn a_newer_versions_database_is_refused() {
     let options = options(folder.path());
     drop(SqliteBackend::open(options.clone()).unwrap());
     let mut conn = SqliteConnection::establish(options.path.to_str().unwrap()).unwrap();
-    diesel::sql_query("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')").execute(&mut conn).unwrap();
+    diesel::sql_query("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')")
+        .execute(&mut conn)
+        .unwrap();
     drop(conn);
     let error = refused(SqliteBackend::open(options));
-    assert!(matches!(&error, DbError::Refused(text) if text.contains("newer version")), "{error}");
+    assert!(
+        matches!(&error, DbError::Refused(text) if text.contains("newer version")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +103,10 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_heals() {
     // SQLite's own limit on pages gives the very error that a full disk gives.
     let limit = |pages: i64| {
         db.writer.write(0, move |session| {
-            session.conn.batch_execute(&format!("PRAGMA max_page_count = {pages}")).map_err(super::super::fault::fault)
+            session
+                .conn
+                .batch_execute(&format!("PRAGMA max_page_count = {pages}"))
+                .map_err(super::super::fault::fault)
         })
     };
     limit(80).await.unwrap();
@@ -104,16 +122,29 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_heals() {
     assert!(matches!(error, DbError::Full), "{error}");
     assert!(error.is_transient() && !answered.is_empty());
     limit(1_000_000).await.unwrap();
-    let after = db.incoming_insert(vec![acceptance_of(StoreKey(1), "R9999", 2500)], Micros(0)).await.unwrap();
+    let after = db
+        .incoming_insert(vec![acceptance_of(StoreKey(1), "R9999", 2500)], Micros(0))
+        .await
+        .unwrap();
     assert!(matches!(after[..], [Accepted::New { .. }]));
     drop(db);
     let db = SqliteBackend::open(options(folder.path())).unwrap();
     let waiting = db.incoming_waiting(20_000, Vec::new()).await.unwrap();
-    let keys: Vec<_> = answered.iter().chain(&after).map(|one| match one {
-        Accepted::New { key, .. } => *key,
-        other => panic!("{other:?}"),
-    }).collect();
-    assert_eq!(waiting.iter().map(|incoming| incoming.message.key).collect::<Vec<_>>(), keys);
+    let keys: Vec<_> = answered
+        .iter()
+        .chain(&after)
+        .map(|one| match one {
+            Accepted::New { key, .. } => *key,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        waiting
+            .iter()
+            .map(|incoming| incoming.message.key)
+            .collect::<Vec<_>>(),
+        keys
+    );
 }
 
 #[tokio::test]
@@ -141,7 +172,12 @@ async fn what_waits_together_is_committed_together() {
         let _ = held.recv();
         Ok(())
     });
-    let pushes = (0..50).map(|n| db.incoming_insert(vec![acceptance_of(StoreKey(1), &format!("R{n}"), 10)], Micros(0)));
+    let pushes = (0..50).map(|n| {
+        db.incoming_insert(
+            vec![acceptance_of(StoreKey(1), &format!("R{n}"), 10)],
+            Micros(0),
+        )
+    });
     let pushes = futures_util::future::join_all(pushes);
     let release = async {
         // The others were polled before this one, so each has put its command into the channel.
@@ -150,6 +186,13 @@ async fn what_waits_together_is_committed_together() {
     let (slow, pushes, ()) = futures_util::join!(slow, pushes, release);
     slow.unwrap();
     assert_eq!(pushes.len(), 50);
-    let commits = db.writer.write(0, |session| Ok(session.commits)).await.unwrap();
-    assert!(commits <= 2, "one for the slow command, one for all that waited behind it, but {commits}");
+    let commits = db
+        .writer
+        .write(0, |session| Ok(session.commits))
+        .await
+        .unwrap();
+    assert!(
+        commits <= 2,
+        "one for the slow command, one for all that waited behind it, but {commits}"
+    );
 }
