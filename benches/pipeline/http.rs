@@ -34,9 +34,7 @@ pub fn frame(bytes: &[u8]) -> io::Result<Option<Frame>> {
 
 /// Where `needle` begins in `bytes`.
 pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes
-        .windows(needle.len())
-        .position(|window| window == needle)
+    memchr::memmem::find(bytes, needle)
 }
 
 fn content_length(head: &[u8]) -> io::Result<usize> {
