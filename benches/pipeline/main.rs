@@ -146,6 +146,9 @@ fn main() -> io::Result<()> {
 async fn run(options: &Options, report: &mut Report) -> io::Result<()> {
     if options.wants("limits") {
         limits::direct(options, report).await?;
+        for batch in [1, 32, 128, 512] {
+            limits::database(options, batch, report).await?;
+        }
     }
     for name in scenarios::NAMES {
         if options.wants(name) {
