@@ -56,6 +56,9 @@ pub struct Options {
     /// Where to put the databases; they are removed afterwards.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     folder: PathBuf,
+    /// The program to measure; another build of it, to compare.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_integrator"))]
+    hub: PathBuf,
     /// Settings of the hub, as environment variables: `INTEGRATOR__DISPATCH__THREADS=1`.
     #[arg(long = "set")]
     set: Vec<String>,

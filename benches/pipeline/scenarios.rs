@@ -87,7 +87,7 @@ impl Stage {
         let folder = tempfile::tempdir_in(&options.folder)?;
         let sink = Sink::start(tempers, Ledger::new(fan_out)).await?;
         let settings = options.settings();
-        let mut hub = Hub::start(folder.path(), &settings).await?;
+        let mut hub = Hub::start(&options.hub, folder.path(), &settings).await?;
         let store = hub.store(kinds, options.bytes).await?;
         Ok(Self {
             hub,
@@ -106,7 +106,7 @@ impl Stage {
     }
 
     /// Kills the hub and starts another on the same database.
-    async fn restart(self) -> io::Result<Self> {
+    async fn restart(self, options: &Options) -> io::Result<Self> {
         let Self {
             hub,
             mut store,
@@ -116,7 +116,7 @@ impl Stage {
             folder,
         } = self;
         hub.kill();
-        let hub = Hub::start(folder.path(), &settings).await?;
+        let hub = Hub::start(&options.hub, folder.path(), &settings).await?;
         store.target.address = hub.address;
         Ok(Self {
             hub,
@@ -216,7 +216,7 @@ impl Stage {
             let mut progress = ledger.deliveries();
             if has_arrived {
                 let queues = self.hub.queues(&self.store).await?;
-                if queues.archived >= archived_before + ledger.expected() {
+                if queues.archived >= archived_before.saturating_add(ledger.expected()).min(u64::MAX / 2) {
                     return Ok(());
                 }
                 progress += queues.archived;
@@ -428,7 +428,7 @@ async fn backlog(options: &Options, report: &mut Report) -> io::Result<()> {
         .await?;
     compare(&mut beside, &alone);
     report.add(beside);
-    let mut stage = stage.restart().await?;
+    let mut stage = stage.restart(options).await?;
     report.add(cold_start(&mut stage, "backlog").await?);
     let mut after = stage
         .phase(
@@ -517,7 +517,7 @@ async fn archived(options: &Options, report: &mut Report) -> io::Result<()> {
     compare(&mut full, &empty);
     report.add(full);
     wait_for_the_dead(&mut stage, options, report).await?;
-    let mut stage = stage.restart().await?;
+    let mut stage = stage.restart(options).await?;
     let mut line = cold_start(&mut stage, "archived").await?;
     for (queue, key) in [
         ("archived", "archived_list_ms"),
