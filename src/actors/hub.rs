@@ -287,7 +287,10 @@ impl Hub {
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
         intake.send(Submit { batch, room, keys, answer, piece }).await.map_err(|_| away())?;
-        answered.await.map_err(|_| away())?
+        // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
+        let patience = Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
+        let answered = tokio::time::timeout(patience, answered).await;
+        answered.map_err(|_| away())?.map_err(|_| away())?
     }
 
     /// Tries a waiting delivery now, on a person's word.
