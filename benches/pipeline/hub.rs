@@ -167,7 +167,10 @@ impl Hub {
         let path = format!("/api/stores/{}/queues", store.id);
         let (status, answer) = self.call("GET", &path, &Value::Null).await?;
         if status != 200 {
-            return Ok(Queues { incoming: 0, archived: u64::MAX / 2 });
+            return Ok(Queues {
+                incoming: 0,
+                archived: u64::MAX / 2,
+            });
         }
         let count = |key: &str| match answer.get(key) {
             Some(Value::Number(number)) => number.as_u64().unwrap_or(0),

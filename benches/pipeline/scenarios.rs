@@ -216,7 +216,11 @@ impl Stage {
             let mut progress = ledger.deliveries();
             if has_arrived {
                 let queues = self.hub.queues(&self.store).await?;
-                if queues.archived >= archived_before.saturating_add(ledger.expected()).min(u64::MAX / 2) {
+                if queues.archived
+                    >= archived_before
+                        .saturating_add(ledger.expected())
+                        .min(u64::MAX / 2)
+                {
                     return Ok(());
                 }
                 progress += queues.archived;
