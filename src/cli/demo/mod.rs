@@ -66,7 +66,10 @@ pub fn run(args: Args) -> Outcome {
         .tempdir()?;
     let config_args = ConfigArgs {
         listen: Some(args.listen),
-        database: Some(format!("sqlite://{}", folder.path().join("demo.db").display())),
+        database: Some(format!(
+            "sqlite://{}",
+            folder.path().join("demo.db").display()
+        )),
         ..ConfigArgs::default()
     };
     // The demo's endpoints are on this machine, and it retries sooner than a real hub so that there is something to see.
