@@ -7,4 +7,5 @@ pub mod config;
 pub mod consumers;
 pub mod db;
 pub mod domain;
+pub mod net;
 pub mod wire;
