@@ -8,4 +8,5 @@ pub mod consumers;
 pub mod db;
 pub mod domain;
 pub mod net;
+pub mod sources;
 pub mod wire;
