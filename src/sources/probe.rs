@@ -154,6 +154,7 @@ pub async fn probe(shop: &Shop) -> Probe {
         shop,
         steps: Vec::new(),
         cautions: Vec::new(),
+        refused: None,
     };
     let outcome = asking.everything().await;
     Probe {
@@ -176,6 +177,8 @@ struct Asking<'a> {
     shop: &'a Shop,
     steps: Vec<ProbeStep>,
     cautions: Vec<String>,
+    /// The first refusal of the key: the answer, if nothing else is found.
+    refused: Option<SourceError>,
 }
 
 impl Asking<'_> {
@@ -346,6 +349,9 @@ impl Asking<'_> {
 
     /// What else may be there, to tell the operator what to do.
     async fn nothing_else(&mut self) -> Result<SourceError, SourceError> {
+        if let Some(refused) = self.refused.take() {
+            return Ok(refused);
+        }
         let path = "api/v3/store/products";
         let asked = self.shop.get(path, &[], &[]).await;
         if speaks_json(&asked) {
@@ -381,9 +387,11 @@ impl Asking<'_> {
                 self.step(path, "a page for people", meaning);
                 Ok(Verdict::IsNot)
             }
+            // Perhaps the key is for another of the APIs; perhaps a gate before the shop says so of every address.
             SourceError::WrongKey { .. } => {
-                self.step(path, "401", "the API is there and does not know the key");
-                Err(error)
+                self.step(path, "401", "whatever is there does not know the key");
+                self.refused.get_or_insert(error);
+                Ok(Verdict::IsNot)
             }
             other => {
                 let seen = other.to_string();

@@ -75,7 +75,7 @@ fn read(flavor: Flavor, pairs: &Pairs) -> Query {
         let Some(field) = key
             .strip_prefix("q[")
             .or_else(|| key.strip_prefix("filter["))
-            .and_then(|rest| rest.strip_suffix(']').or_else(|| rest.strip_suffix("][")))
+            .and_then(|rest| rest.strip_suffix("][]").or_else(|| rest.strip_suffix(']')))
         else {
             if key == "sort" {
                 query.sort.extend(sort_parameter(flavor, value));
