@@ -100,8 +100,17 @@ mod tests {
         assert_eq!(text(&Decimal::read(&json!("87.38"))), "87.38");
         assert_eq!(text(&Decimal::read(&json!("5.0"))), "5.0");
         assert_eq!(text(&Decimal::read(&json!(22.5))), "22.5");
-        assert_eq!(text(&Decimal::read(&json!("12345678901234567.89"))), "12345678901234567.89");
-        for odd in [json!(null), json!("free"), json!("NaN"), json!("1e999"), json!([1])] {
+        assert_eq!(
+            text(&Decimal::read(&json!("12345678901234567.89"))),
+            "12345678901234567.89"
+        );
+        for odd in [
+            json!(null),
+            json!("free"),
+            json!("NaN"),
+            json!("1e999"),
+            json!([1]),
+        ] {
             assert_eq!(text(&Decimal::read(&odd)), "null", "{odd}");
         }
     }

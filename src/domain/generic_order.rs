@@ -118,15 +118,36 @@ pub fn generic_order(form: Form, raw: &Value, currency: Option<&str>) -> Generic
 }
 
 fn classic(raw: &Value, currency: Option<&str>) -> GenericOrder {
-    let line_items: Vec<Item> = list(of(raw, "line_items")).iter().map(classic_item).collect();
+    let line_items: Vec<Item> = list(of(raw, "line_items"))
+        .iter()
+        .map(classic_item)
+        .collect();
     let raw_shipments = list(of(raw, "shipments"));
     let adjustments = classic_adjustments(raw);
     let tax = amount(raw, "tax_total")
-        .or(|| two(amount(raw, "included_tax_total"), amount(raw, "additional_tax_total")))
-        .or(|| Decimal::sum(list(of(raw, "adjustments")).iter().filter(|a| is_tax(a)).map(|a| amount(a, "amount"))));
+        .or(|| {
+            two(
+                amount(raw, "included_tax_total"),
+                amount(raw, "additional_tax_total"),
+            )
+        })
+        .or(|| {
+            Decimal::sum(
+                list(of(raw, "adjustments"))
+                    .iter()
+                    .filter(|a| is_tax(a))
+                    .map(|a| amount(a, "amount")),
+            )
+        });
     let shipping = amount(raw, "ship_total")
         .or(|| amount(raw, "shipment_total"))
-        .or(|| Decimal::sum(raw_shipments.iter().map(|shipment| amount(shipment, "cost"))));
+        .or(|| {
+            Decimal::sum(
+                raw_shipments
+                    .iter()
+                    .map(|shipment| amount(shipment, "cost")),
+            )
+        });
     GenericOrder {
         number: of(raw, "number").clone(),
         channel: or(of(raw, "channel"), "spree"),
@@ -216,7 +237,10 @@ fn shipped_items(shipment: &Value, line_items: &[Item], shipments: usize) -> Vec
     let mut quantities: Vec<(&Value, i64)> = Vec::new();
     if let Value::Array(manifest) = of(shipment, "manifest") {
         for entry in manifest {
-            quantities.push((of(entry, "variant_id"), of(entry, "quantity").as_i64().unwrap_or(0)));
+            quantities.push((
+                of(entry, "variant_id"),
+                of(entry, "quantity").as_i64().unwrap_or(0),
+            ));
         }
     } else if let Value::Array(units) = of(shipment, "inventory_units") {
         for unit in units {
@@ -326,7 +350,12 @@ fn admin_v3(raw: &Value, currency: Option<&str>) -> GenericOrder {
                 items: joined(
                     list(of(fulfillment, "items"))
                         .iter()
-                        .map(|item| (of(item, "variant_id"), of(item, "quantity").as_i64().unwrap_or(0)))
+                        .map(|item| {
+                            (
+                                of(item, "variant_id"),
+                                of(item, "quantity").as_i64().unwrap_or(0),
+                            )
+                        })
                         .collect(),
                     &line_items,
                 ),
@@ -390,17 +419,28 @@ pub(crate) fn amount(object: &Value, member: &str) -> Decimal {
 }
 
 fn or(value: &Value, otherwise: &str) -> Value {
-    if value.is_null() { otherwise.into() } else { value.clone() }
+    if value.is_null() {
+        otherwise.into()
+    } else {
+        value.clone()
+    }
 }
 
 /// The first that is there and not empty; else null.
 fn first<'a>(values: impl IntoIterator<Item = &'a Value>) -> Value {
     let mut there = values.into_iter().filter(|value| !value.is_null());
-    there.find(|value| value.as_str() != Some("")).cloned().unwrap_or_default()
+    there
+        .find(|value| value.as_str() != Some(""))
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn two(one: Decimal, other: Decimal) -> Decimal {
-    if one.is_some() || other.is_some() { Decimal::sum([one, other]) } else { one }
+    if one.is_some() || other.is_some() {
+        Decimal::sum([one, other])
+    } else {
+        one
+    }
 }
 
 fn currency_of(raw: &Value, currency: Option<&str>) -> Value {

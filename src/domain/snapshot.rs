@@ -169,13 +169,20 @@ pub fn compare(
     }
     let (was_canceled, previous) = match &stored.known {
         Known::Listed { canceled } => (*canceled, None),
-        Known::Erased { digest: before } if *before == digest => return Ok(restamped(stored, document)),
+        Known::Erased { digest: before } if *before == digest => {
+            return Ok(restamped(stored, document));
+        }
         // Whether it was canceled is erased with the rest: then nobody learns of it twice.
         Known::Erased { .. } => (true, None),
-        Known::Whole { digest: before, .. } if *before == digest => return Ok(restamped(stored, document)),
+        Known::Whole { digest: before, .. } if *before == digest => {
+            return Ok(restamped(stored, document));
+        }
         Known::Whole { raw, .. } => {
             let previous: Value = serde_json::from_str(raw).unwrap_or_default();
-            (is_canceled(document, &previous), Some((raw.as_str(), previous)))
+            (
+                is_canceled(document, &previous),
+                Some((raw.as_str(), previous)),
+            )
         }
     };
     if canceled && !was_canceled {
@@ -203,7 +210,10 @@ fn first_sight(
     snapshot: Snapshot,
     reading: Reading<'_>,
 ) -> Result<Change, OddDocument> {
-    let since_first_mark = |member: &str| match (of(value, member).as_str().and_then(store_time), reading.first_mark) {
+    let since_first_mark = |member: &str| match (
+        of(value, member).as_str().and_then(store_time),
+        reading.first_mark,
+    ) {
         (_, None) => true,
         (Some(at), Some(mark)) => at >= mark,
         (None, Some(_)) => false,
@@ -324,7 +334,10 @@ fn announce(
     };
     let kind = MessageType::parse(&format!("{}:{verb_name}", document.noun))
         .expect("nouns and verbs are of small letters and underscores");
-    let mut parts = vec![(document.noun.name(), generic(document, value, &document.raw, reading))];
+    let mut parts = vec![(
+        document.noun.name(),
+        generic(document, value, &document.raw, reading),
+    )];
     // A return's one member is the raw document itself (WIRE E.1).
     if document.noun != Noun::ReturnAuthorization {
         parts.push(("original", document.raw.clone()));
@@ -345,7 +358,9 @@ fn announce(
 /// JSON text of the generic form; of nouns without one, the raw document.
 fn generic(document: &StoreDocument, value: &Value, raw: &str, reading: Reading<'_>) -> String {
     let text = match document.noun {
-        Noun::Order => serde_json::to_string(&generic_order(document.form, value, reading.currency)),
+        Noun::Order => {
+            serde_json::to_string(&generic_order(document.form, value, reading.currency))
+        }
         Noun::Cart => serde_json::to_string(&generic_order(document.form, value, reading.currency)),
         Noun::Product => serde_json::to_string(&generic_product(value)),
         _ => return raw.to_owned(),
@@ -365,7 +380,10 @@ fn diff(old: &Value, new: &Value) -> String {
             new.get(name).unwrap_or(&Value::Null),
         );
         if pair.0 != pair.1 {
-            changed.insert(name.clone(), Value::Array(vec![pair.0.clone(), pair.1.clone()]));
+            changed.insert(
+                name.clone(),
+                Value::Array(vec![pair.0.clone(), pair.1.clone()]),
+            );
         }
     }
     Value::Object(changed).to_string()

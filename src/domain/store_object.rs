@@ -70,9 +70,7 @@ impl Noun {
     /// The noun of this collection.
     #[must_use]
     pub fn of_collection(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|noun| noun.collection() == name)
+        Self::ALL.into_iter().find(|noun| noun.collection() == name)
     }
 
     /// The member that names one of them to people and in references.
@@ -183,7 +181,10 @@ mod tests {
         ] {
             assert_eq!(store_time(text), Some(second), "{text}");
         }
-        assert_eq!(store_time("2014-02-03T17:29:15.214Z"), Some(Micros(second.0 + 214_000)));
+        assert_eq!(
+            store_time("2014-02-03T17:29:15.214Z"),
+            Some(Micros(second.0 + 214_000))
+        );
         assert_eq!(store_time("yesterday"), None);
     }
 }

@@ -42,7 +42,9 @@ fn route(noun: Noun) -> &'static str {
 
 fn expand(noun: Noun) -> Option<(&'static str, String)> {
     match noun {
-        Noun::Order | Noun::Cart => Some("items.variant,fulfillments,payments,billing_address,shipping_address,customer"),
+        Noun::Order | Noun::Cart => {
+            Some("items.variant,fulfillments,payments,billing_address,shipping_address,customer")
+        }
         Noun::Product => Some("variants"),
         _ => None,
     }
@@ -62,12 +64,22 @@ impl AdminV3 {
         query.push(("page", page.to_string()));
         query.push(("limit", per_page.to_string()));
         let path = format!("{ROOT}/{}", route(noun));
-        let reply = self.shop.get(&path, &query, &key_header(self.shop.credentials())).await?;
+        let reply = self
+            .shop
+            .get(&path, &query, &key_header(self.shop.credentials()))
+            .await?;
         let list = v3_list(&reply.text).map_err(|odd| SourceError::Malformed {
             place: path,
             why: odd.to_string(),
         })?;
-        Ok(listing(noun, &list, "updated_at", page, per_page, reply.store_now))
+        Ok(listing(
+            noun,
+            &list,
+            "updated_at",
+            page,
+            per_page,
+            reply.store_now,
+        ))
     }
 }
 
@@ -93,9 +105,17 @@ impl Lister for AdminV3 {
         100
     }
 
-    async fn list(&self, noun: Noun, question: Question, page: u32, per_page: u32) -> Result<Listing, SourceError> {
+    async fn list(
+        &self,
+        noun: Noun,
+        question: Question,
+        page: u32,
+        per_page: u32,
+    ) -> Result<Listing, SourceError> {
         let Question::Since { since, .. } = question else {
-            return Err(SourceError::Own("the Admin API is asked by time only".to_owned()));
+            return Err(SourceError::Own(
+                "the Admin API is asked by time only".to_owned(),
+            ));
         };
         let query = vec![
             ("q[updated_at_gteq]", instant(since)),
@@ -106,8 +126,15 @@ impl Lister for AdminV3 {
     }
 
     async fn newest(&self, noun: Noun, _: &'static str) -> Result<Option<Micros>, SourceError> {
-        let listing = self.page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1).await?;
-        Ok(listing.rows.iter().filter_map(|listed| listed.row.as_ref().ok()).map(|row| row.at).max())
+        let listing = self
+            .page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1)
+            .await?;
+        Ok(listing
+            .rows
+            .iter()
+            .filter_map(|listed| listed.row.as_ref().ok())
+            .map(|row| row.at)
+            .max())
     }
 
     /// By the shop's own id where that is known, else through the search.
@@ -120,20 +147,37 @@ impl Lister for AdminV3 {
         let Some(filter) = by else {
             let path = format!("{ROOT}/{}/{}", route(noun), key.id);
             let query: Vec<_> = expand(noun).into_iter().collect();
-            return Ok(self.shop.get(&path, &query, &key_header(self.shop.credentials())).await?.text);
+            return Ok(self
+                .shop
+                .get(&path, &query, &key_header(self.shop.credentials()))
+                .await?
+                .text);
         };
         let listing = self.page_of_any(noun, filter, key.token).await?;
         listing
             .rows
             .into_iter()
-            .find(|listed| listed.row.as_ref().is_ok_and(|row| row.token.eq_ignore_ascii_case(key.token)))
+            .find(|listed| {
+                listed
+                    .row
+                    .as_ref()
+                    .is_ok_and(|row| row.token.eq_ignore_ascii_case(key.token))
+            })
             .map(|listed| listed.raw)
-            .ok_or_else(|| SourceError::NotFound { what: format!("{noun} {}", self.shop.shown(key.token)) })
+            .ok_or_else(|| SourceError::NotFound {
+                what: format!("{noun} {}", self.shop.shown(key.token)),
+            })
     }
 }
 
 impl AdminV3 {
-    async fn page_of_any(&self, noun: Noun, filter: &'static str, token: &str) -> Result<Listing, SourceError> {
-        self.page(noun, vec![(filter, token.to_owned())], 1, 5).await
+    async fn page_of_any(
+        &self,
+        noun: Noun,
+        filter: &'static str,
+        token: &str,
+    ) -> Result<Listing, SourceError> {
+        self.page(noun, vec![(filter, token.to_owned())], 1, 5)
+            .await
     }
 }

@@ -82,7 +82,15 @@ impl Source for Ascending {
             wanted.append(&mut state.retries);
         }
         let sizes = sizes(limits, lister);
-        let (fresh, step) = climb(lister, noun, "updated_at", &mut state.ascent, &sizes, &mut set_aside).await?;
+        let (fresh, step) = climb(
+            lister,
+            noun,
+            "updated_at",
+            &mut state.ascent,
+            &sizes,
+            &mut set_aside,
+        )
+        .await?;
         let mut documents = Vec::new();
         let mut changed = Vec::new();
         for found in fresh {
@@ -101,7 +109,16 @@ impl Source for Ascending {
                 Rows::Partial => wanted.push(Retry::first(found)),
             }
         }
-        fetch(lister, noun, wanted, limits, &mut documents, &mut state.retries, &mut set_aside).await?;
+        fetch(
+            lister,
+            noun,
+            wanted,
+            limits,
+            &mut documents,
+            &mut state.retries,
+            &mut set_aside,
+        )
+        .await?;
         if step == Step::CaughtUp {
             state.listed_up_to = None;
         }
@@ -127,7 +144,12 @@ impl Source for Ascending {
 }
 
 impl Ascending {
-    async fn state(&self, noun: Noun, cursor: &Cursor, limits: &Limits) -> Result<State, SourceError> {
+    async fn state(
+        &self,
+        noun: Noun,
+        cursor: &Cursor,
+        limits: &Limits,
+    ) -> Result<State, SourceError> {
         let (from, first_mark, listed_up_to) = match start_of(cursor) {
             Start::Stored => return read(cursor),
             Start::Since(since) => (since, Some(since.0), None),
@@ -199,7 +221,10 @@ pub(super) async fn climb(
     set_aside: &mut Vec<SetAside>,
 ) -> Result<(Vec<Fresh>, Step), SourceError> {
     let ask = ascent.ask(sizes);
-    let question = Question::Since { clock, since: ask.since };
+    let question = Question::Since {
+        clock,
+        since: ask.since,
+    };
     let listing = lister.list(noun, question, ask.page, ask.per_page).await?;
     let (is_last, store_now) = (listing.is_last, listing.store_now);
     let rows = sound(noun, listing, set_aside);
@@ -275,7 +300,10 @@ pub(super) async fn unchanged(
         return Ok(Vec::new());
     }
     let tokens: Vec<String> = rows.iter().map(|row| row.token.clone()).collect();
-    let known = versions.versions(noun, &tokens).await.map_err(SourceError::Own)?;
+    let known = versions
+        .versions(noun, &tokens)
+        .await
+        .map_err(SourceError::Own)?;
     Ok(rows
         .iter()
         .zip(known)
@@ -287,7 +315,9 @@ pub(super) async fn unchanged(
 fn is_covered(listed: &str, known: &str) -> bool {
     use crate::domain::store_object::store_time;
     match (store_time(listed), store_time(known)) {
-        (Some(listed_at), Some(known_at)) => known_at > listed_at || (known == listed && listed.contains('.')),
+        (Some(listed_at), Some(known_at)) => {
+            known_at > listed_at || (known == listed && listed.contains('.'))
+        }
         _ => false,
     }
 }
@@ -304,7 +334,10 @@ pub(super) async fn fetch(
 ) -> Result<(), SourceError> {
     let mut answers = stream::iter(wanted)
         .map(|wish| async move {
-            let key = Key { token: &wish.token, id: &wish.id };
+            let key = Key {
+                token: &wish.token,
+                id: &wish.id,
+            };
             let answer = lister.document(noun, &key).await;
             (wish, answer)
         })
@@ -330,7 +363,12 @@ pub(super) async fn fetch(
                     Fate::LeftAlone
                 };
                 if is_first || fate == Fate::LeftAlone {
-                    set_aside.push(SetAside { noun, token, why, fate });
+                    set_aside.push(SetAside {
+                        noun,
+                        token,
+                        why,
+                        fate,
+                    });
                 }
             }
         }
@@ -338,7 +376,11 @@ pub(super) async fn fetch(
     Ok(())
 }
 
-pub(super) async fn fetch_one(lister: &dyn Lister, noun: Noun, token: &str) -> Result<Fetched, SourceError> {
+pub(super) async fn fetch_one(
+    lister: &dyn Lister,
+    noun: Noun,
+    token: &str,
+) -> Result<Fetched, SourceError> {
     let odd = |why: String| {
         Fetched::Odd(SetAside {
             noun,
@@ -384,7 +426,9 @@ pub(super) fn progress(step: Step) -> Progress {
 }
 
 pub(super) fn read<T: serde::de::DeserializeOwned>(cursor: &Cursor) -> Result<T, SourceError> {
-    T::deserialize(cursor.to_json()).map_err(|error| SourceError::Own(format!("the cursor is of another kind of source: {error}")))
+    T::deserialize(cursor.to_json()).map_err(|error| {
+        SourceError::Own(format!("the cursor is of another kind of source: {error}"))
+    })
 }
 
 pub(super) fn stored<T: Serialize>(state: &T) -> Result<Cursor, SourceError> {

@@ -29,6 +29,8 @@ const COARSENESS: i64 = 1_000_000;
 const AHEAD: Duration = Duration::from_secs(600);
 /// How often a group of ties is read backwards while each time something new turns up.
 const PASSES: u8 = 5;
+/// How much more may be remembered in the middle of a group of ties.
+const STRETCH: usize = 4;
 
 /// What the engine needs to know of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,8 +201,7 @@ impl Ascent {
         if rows.iter().any(|row| row.at.0 < reading.since - COARSENESS) {
             return Err(Disorder::FilterIgnored);
         }
-        if rows.is_sorted_by_key(|row| row.at) {
-        } else {
+        if !rows.is_sorted_by_key(|row| row.at) {
             return Err(Disorder::SortIgnored);
         }
         let page_hash = ids_hash(rows);
@@ -217,17 +218,28 @@ impl Ascent {
         }
         // Behind a row of the future stand only more of them.
         let is_last = is_last || !all_believed || rows.is_empty();
-        let next = self.next(reading, last.unwrap_or(reading.since), is_last, !fresh.is_empty(), sizes);
+        let next = self.next(
+            reading,
+            last.unwrap_or(reading.since),
+            is_last,
+            !fresh.is_empty(),
+            sizes,
+        );
         self.reading = next;
         self.forget(sizes);
-        let step = if next.is_some() { Step::More } else { Step::CaughtUp };
+        let step = if next.is_some() {
+            Step::More
+        } else {
+            Step::CaughtUp
+        };
         Ok((fresh, step))
     }
 
     fn note(&mut self, rows: &[Stamp], store_now: Option<Micros>) -> Vec<usize> {
         let mut fresh = Vec::new();
         for (place, row) in rows.iter().enumerate() {
-            let is_hot = row.coarse && store_now.is_some_and(|now| row.at.seconds() >= now.seconds());
+            let is_hot =
+                row.coarse && store_now.is_some_and(|now| row.at.seconds() >= now.seconds());
             let entry = Seen(row.at.0, row.hash, is_hot);
             match self.seen.get(&row.id) {
                 Some(Seen(at, hash, was_hot))
@@ -241,7 +253,14 @@ impl Ascent {
         fresh
     }
 
-    fn next(&self, reading: Reading, last: i64, is_last: bool, any_fresh: bool, sizes: &Sizes) -> Option<Reading> {
+    fn next(
+        &self,
+        reading: Reading,
+        last: i64,
+        is_last: bool,
+        any_fresh: bool,
+        sizes: &Sizes,
+    ) -> Option<Reading> {
         let from = |since: i64| Reading {
             since,
             page: 1,
@@ -275,18 +294,33 @@ impl Ascent {
                 page: reading.page + 1,
                 ..reading
             }),
-            Tie::Back { top, next, fresh, passes } => {
+            Tie::Back {
+                top,
+                next,
+                fresh,
+                passes,
+            } => {
                 let fresh = fresh || any_fresh;
                 if reading.page > 1 {
                     Some(Reading {
                         page: reading.page - 1,
-                        tie: Tie::Back { top, next, fresh, passes },
+                        tie: Tie::Back {
+                            top,
+                            next,
+                            fresh,
+                            passes,
+                        },
                         ..reading
                     })
                 } else if fresh && passes < PASSES {
                     Some(Reading {
                         page: top,
-                        tie: Tie::Back { top, next, fresh: false, passes: passes + 1 },
+                        tie: Tie::Back {
+                            top,
+                            next,
+                            fresh: false,
+                            passes: passes + 1,
+                        },
                         ..reading
                     })
                 } else {
@@ -296,10 +330,13 @@ impl Ascent {
         }
     }
 
-    /// Forgets rows from before the overlap, and the oldest of too many: then no poll goes back behind them.
+    /// Forgets rows from before the overlap, and the oldest of too many: then no poll goes back behind them. What the poll
+    /// under way may meet again is kept, up to [`STRETCH`] times as much.
     fn forget(&mut self, sizes: &Sizes) {
         let start = Micros(self.mark).minus(sizes.overlap).0.max(self.floor);
-        let since = self.reading.map_or(start, |reading| reading.since.min(start));
+        let since = self
+            .reading
+            .map_or(start, |reading| reading.since.min(start));
         self.seen.retain(|_, seen| seen.0 >= since - COARSENESS);
         if self.seen.len() <= sizes.seen_max {
             return;
@@ -308,11 +345,17 @@ impl Ascent {
         times.sort_unstable();
         let cut = times[times.len() - sizes.seen_max];
         // What shares the time of the first row kept is kept with it, or forgotten whole.
-        let keep_from = if times.partition_point(|at| *at < cut) == 0 || cut >= self.mark {
+        let is_first_group = times.first() == Some(&cut);
+        let mut keep_from = if is_first_group || cut >= self.mark {
             cut.saturating_add(1)
         } else {
             cut
         };
+        if let Some(reading) = self.reading
+            && self.seen.len() <= sizes.seen_max.saturating_mul(STRETCH)
+        {
+            keep_from = keep_from.min(reading.since);
+        }
         self.seen.retain(|_, seen| seen.0 >= keep_from);
         self.floor = self.floor.max(keep_from);
     }

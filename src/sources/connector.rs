@@ -28,20 +28,34 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    async fn page(&self, noun: Noun, since: Micros, page: u32, per_page: u32) -> Result<(Listing, Option<u64>), SourceError> {
+    async fn page(
+        &self,
+        noun: Noun,
+        since: Micros,
+        page: u32,
+        per_page: u32,
+    ) -> Result<(Listing, Option<u64>), SourceError> {
         let headers = key_headers(self.shop.credentials(), Dialect::Spree);
         let name = noun.collection();
         let since = ("since", instant(since));
         let (path, query) = match self.index {
             ConnectorIndex::Collections => (
                 format!("api/integrator/{name}"),
-                vec![since, ("page", page.to_string()), ("per_page", per_page.to_string())],
+                vec![
+                    since,
+                    ("page", page.to_string()),
+                    ("per_page", per_page.to_string()),
+                ],
             ),
             // One answer holds all collections: of the others as little as can be.
             ConnectorIndex::Everything => {
                 let mut query = vec![since];
                 for (collection, page_member, size_member) in EVERYTHING {
-                    let (page, size) = if collection == noun { (page, per_page) } else { (1, 1) };
+                    let (page, size) = if collection == noun {
+                        (page, per_page)
+                    } else {
+                        (1, 1)
+                    };
                     query.push((page_member, page.to_string()));
                     query.push((size_member, size.to_string()));
                 }
@@ -65,7 +79,11 @@ impl Connector {
 /// The collections of the older index, and their paging parameters.
 const EVERYTHING: [(Noun, &str, &str); 2] = [
     (Noun::Order, "orders_page", "orders_per_page"),
-    (Noun::StockTransfer, "stock_transfers_page", "stock_transfers_per_page"),
+    (
+        Noun::StockTransfer,
+        "stock_transfers_page",
+        "stock_transfers_per_page",
+    ),
 ];
 
 #[async_trait(?Send)]
@@ -94,10 +112,18 @@ impl Lister for Connector {
         false
     }
 
-    async fn list(&self, noun: Noun, question: Question, page: u32, per_page: u32) -> Result<Listing, SourceError> {
+    async fn list(
+        &self,
+        noun: Noun,
+        question: Question,
+        page: u32,
+        per_page: u32,
+    ) -> Result<Listing, SourceError> {
         match question {
             Question::Since { since, .. } => Ok(self.page(noun, since, page, per_page).await?.0),
-            _ => Err(SourceError::Own("the connector lists by time only".to_owned())),
+            _ => Err(SourceError::Own(
+                "the connector lists by time only".to_owned(),
+            )),
         }
     }
 
@@ -108,11 +134,18 @@ impl Lister for Connector {
             let last = u32::try_from(last).unwrap_or(u32::MAX);
             listing = self.page(noun, Micros(0), last, 1).await?.0;
         }
-        Ok(listing.rows.iter().filter_map(|listed| listed.row.as_ref().ok()).map(|row| row.at).max())
+        Ok(listing
+            .rows
+            .iter()
+            .filter_map(|listed| listed.row.as_ref().ok())
+            .map(|row| row.at)
+            .max())
     }
 
     /// There is no route for one. The core's own shows other members than the lists do, and would look like a change.
     async fn document(&self, noun: Noun, _: &Key<'_>) -> Result<String, SourceError> {
-        Err(SourceError::NotFound { what: format!("route for a single {noun}") })
+        Err(SourceError::NotFound {
+            what: format!("route for a single {noun}"),
+        })
     }
 }

@@ -93,7 +93,9 @@ pub enum SourceError {
         why: String,
     },
     /// The shop takes no notice of how it is asked. It must be probed again.
-    #[error("the shop ignores {parameter} in {place}: its version may have changed, and it must be probed again")]
+    #[error(
+        "the shop ignores {parameter} in {place}: its version may have changed, and it must be probed again"
+    )]
     Ignored {
         /// The path asked for.
         place: String,
@@ -134,7 +136,9 @@ impl SourceError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -143,7 +147,10 @@ impl SourceError {
     pub(super) fn may_be_the_documents(&self) -> bool {
         matches!(
             self,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::NotJson { status: 500, .. } | Self::Unavailable { status: 500, .. }
+            Self::Refused { .. }
+                | Self::Malformed { .. }
+                | Self::NotJson { status: 500, .. }
+                | Self::Unavailable { status: 500, .. }
         )
     }
 }

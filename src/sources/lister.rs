@@ -16,10 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     /// Those whose `clock` is `since` or later, oldest first.
-    Since {
-        clock: &'static str,
-        since: Micros,
-    },
+    Since { clock: &'static str, since: Micros },
     /// All, by id upwards.
     ById,
     /// All, the newest id first.
@@ -98,7 +95,13 @@ pub(super) trait Lister {
         true
     }
 
-    async fn list(&self, noun: Noun, question: Question, page: u32, per_page: u32) -> Result<Listing, SourceError>;
+    async fn list(
+        &self,
+        noun: Noun,
+        question: Question,
+        page: u32,
+        per_page: u32,
+    ) -> Result<Listing, SourceError>;
 
     /// The newest time that the shop lists; `None` for an empty list.
     async fn newest(&self, noun: Noun, clock: &'static str) -> Result<Option<Micros>, SourceError>;
@@ -136,8 +139,10 @@ pub(super) fn instant(at: Micros) -> String {
 
 /// A whole document's text as a [`StoreDocument`]; the error is a sentence.
 pub(super) fn whole(noun: Noun, form: Form, raw: String) -> Result<StoreDocument, String> {
-    let value: Value = serde_json::from_str(&raw).map_err(|_| "it is no JSON that can be read".to_owned())?;
-    let token = token_of(noun, &value).ok_or_else(|| format!("it has no {}", noun.token_member()))?;
+    let value: Value =
+        serde_json::from_str(&raw).map_err(|_| "it is no JSON that can be read".to_owned())?;
+    let token =
+        token_of(noun, &value).ok_or_else(|| format!("it has no {}", noun.token_member()))?;
     let text = |member: &str| value.get(member).and_then(crate::wire::store::row::text);
     Ok(StoreDocument {
         noun,

@@ -53,7 +53,12 @@ impl PlatformV2 {
 
     /// The token in hand, else a new one.
     pub async fn token(&self) -> Result<String, SourceError> {
-        if let Some(token) = self.token.borrow().as_ref().filter(|token| token.until > Instant::now()) {
+        if let Some(token) = self
+            .token
+            .borrow()
+            .as_ref()
+            .filter(|token| token.until > Instant::now())
+        {
             return Ok(token.text.clone());
         }
         let Credentials::Application { id, secret } = self.shop.credentials() else {
@@ -66,15 +71,22 @@ impl PlatformV2 {
             ("client_secret", secret),
             ("scope", "admin"),
         ];
-        let reply = self.shop.post_form("spree_oauth/token", &form).await.map_err(|error| match error {
-            // RFC 6749, 5.2: invalid_client may be a 400 as well as a 401.
-            SourceError::Refused { status: 400, says, .. } => SourceError::WrongKey { says },
-            other => other,
-        })?;
-        let token: TokenReply = serde_json::from_str(&reply.text).map_err(|_| SourceError::Malformed {
-            place: "spree_oauth/token".to_owned(),
-            why: "it holds no access_token".to_owned(),
-        })?;
+        let reply = self
+            .shop
+            .post_form("spree_oauth/token", &form)
+            .await
+            .map_err(|error| match error {
+                // RFC 6749, 5.2: invalid_client may be a 400 as well as a 401.
+                SourceError::Refused {
+                    status: 400, says, ..
+                } => SourceError::WrongKey { says },
+                other => other,
+            })?;
+        let token: TokenReply =
+            serde_json::from_str(&reply.text).map_err(|_| SourceError::Malformed {
+                place: "spree_oauth/token".to_owned(),
+                why: "it holds no access_token".to_owned(),
+            })?;
         self.shop.learn_secret(&token.access_token);
         let lifetime = Duration::from_secs(token.expires_in.unwrap_or(3600));
         *self.token.borrow_mut() = Some(Token {
@@ -88,11 +100,16 @@ impl PlatformV2 {
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Reply, SourceError> {
         let had_token = self.token.borrow().is_some();
         let authorized = |token: String| [("authorization", format!("Bearer {token}"))];
-        let answer = self.shop.get(path, query, &authorized(self.token().await?)).await;
+        let answer = self
+            .shop
+            .get(path, query, &authorized(self.token().await?))
+            .await;
         match answer {
             Err(SourceError::WrongKey { .. }) if had_token => {
                 *self.token.borrow_mut() = None;
-                self.shop.get(path, query, &authorized(self.token().await?)).await
+                self.shop
+                    .get(path, query, &authorized(self.token().await?))
+                    .await
             }
             other => other,
         }
@@ -147,7 +164,9 @@ fn route(noun: Noun) -> &'static str {
 
 fn includes(noun: Noun) -> &'static str {
     match noun {
-        Noun::Order | Noun::Cart => "line_items.variant,shipments,payments,billing_address,shipping_address,all_adjustments",
+        Noun::Order | Noun::Cart => {
+            "line_items.variant,shipments,payments,billing_address,shipping_address,all_adjustments"
+        }
         Noun::Product => "variants",
         _ => "",
     }
@@ -176,9 +195,17 @@ impl Lister for PlatformV2 {
         500
     }
 
-    async fn list(&self, noun: Noun, question: Question, page: u32, per_page: u32) -> Result<Listing, SourceError> {
+    async fn list(
+        &self,
+        noun: Noun,
+        question: Question,
+        page: u32,
+        per_page: u32,
+    ) -> Result<Listing, SourceError> {
         let Question::Since { since, .. } = question else {
-            return Err(SourceError::Own("the Platform API is asked by time only".to_owned()));
+            return Err(SourceError::Own(
+                "the Platform API is asked by time only".to_owned(),
+            ));
         };
         let query = vec![
             ("filter[updated_at_gteq]", instant(since)),
@@ -188,16 +215,28 @@ impl Lister for PlatformV2 {
     }
 
     async fn newest(&self, noun: Noun, _: &'static str) -> Result<Option<Micros>, SourceError> {
-        let listing = self.page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1).await?;
-        Ok(listing.rows.iter().filter_map(|listed| listed.row.as_ref().ok()).map(|row| row.at).max())
+        let listing = self
+            .page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1)
+            .await?;
+        Ok(listing
+            .rows
+            .iter()
+            .filter_map(|listed| listed.row.as_ref().ok())
+            .map(|row| row.at)
+            .max())
     }
 
     async fn document(&self, noun: Noun, key: &Key<'_>) -> Result<String, SourceError> {
-        let missing = || SourceError::NotFound { what: format!("{noun} {}", self.shop.shown(key.token)) };
+        let missing = || SourceError::NotFound {
+            what: format!("{noun} {}", self.shop.shown(key.token)),
+        };
         let include = ("include", includes(noun).to_owned());
         let is_email = noun == Noun::User && key.token.contains('@');
         let (path, query) = if is_email {
-            (format!("{ROOT}/users"), vec![("filter[email_eq]", key.token.to_owned()), include])
+            (
+                format!("{ROOT}/users"),
+                vec![("filter[email_eq]", key.token.to_owned()), include],
+            )
         } else {
             let by = match noun {
                 Noun::Order | Noun::Cart => key.token,
@@ -208,8 +247,14 @@ impl Lister for PlatformV2 {
         let reply = self.get(&path, &query).await?;
         let mut documents = joined(&path, &reply.text)?.documents.into_iter();
         let found = documents.find(|document| {
-            !is_email || document.get("email").and_then(serde_json::Value::as_str).is_some_and(|email| email.eq_ignore_ascii_case(key.token))
+            !is_email
+                || document
+                    .get("email")
+                    .and_then(serde_json::Value::as_str)
+                    .is_some_and(|email| email.eq_ignore_ascii_case(key.token))
         });
-        found.map(|document| document.to_string()).ok_or_else(missing)
+        found
+            .map(|document| document.to_string())
+            .ok_or_else(missing)
     }
 }

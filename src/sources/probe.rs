@@ -226,14 +226,22 @@ impl Asking<'_> {
                 .iter()
                 .filter_map(|collection| Noun::of_collection(collection.get("name")?.as_str()?))
                 .collect();
-            self.step(path, "a list of collections", "the hub connector is installed: whole documents, one request a page");
+            self.step(
+                path,
+                "a list of collections",
+                "the hub connector is installed: whole documents, one request a page",
+            );
             return Ok(Verdict::Is(Found::HubConnector {
                 index: ConnectorIndex::Collections,
                 collections: nouns,
             }));
         }
         if body.pointer("/orders/page").is_some_and(Value::is_array) {
-            self.step(path, "orders in one answer with everything", "an older hub connector is installed");
+            self.step(
+                path,
+                "orders in one answer with everything",
+                "an older hub connector is installed",
+            );
             let mut collections = vec![Noun::Order];
             if body.pointer("/stock_transfers/page").is_some() {
                 collections.push(Noun::StockTransfer);
@@ -243,7 +251,11 @@ impl Asking<'_> {
                 collections,
             }));
         }
-        self.step(path, "JSON of another shape", "this is not the hub connector");
+        self.step(
+            path,
+            "JSON of another shape",
+            "this is not the hub connector",
+        );
         Ok(Verdict::IsNot)
     }
 
@@ -259,10 +271,20 @@ impl Asking<'_> {
         let one = [("per_page", "1".to_owned())];
         let reply = match self.shop.get(&orders, &one, &headers).await {
             Ok(reply) => reply,
-            Err(error) => return self.no(&orders, error, "the API of Spree 1.3 to 4.4 is not at this address"),
+            Err(error) => {
+                return self.no(
+                    &orders,
+                    error,
+                    "the API of Spree 1.3 to 4.4 is not at this address",
+                );
+            }
         };
         let Ok(list) = classic_list(&reply.text, "orders") else {
-            self.step(&orders, "JSON without a list of orders", "this is another API");
+            self.step(
+                &orders,
+                "JSON without a list of orders",
+                "this is another API",
+            );
             return Ok(Verdict::IsNot);
         };
         let first: Value = list
@@ -273,7 +295,11 @@ impl Asking<'_> {
         let is_solidus = path == ApiPath::Api
             && (list.total.is_some() || first.get("covered_by_store_credit").is_some());
         if is_solidus {
-            self.step(&orders, "a list of orders with a total count", "Solidus: changes are found by comparing, since it ignores updated_at");
+            self.step(
+                &orders,
+                "a list of orders with a total count",
+                "Solidus: changes are found by comparing, since it ignores updated_at",
+            );
             self.cautions.push(WALKING.to_owned());
             return Ok(Verdict::Is(Found::Solidus));
         }
@@ -290,7 +316,11 @@ impl Asking<'_> {
         let reply = self.shop.get(&orders, &canary, &headers).await?;
         let is_empty = classic_list(&reply.text, "orders").is_ok_and(|list| list.rows.is_empty());
         let changes = if is_empty {
-            self.step(&orders, "no orders updated after 2099", "the filter by updated_at works: a change costs two requests");
+            self.step(
+                &orders,
+                "no orders updated after 2099",
+                "the filter by updated_at works: a change costs two requests",
+            );
             Changes::ByTime
         } else {
             self.step(&orders, "orders, though asked for those updated after 2099", "the filter by updated_at is ignored (Spree 2.2.14 to 3.1.5): changes are found by comparing");
@@ -310,11 +340,19 @@ impl Asking<'_> {
         match self.shop.get(&path, &query, &headers).await {
             Ok(reply) => match v3_list(&reply.text) {
                 Ok(list) if list.rows.is_empty() => {
-                    self.step(&path, "no orders updated after 2099", "the Admin API of Spree 5.5 or later: a change costs one request");
+                    self.step(
+                        &path,
+                        "no orders updated after 2099",
+                        "the Admin API of Spree 5.5 or later: a change costs one request",
+                    );
                     Ok(Verdict::Is(Found::AdminV3))
                 }
                 Ok(_) => {
-                    self.step(&path, "orders, though asked for those updated after 2099", "an Admin API that ignores the filter by updated_at");
+                    self.step(
+                        &path,
+                        "orders, though asked for those updated after 2099",
+                        "an Admin API that ignores the filter by updated_at",
+                    );
                     Err(SourceError::Unsupported("the shop's Admin API ignores the filter by updated_at; update Spree, or let the shop push its changes".to_owned()))
                 }
                 Err(_) => {
@@ -340,7 +378,11 @@ impl Asking<'_> {
         ];
         match platform.get(orders, &query).await {
             Ok(_) => {
-                self.step(orders, "a list", "the Platform API (Spree 4.3 to 5.3): a change costs one request");
+                self.step(
+                    orders,
+                    "a list",
+                    "the Platform API (Spree 4.3 to 5.3): a change costs one request",
+                );
                 Ok(Verdict::Is(Found::PlatformV2))
             }
             Err(error) => self.no(orders, error, "the shop has no Platform API"),
@@ -355,14 +397,22 @@ impl Asking<'_> {
         let path = "api/v3/store/products";
         let asked = self.shop.get(path, &[], &[]).await;
         if speaks_json(&asked) {
-            self.step(path, "an API for storefronts", "Spree 5.4: it has no API by which orders can be polled");
+            self.step(
+                path,
+                "an API for storefronts",
+                "Spree 5.4: it has no API by which orders can be polled",
+            );
             return Ok(SourceError::Unsupported(NO_ADMIN_API.to_owned()));
         }
         self.step(path, "nothing", "no Spree 5.4 either");
         let path = "api/v2/platform/orders";
         let asked = self.shop.get(path, &[], &[]).await;
         if speaks_json(&asked) && matches!(self.shop.credentials(), Credentials::Key(_)) {
-            self.step(path, "an API that asks for an access token", "the Platform API (Spree 4.3 to 5.3) is there, and needs an OAuth application");
+            self.step(
+                path,
+                "an API that asks for an access token",
+                "the Platform API (Spree 4.3 to 5.3) is there, and needs an OAuth application",
+            );
             return Ok(SourceError::Unsupported(NEEDS_APPLICATION.to_owned()));
         }
         self.step(path, "nothing", "no Platform API either");
@@ -376,14 +426,21 @@ impl Asking<'_> {
     }
 
     /// A "no" that leads on, or an error that ends the probe.
-    fn no<T>(&mut self, path: &str, error: SourceError, meaning: &str) -> Result<Verdict<T>, SourceError> {
+    fn no<T>(
+        &mut self,
+        path: &str,
+        error: SourceError,
+        meaning: &str,
+    ) -> Result<Verdict<T>, SourceError> {
         match error {
             SourceError::NotFound { .. } => {
                 self.step(path, "404", meaning);
                 Ok(Verdict::IsNot)
             }
             // A shop's front page or a redirect to it in place of a 404.
-            SourceError::NotJson { status: 200..=499, .. } => {
+            SourceError::NotJson {
+                status: 200..=499, ..
+            } => {
                 self.step(path, "a page for people", meaning);
                 Ok(Verdict::IsNot)
             }
@@ -414,7 +471,10 @@ impl Asking<'_> {
 fn speaks_json<T>(answer: &Result<T, SourceError>) -> bool {
     matches!(
         answer,
-        Ok(_) | Err(SourceError::WrongKey { .. } | SourceError::Forbidden { .. } | SourceError::Refused { .. })
+        Ok(_)
+            | Err(SourceError::WrongKey { .. }
+                | SourceError::Forbidden { .. }
+                | SourceError::Refused { .. })
     )
 }
 
@@ -442,7 +502,11 @@ mod tests {
             Found::AdminV3,
         ] {
             let text = serde_json::to_string(&found).unwrap();
-            assert_eq!(serde_json::from_str::<Found>(&text).unwrap(), found, "{text}");
+            assert_eq!(
+                serde_json::from_str::<Found>(&text).unwrap(),
+                found,
+                "{text}"
+            );
         }
     }
 }

@@ -100,11 +100,19 @@ impl Shop {
         base.set_query(None);
         base.set_fragment(None);
         let path = base.path().trim_end_matches('/');
-        let path = ["/api/v1/orders", "/api/orders", "/api/v1", "/api/v2/platform", "/api/v3/admin", "/api/v3", "/api"]
-            .into_iter()
-            .find_map(|tail| path.strip_suffix(tail))
-            .unwrap_or(path)
-            .to_owned();
+        let path = [
+            "/api/v1/orders",
+            "/api/orders",
+            "/api/v1",
+            "/api/v2/platform",
+            "/api/v3/admin",
+            "/api/v3",
+            "/api",
+        ]
+        .into_iter()
+        .find_map(|tail| path.strip_suffix(tail))
+        .unwrap_or(path)
+        .to_owned();
         base.set_path(&format!("{path}/"));
         let mut masks = Mask::default();
         match &credentials {
@@ -178,7 +186,11 @@ impl Shop {
     }
 
     /// Posts a form and reads JSON.
-    pub(super) async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Result<Reply, SourceError> {
+    pub(super) async fn post_form(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Reply, SourceError> {
         let (target, mut headers) = self.prepared(path, &[], &[])?;
         headers.push((
             HeaderName::from_static("content-type"),
@@ -211,8 +223,14 @@ impl Shop {
         }
         let target = Target::new(&url).map_err(|why| wrong(&format!("it {why}")))?;
         let mut headers = vec![
-            (HeaderName::from_static("accept"), HeaderValue::from_static("application/json, application/vnd.api+json")),
-            (HeaderName::from_static("user-agent"), HeaderValue::from_static(concat!("integrator/", env!("CARGO_PKG_VERSION")))),
+            (
+                HeaderName::from_static("accept"),
+                HeaderValue::from_static("application/json, application/vnd.api+json"),
+            ),
+            (
+                HeaderName::from_static("user-agent"),
+                HeaderValue::from_static(concat!("integrator/", env!("CARGO_PKG_VERSION"))),
+            ),
         ];
         for (name, value) in auth {
             let value = HeaderValue::from_str(value).map_err(|_| SourceError::WrongKey {
@@ -223,7 +241,11 @@ impl Shop {
         Ok((target, headers))
     }
 
-    fn request<'a>(&self, target: &'a Target, headers: &'a [(HeaderName, HeaderValue)]) -> Request<'a> {
+    fn request<'a>(
+        &self,
+        target: &'a Target,
+        headers: &'a [(HeaderName, HeaderValue)],
+    ) -> Request<'a> {
         self.requests.set(self.requests.get() + 1);
         Request {
             target,
@@ -234,18 +256,27 @@ impl Shop {
         }
     }
 
-    fn read(&self, path: &str, target: &Target, answer: Result<Answer, Failure>) -> Result<Reply, SourceError> {
+    fn read(
+        &self,
+        path: &str,
+        target: &Target,
+        answer: Result<Answer, Failure>,
+    ) -> Result<Reply, SourceError> {
         let address = plain_address(target.url());
         let answer = answer.map_err(|failure| match failure {
             Failure::TimedOut { after, .. } => SourceError::Timeout { after },
-            Failure::HostNotFound { .. } | Failure::AddressNotAllowed { .. } => SourceError::WrongAddress {
-                address: address.clone(),
-                why: failure.to_string(),
-            },
-            Failure::AnswerTooLarge { .. } | Failure::MalformedAnswer { .. } => SourceError::Malformed {
-                place: path.to_owned(),
-                why: failure.to_string(),
-            },
+            Failure::HostNotFound { .. } | Failure::AddressNotAllowed { .. } => {
+                SourceError::WrongAddress {
+                    address: address.clone(),
+                    why: failure.to_string(),
+                }
+            }
+            Failure::AnswerTooLarge { .. } | Failure::MalformedAnswer { .. } => {
+                SourceError::Malformed {
+                    place: path.to_owned(),
+                    why: failure.to_string(),
+                }
+            }
             other => SourceError::Unreachable(other),
         })?;
         let store_now = answer.header("date").and_then(http_date);
@@ -283,7 +314,11 @@ impl Shop {
             },
             404 | 410 => SourceError::NotFound { what },
             429 => SourceError::RateLimited { retry_after },
-            status @ 500.. => SourceError::Unavailable { status, says, retry_after },
+            status @ 500.. => SourceError::Unavailable {
+                status,
+                says,
+                retry_after,
+            },
             status => SourceError::Refused { what, status, says },
         })
     }
@@ -305,9 +340,16 @@ impl Shop {
                     None => "it redirects elsewhere".to_owned(),
                 },
             },
-            401 => SourceError::WrongKey { says: self.snippet(text) },
-            403 => SourceError::Forbidden { what: path.to_owned(), scope: None },
-            404 | 410 => SourceError::NotFound { what: path.to_owned() },
+            401 => SourceError::WrongKey {
+                says: self.snippet(text),
+            },
+            403 => SourceError::Forbidden {
+                what: path.to_owned(),
+                scope: None,
+            },
+            404 | 410 => SourceError::NotFound {
+                what: path.to_owned(),
+            },
             429 => SourceError::RateLimited { retry_after },
             501.. => SourceError::Unavailable {
                 status,
@@ -324,7 +366,13 @@ impl Shop {
 
     /// What an error document says: `error`, `error.message` or `exception`.
     fn says(&self, body: &Value) -> String {
-        let places = ["/error/message", "/error", "/exception", "/errors/0/detail", "/error_description"];
+        let places = [
+            "/error/message",
+            "/error",
+            "/exception",
+            "/errors/0/detail",
+            "/error_description",
+        ];
         let words = places
             .into_iter()
             .find_map(|place| body.pointer(place).and_then(Value::as_str))
@@ -353,7 +401,11 @@ impl Shop {
     /// Masked, without control characters, at most 160 characters.
     pub(super) fn shown(&self, text: &str) -> String {
         let covered = self.masks.borrow().cover(text.to_owned());
-        covered.chars().filter(|c| !c.is_control()).take(160).collect()
+        covered
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(160)
+            .collect()
     }
 }
 

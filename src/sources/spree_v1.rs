@@ -33,7 +33,10 @@ pub(super) struct SpreeV1 {
 }
 
 /// The headers with the key. Solidus from 3.0 on reads `Authorization` only, before 2.10 the other one only.
-pub(super) fn key_headers(credentials: &Credentials, dialect: Dialect) -> Vec<(&'static str, String)> {
+pub(super) fn key_headers(
+    credentials: &Credentials,
+    dialect: Dialect,
+) -> Vec<(&'static str, String)> {
     let Credentials::Key(key) = credentials else {
         return Vec::new();
     };
@@ -71,7 +74,14 @@ impl SpreeV1 {
     ) -> Result<Listing, SourceError> {
         let name = list_name(noun);
         let path = format!("{}/{name}", self.path.as_str());
-        let reply = self.shop.get(&path, &query, &key_headers(self.shop.credentials(), self.dialect)).await?;
+        let reply = self
+            .shop
+            .get(
+                &path,
+                &query,
+                &key_headers(self.shop.credentials(), self.dialect),
+            )
+            .await?;
         let list = classic_list(&reply.text, name).map_err(|odd| SourceError::Malformed {
             place: path.clone(),
             why: odd.to_string(),
@@ -97,7 +107,11 @@ pub(super) fn listing(
     store_now: Option<Micros>,
 ) -> Listing {
     Listing {
-        rows: list.rows.iter().map(|raw| Listed::read(noun, raw, clock)).collect(),
+        rows: list
+            .rows
+            .iter()
+            .map(|raw| Listed::read(noun, raw, clock))
+            .collect(),
         is_last: is_last(page, per_page, list.pages, list.rows.len()),
         store_now,
     }
@@ -128,7 +142,13 @@ impl Lister for SpreeV1 {
         500
     }
 
-    async fn list(&self, noun: Noun, question: Question, page: u32, per_page: u32) -> Result<Listing, SourceError> {
+    async fn list(
+        &self,
+        noun: Noun,
+        question: Question,
+        page: u32,
+        per_page: u32,
+    ) -> Result<Listing, SourceError> {
         let mut query = self.query(noun, page, per_page);
         let clock = match question {
             Question::Since { clock, since } => {
@@ -164,7 +184,12 @@ impl Lister for SpreeV1 {
         let mut query = self.query(noun, 1, 1);
         query.push(("q[s]", format!("{clock} desc")));
         let listing = self.page(noun, query, clock, 1, 1).await?;
-        Ok(listing.rows.iter().filter_map(|listed| listed.row.as_ref().ok()).map(|row| row.at).max())
+        Ok(listing
+            .rows
+            .iter()
+            .filter_map(|listed| listed.row.as_ref().ok())
+            .map(|row| row.at)
+            .max())
     }
 
     async fn document(&self, noun: Noun, key: &Key<'_>) -> Result<String, SourceError> {
@@ -175,8 +200,16 @@ impl Lister for SpreeV1 {
             Noun::User | Noun::Product if is_id => (noun.collection(), key.id),
             // A user by e-mail, a product by SKU: through the search.
             Noun::User => return self.search(noun, "q[email_eq]", key.token).await,
-            Noun::Product => return self.search(noun, "q[variants_including_master_sku_eq]", key.token).await,
-            _ => return Err(SourceError::NotFound { what: noun.collection().to_owned() }),
+            Noun::Product => {
+                return self
+                    .search(noun, "q[variants_including_master_sku_eq]", key.token)
+                    .await;
+            }
+            _ => {
+                return Err(SourceError::NotFound {
+                    what: noun.collection().to_owned(),
+                });
+            }
         };
         let path = format!("{}/{name}/{by}", self.path.as_str());
         Ok(self.shop.get(&path, &[], &headers).await?.text)
@@ -184,17 +217,29 @@ impl Lister for SpreeV1 {
 }
 
 impl SpreeV1 {
-    async fn search(&self, noun: Noun, filter: &'static str, token: &str) -> Result<String, SourceError> {
+    async fn search(
+        &self,
+        noun: Noun,
+        filter: &'static str,
+        token: &str,
+    ) -> Result<String, SourceError> {
         let mut query = self.query(noun, 1, 5);
         query.push((filter, token.to_owned()));
         let listing = self.page(noun, query, "updated_at", 1, 5).await?;
         // The filter may have been ignored: only a row of that very token is the one.
-        let is_it = |listed: &Listed| listed.row.as_ref().is_ok_and(|row| row.token.eq_ignore_ascii_case(token));
+        let is_it = |listed: &Listed| {
+            listed
+                .row
+                .as_ref()
+                .is_ok_and(|row| row.token.eq_ignore_ascii_case(token))
+        };
         listing
             .rows
             .into_iter()
             .find(is_it)
             .map(|listed| listed.raw)
-            .ok_or_else(|| SourceError::NotFound { what: format!("{noun} {}", self.shop.shown(token)) })
+            .ok_or_else(|| SourceError::NotFound {
+                what: format!("{noun} {}", self.shop.shown(token)),
+            })
     }
 }

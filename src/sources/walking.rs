@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Collection, Cursor, Fetched, Limits, Page, Progress, SetAside, Source, Versions,
-    ascending::{Fresh, Retry, Start, climb, collections, fetch, fetch_one, read, sizes, sound, start_of, stored, unchanged},
+    ascending::{
+        Fresh, Retry, Start, climb, collections, fetch, fetch_one, read, sizes, sound, start_of,
+        stored, unchanged,
+    },
     ascent::{Ascent, Step},
     error::SourceError,
     lister::{Lister, Question, belongs},
@@ -77,7 +80,9 @@ impl Source for Walking {
         let walked;
         (state.stage, walked) = match state.stage {
             Stage::First { page } => {
-                let (rows, is_last) = self.rows(noun, Question::ById, page, limits, &mut set_aside).await?;
+                let (rows, is_last) = self
+                    .rows(noun, Question::ById, page, limits, &mut set_aside)
+                    .await?;
                 documents.extend(rows.into_iter().map(|row| row.listed(lister, noun)));
                 if is_last {
                     (opening(noun, limits), Progress::CaughtUp)
@@ -90,24 +95,46 @@ impl Source for Walking {
                     wanted.append(&mut state.retries);
                 }
                 let sizes = sizes(limits, lister);
-                let (rows, step) = climb(lister, noun, born(noun), &mut state.quick, &sizes, &mut set_aside).await?;
+                let (rows, step) = climb(
+                    lister,
+                    noun,
+                    born(noun),
+                    &mut state.quick,
+                    &sizes,
+                    &mut set_aside,
+                )
+                .await?;
                 wanted.extend(self.changed(noun, rows, &state, versions).await?);
                 let next = match step {
                     Step::More => Stage::Quick,
-                    Step::CaughtUp if noun == Noun::Order && !state.backfill => Stage::Open { state: 0, page: 1 },
-                    Step::CaughtUp => Stage::Long { pages_left: limits.walk_pages },
+                    Step::CaughtUp if noun == Noun::Order && !state.backfill => {
+                        Stage::Open { state: 0, page: 1 }
+                    }
+                    Step::CaughtUp => Stage::Long {
+                        pages_left: limits.walk_pages,
+                    },
                 };
                 (next, Progress::More)
             }
             Stage::Open { state: open, page } => {
                 let shipment_state = OPEN_STATES.get(open).copied().unwrap_or("pending");
                 let question = Question::Open { shipment_state };
-                let (rows, is_last) = self.rows(noun, question, page, limits, &mut set_aside).await?;
+                let (rows, is_last) = self
+                    .rows(noun, question, page, limits, &mut set_aside)
+                    .await?;
                 wanted.extend(self.changed(noun, rows, &state, versions).await?);
                 let next = match is_last {
-                    false => Stage::Open { state: open, page: page + 1 },
-                    true if open + 1 < OPEN_STATES.len() => Stage::Open { state: open + 1, page: 1 },
-                    true => Stage::Long { pages_left: limits.walk_pages },
+                    false => Stage::Open {
+                        state: open,
+                        page: page + 1,
+                    },
+                    true if open + 1 < OPEN_STATES.len() => Stage::Open {
+                        state: open + 1,
+                        page: 1,
+                    },
+                    true => Stage::Long {
+                        pages_left: limits.walk_pages,
+                    },
                 };
                 (next, Progress::More)
             }
@@ -115,18 +142,44 @@ impl Source for Walking {
                 if opening(noun, limits) == state.stage {
                     wanted.append(&mut state.retries);
                 }
-                let (rows, is_last) = self.rows(noun, Question::ByIdDown, state.long_page, limits, &mut set_aside).await?;
+                let (rows, is_last) = self
+                    .rows(
+                        noun,
+                        Question::ByIdDown,
+                        state.long_page,
+                        limits,
+                        &mut set_aside,
+                    )
+                    .await?;
                 wanted.extend(self.changed(noun, rows, &state, versions).await?);
                 state.long_page = if is_last { 1 } else { state.long_page + 1 };
-                let is_enough = if state.backfill { is_last } else { is_last || pages_left <= 1 };
+                let is_enough = if state.backfill {
+                    is_last
+                } else {
+                    is_last || pages_left <= 1
+                };
                 if is_enough {
                     (opening(noun, limits), Progress::CaughtUp)
                 } else {
-                    (Stage::Long { pages_left: pages_left.saturating_sub(1) }, Progress::More)
+                    (
+                        Stage::Long {
+                            pages_left: pages_left.saturating_sub(1),
+                        },
+                        Progress::More,
+                    )
                 }
             }
         };
-        fetch(lister, noun, wanted, limits, &mut documents, &mut state.retries, &mut set_aside).await?;
+        fetch(
+            lister,
+            noun,
+            wanted,
+            limits,
+            &mut documents,
+            &mut state.retries,
+            &mut set_aside,
+        )
+        .await?;
         documents.retain(|document: &StoreDocument| belongs(document));
         Ok(Page {
             documents,
@@ -146,7 +199,12 @@ impl Source for Walking {
 }
 
 impl Walking {
-    async fn state(&self, noun: Noun, cursor: &Cursor, limits: &Limits) -> Result<State, SourceError> {
+    async fn state(
+        &self,
+        noun: Noun,
+        cursor: &Cursor,
+        limits: &Limits,
+    ) -> Result<State, SourceError> {
         let (first_mark, from, stage, backfill) = match start_of(cursor) {
             Start::Stored => return read(cursor),
             Start::Since(since) => (Some(since.0), since, opening(noun, limits), true),
@@ -157,7 +215,12 @@ impl Walking {
                     _ => self.youngest(noun).await?,
                 };
                 let from = newest.map_or(Micros(0), |newest| newest.minus(limits.overlap));
-                (newest.map(|newest| newest.0), from, Stage::First { page: 1 }, false)
+                (
+                    newest.map(|newest| newest.0),
+                    from,
+                    Stage::First { page: 1 },
+                    false,
+                )
             }
         };
         Ok(State {
@@ -189,16 +252,21 @@ impl Walking {
         set_aside: &mut Vec<SetAside>,
     ) -> Result<(Vec<Fresh>, bool), SourceError> {
         // Walks read a lot and keep little: larger pages than polls of changes.
-        let per_page = limits.per_page.saturating_mul(2).clamp(1, self.lister.max_per_page());
+        let per_page = limits
+            .per_page
+            .saturating_mul(2)
+            .clamp(1, self.lister.max_per_page());
         let listing = self.lister.list(noun, question, page, per_page).await?;
         let is_last = listing.is_last || listing.rows.is_empty();
-        let rows = sound(noun, listing, set_aside).into_iter().map(|(row, raw)| Fresh {
-            token: row.token,
-            id: row.id,
-            updated_at: row.updated_at,
-            at: row.at,
-            raw,
-        });
+        let rows = sound(noun, listing, set_aside)
+            .into_iter()
+            .map(|(row, raw)| Fresh {
+                token: row.token,
+                id: row.id,
+                updated_at: row.updated_at,
+                at: row.at,
+                raw,
+            });
         Ok((rows.collect(), is_last))
     }
 
@@ -223,7 +291,9 @@ impl Walking {
 fn opening(noun: Noun, limits: &Limits) -> Stage {
     match noun {
         Noun::Order | Noun::Cart => Stage::Quick,
-        _ => Stage::Long { pages_left: limits.walk_pages },
+        _ => Stage::Long {
+            pages_left: limits.walk_pages,
+        },
     }
 }
 

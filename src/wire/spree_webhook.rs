@@ -64,7 +64,9 @@ pub enum SignatureError {
     #[error("{TIMESTAMP_HEADER} is no number of seconds")]
     BadTimestamp,
     /// Signed too long ago, or in the future.
-    #[error("the webhook was signed {seconds} seconds away from now, at most {TOLERANCE_SECS} are accepted")]
+    #[error(
+        "the webhook was signed {seconds} seconds away from now, at most {TOLERANCE_SECS} are accepted"
+    )]
     TooFarAway {
         /// The distance.
         seconds: u64,
@@ -91,7 +93,9 @@ pub fn verify(
             match headers.timestamp.map(str::trim) {
                 None => (Scheme::BodyHex, given),
                 Some(timestamp) => {
-                    let seconds: i64 = timestamp.parse().map_err(|_| SignatureError::BadTimestamp)?;
+                    let seconds: i64 = timestamp
+                        .parse()
+                        .map_err(|_| SignatureError::BadTimestamp)?;
                     let away = seconds.abs_diff(now.seconds());
                     if away > TOLERANCE_SECS {
                         return Err(SignatureError::TooFarAway { seconds: away });
@@ -103,13 +107,16 @@ pub fn verify(
             }
         }
         (None, Some(signature)) => {
-            let given = STANDARD.decode(signature.trim()).map_err(|_| SignatureError::Mismatch)?;
+            let given = STANDARD
+                .decode(signature.trim())
+                .map_err(|_| SignatureError::Mismatch)?;
             (Scheme::BodyBase64, given)
         }
         (None, None) => return Err(SignatureError::Missing),
     };
     mac.update(body);
-    mac.verify_slice(&given).map_err(|_| SignatureError::Mismatch)?;
+    mac.verify_slice(&given)
+        .map_err(|_| SignatureError::Mismatch)?;
     Ok(scheme)
 }
 
@@ -162,8 +169,8 @@ struct Envelope {
 /// # Errors
 /// [`EnvelopeError`].
 pub fn hint(body: &[u8]) -> Result<Hint, EnvelopeError> {
-    let envelope: Envelope =
-        serde_json::from_slice(body).map_err(|error| EnvelopeError::Unreadable(error.to_string()))?;
+    let envelope: Envelope = serde_json::from_slice(body)
+        .map_err(|error| EnvelopeError::Unreadable(error.to_string()))?;
     if envelope.name == "webhook.test" {
         return Ok(Hint::Test);
     }
@@ -184,7 +191,11 @@ pub fn hint(body: &[u8]) -> Result<Hint, EnvelopeError> {
         .iter()
         .flat_map(|member| [attributes.get(member), envelope.data.get(member)]);
     match places.flatten().find_map(text) {
-        Some(token) => Ok(Hint::Object { event_id, noun, token }),
+        Some(token) => Ok(Hint::Object {
+            event_id,
+            noun,
+            token,
+        }),
         None => Ok(Hint::Collection { event_id, noun }),
     }
 }

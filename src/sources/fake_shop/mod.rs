@@ -128,7 +128,10 @@ impl Control {
             self.hook.get_or_insert(hook);
         }
         self.faults.pop_front().or_else(|| {
-            let lasting = self.lasting.iter().find(|(part, _)| request.contains(part.as_str()));
+            let lasting = self
+                .lasting
+                .iter()
+                .find(|(part, _)| request.contains(part.as_str()));
             lasting.map(|(_, fault)| fault.clone())
         })
     }
@@ -164,7 +167,11 @@ impl FakeShop {
             tokens: 1,
         }));
         let (port, server) = serve::open(Arc::clone(&control))?;
-        Ok(Self { port, control, server })
+        Ok(Self {
+            port,
+            control,
+            server,
+        })
     }
 
     /// Where it stands.

@@ -47,11 +47,18 @@ struct Query {
 }
 
 pub(super) fn value<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
-    pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    pairs
+        .iter()
+        .rev()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
 }
 
 fn number(pairs: &Pairs, name: &str) -> Option<u64> {
-    value(pairs, name)?.parse().ok().filter(|number| *number > 0)
+    value(pairs, name)?
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
 }
 
 fn may(flavor: Flavor, column: Column) -> bool {
@@ -90,8 +97,12 @@ fn read(flavor: Flavor, pairs: &Pairs) -> Query {
             "state_eq" => query.state = Some(value.clone()),
             "shipment_state_eq" => query.shipment_state = Some(value.clone()),
             other => {
-                let name = other.strip_suffix("_gteq").or_else(|| other.strip_suffix("_gt"));
-                let found = name.and_then(|name| column(flavor, name)).zip(store_time(value));
+                let name = other
+                    .strip_suffix("_gteq")
+                    .or_else(|| other.strip_suffix("_gt"));
+                let found = name
+                    .and_then(|name| column(flavor, name))
+                    .zip(store_time(value));
                 query.since = found.or(query.since);
             }
         }
@@ -101,7 +112,10 @@ fn read(flavor: Flavor, pairs: &Pairs) -> Query {
 
 fn sort_text(flavor: Flavor, text: &str) -> Option<(Column, bool)> {
     let (name, direction) = text.trim().split_once(' ').unwrap_or((text.trim(), "asc"));
-    Some((column(flavor, name.trim_end_matches(']'))?, direction.trim() != "desc"))
+    Some((
+        column(flavor, name.trim_end_matches(']'))?,
+        direction.trim() != "desc",
+    ))
 }
 
 /// `sort=`: the Platform API splits at commas, the Admin API keeps the first key and loses its sign.
@@ -111,10 +125,12 @@ fn sort_parameter(flavor: Flavor, text: &str) -> Vec<(Column, bool)> {
         None => column(flavor, part).map(|column| (column, true)),
     };
     match text.split_once(',') {
-        Some((first, _)) if flavor == Flavor::AdminV3 => column(flavor, first.trim_start_matches('-'))
-            .map(|column| (column, true))
-            .into_iter()
-            .collect(),
+        Some((first, _)) if flavor == Flavor::AdminV3 => {
+            column(flavor, first.trim_start_matches('-'))
+                .map(|column| (column, true))
+                .into_iter()
+                .collect()
+        }
         _ => text.split(',').filter_map(key).collect(),
     }
 }
@@ -148,7 +164,9 @@ pub(super) fn sales(stock: &Stock, flavor: Flavor, pairs: &Pairs, nonce: Option<
     let (page, per_page) = (number(pairs, "page").unwrap_or(1), page_size(flavor, pairs));
     let is_plain = query.since.is_none() && query.state.is_none() && query.shipment_state.is_none();
     // The long walk over a large shop: no need to look at each row for each page.
-    if let (true, Some(true), [(Column::Id, upwards)]) = (is_plain, query.completed, query.sort.as_slice()) {
+    if let (true, Some(true), [(Column::Id, upwards)]) =
+        (is_plain, query.completed, query.sort.as_slice())
+    {
         let skip = usize::try_from((page - 1) * per_page).unwrap_or(usize::MAX);
         let take = usize::try_from(per_page).unwrap_or(usize::MAX);
         let all = &stock.completed;
@@ -182,17 +200,38 @@ pub(super) fn sales(stock: &Stock, flavor: Flavor, pairs: &Pairs, nonce: Option<
 }
 
 /// Selects among other rows.
-pub(super) fn others(rows: Vec<Facts>, flavor: Flavor, pairs: &Pairs, nonce: Option<u64>) -> Selection {
+pub(super) fn others(
+    rows: Vec<Facts>,
+    flavor: Flavor,
+    pairs: &Pairs,
+    nonce: Option<u64>,
+) -> Selection {
     let (page, per_page) = (number(pairs, "page").unwrap_or(1), page_size(flavor, pairs));
     rows_of(rows, &read(flavor, pairs), page, per_page, nonce)
 }
 
-fn rows_of(mut rows: Vec<Facts>, query: &Query, page: u64, per_page: u64, nonce: Option<u64>) -> Selection {
+fn rows_of(
+    mut rows: Vec<Facts>,
+    query: &Query,
+    page: u64,
+    per_page: u64,
+    nonce: Option<u64>,
+) -> Selection {
     rows.retain(|row| {
-        query.since.is_none_or(|(column, since)| of(row, column) >= since.0)
-            && query.completed.is_none_or(|completed| row.completed_at.is_some() == completed)
-            && query.state.as_deref().is_none_or(|state| row.state == state)
-            && query.shipment_state.as_deref().is_none_or(|state| row.shipment_state == Some(state))
+        query
+            .since
+            .is_none_or(|(column, since)| of(row, column) >= since.0)
+            && query
+                .completed
+                .is_none_or(|completed| row.completed_at.is_some() == completed)
+            && query
+                .state
+                .as_deref()
+                .is_none_or(|state| row.state == state)
+            && query
+                .shipment_state
+                .as_deref()
+                .is_none_or(|state| row.shipment_state == Some(state))
     });
     let shuffled = |id: u64| {
         let mut hasher = DefaultHasher::new();
@@ -209,14 +248,25 @@ fn rows_of(mut rows: Vec<Facts>, query: &Query, page: u64, per_page: u64, nonce:
         let keys: Vec<i64> = query
             .sort
             .iter()
-            .map(|(column, upwards)| if *upwards { of(row, *column) } else { !of(row, *column) })
+            .map(|(column, upwards)| {
+                if *upwards {
+                    of(row, *column)
+                } else {
+                    !of(row, *column)
+                }
+            })
             .collect();
         (keys, tie(row))
     });
     let total = rows.len() as u64;
     let skip = usize::try_from((page - 1) * per_page).unwrap_or(usize::MAX);
     let take = usize::try_from(per_page).unwrap_or(usize::MAX);
-    let ids = rows.into_iter().skip(skip).take(take).map(|row| row.id).collect();
+    let ids = rows
+        .into_iter()
+        .skip(skip)
+        .take(take)
+        .map(|row| row.id)
+        .collect();
     cut(ids, page, per_page, total)
 }
 

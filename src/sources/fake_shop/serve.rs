@@ -47,12 +47,17 @@ type Said = (u16, Value);
 
 async fn answer(control: Data<Shared>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let path = request.path().trim_matches('/').to_owned();
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
-    let readable = pairs.iter().fold(path.clone(), |text, (name, value)| format!("{text} {name}={value}"));
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
+    let readable = pairs.iter().fold(path.clone(), |text, (name, value)| {
+        format!("{text} {name}={value}")
+    });
     let (fault, said, date, remaining) = {
         let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = control.notice(&readable);
-        let nonce = control.shuffles_ties.then_some(control.requests.len() as u64);
+        let nonce = control
+            .shuffles_ties
+            .then_some(control.requests.len() as u64);
         let call = Call {
             request: &request,
             path: &path,
@@ -94,7 +99,10 @@ async fn answer(control: Data<Shared>, request: HttpRequest, body: Bytes) -> Htt
         headers.insert(actix_web::http::header::DATE, date);
     }
     if let Some(Ok(remaining)) = remaining.map(|remaining| remaining.to_string().parse()) {
-        headers.insert(actix_web::http::header::HeaderName::from_static("x-ratelimit-remaining"), remaining);
+        headers.insert(
+            actix_web::http::header::HeaderName::from_static("x-ratelimit-remaining"),
+            remaining,
+        );
     }
     response
 }
@@ -128,37 +136,60 @@ impl Call<'_> {
                 self.keyed(flavor, |call| call.connector(stock, flavor, rest))
             }
             (
-                Flavor::Spree13 | Flavor::Spree20 | Flavor::Spree304 | Flavor::Solidus | Flavor::Connector | Flavor::OldConnector,
+                Flavor::Spree13
+                | Flavor::Spree20
+                | Flavor::Spree304
+                | Flavor::Solidus
+                | Flavor::Connector
+                | Flavor::OldConnector,
                 ["api", rest @ ..],
             )
-            | (Flavor::Spree37, ["api", "v1", rest @ ..]) => self.keyed(flavor, |call| call.classic(stock, flavor, rest)),
+            | (Flavor::Spree37, ["api", "v1", rest @ ..]) => {
+                self.keyed(flavor, |call| call.classic(stock, flavor, rest))
+            }
             (Flavor::PlatformV2, ["spree_oauth", "token"]) => self.token(control),
             (Flavor::PlatformV2, ["api", "v2", "platform", rest @ ..]) => {
-                if self.header("authorization") != Some(format!("Bearer token-{}", control.tokens).as_str()) {
+                if self.header("authorization")
+                    != Some(format!("Bearer token-{}", control.tokens).as_str())
+                {
                     return (401, json!({"error": "The access token is invalid"}));
                 }
                 self.platform(stock, rest)
             }
-            (Flavor::AdminV3, ["api", "v3", "admin", rest @ ..]) => match self.header("x-spree-api-key") {
-                Some(ADMIN_KEY) => self.admin(stock, rest),
-                _ => (401, json!({"error": {"code": "authentication_required", "message": "Authentication required"}})),
-            },
-            (Flavor::Spree54 | Flavor::AdminV3, ["api", "v3", "store", ..]) => {
-                (401, json!({"error": {"code": "authentication_required", "message": "A publishable key is required"}}))
+            (Flavor::AdminV3, ["api", "v3", "admin", rest @ ..]) => {
+                match self.header("x-spree-api-key") {
+                    Some(ADMIN_KEY) => self.admin(stock, rest),
+                    _ => (
+                        401,
+                        json!({"error": {"code": "authentication_required", "message": "Authentication required"}}),
+                    ),
+                }
             }
-            _ => (404, json!({"error": "The resource you were looking for could not be found."})),
+            (Flavor::Spree54 | Flavor::AdminV3, ["api", "v3", "store", ..]) => (
+                401,
+                json!({"error": {"code": "authentication_required", "message": "A publishable key is required"}}),
+            ),
+            _ => (
+                404,
+                json!({"error": "The resource you were looking for could not be found."}),
+            ),
         }
     }
 
     fn keyed(&self, flavor: Flavor, then: impl FnOnce(&Self) -> Said) -> Said {
         let key = match flavor {
-            Flavor::Solidus => self.header("authorization").and_then(|header| header.strip_prefix("Bearer ")),
+            Flavor::Solidus => self
+                .header("authorization")
+                .and_then(|header| header.strip_prefix("Bearer ")),
             _ => self.header("x-spree-token"),
         };
         match key {
             None => (401, json!({"error": "You must specify an API key."})),
             Some(KEY) => then(self),
-            Some(other) => (401, json!({"error": format!("Invalid API key ({other}) specified.")})),
+            Some(other) => (
+                401,
+                json!({"error": format!("Invalid API key ({other}) specified.")}),
+            ),
         }
     }
 
@@ -188,7 +219,11 @@ impl Call<'_> {
                 let selection = self.others(stock, flavor, name);
                 listed(name, others(stock, flavor, name, &selection), &selection)
             }
-            [name @ ("users" | "products"), id] => match id.parse().ok().and_then(|id| other(stock, flavor, name, id)) {
+            [name @ ("users" | "products"), id] => match id
+                .parse()
+                .ok()
+                .and_then(|id| other(stock, flavor, name, id))
+            {
                 Some(document) => (200, document),
                 None => not_found(),
             },
@@ -199,13 +234,19 @@ impl Call<'_> {
     fn connector(&self, stock: &Stock, flavor: Flavor, rest: &[&str]) -> Said {
         let Some(name) = rest.first() else {
             if flavor == Flavor::OldConnector {
-                return (200, json!({
-                    "orders": self.collection(stock, flavor, "orders", "page", "orders_"),
-                    "stock_transfers": {"page": [], "count": 0, "current_page": 1, "pages": 0},
-                }));
+                return (
+                    200,
+                    json!({
+                        "orders": self.collection(stock, flavor, "orders", "page", "orders_"),
+                        "stock_transfers": {"page": [], "count": 0, "current_page": 1, "pages": 0},
+                    }),
+                );
             }
             let of = |name: &str, token: &str| json!({"name": name, "token": token, "frequency": "5.minutes"});
-            return (200, json!({"collections": [of("orders", "number"), of("users", "email"), of("carts", "number"), of("products", "sku")]}));
+            return (
+                200,
+                json!({"collections": [of("orders", "number"), of("users", "email"), of("carts", "number"), of("products", "sku")]}),
+            );
         };
         if flavor == Flavor::OldConnector {
             return not_found();
@@ -214,10 +255,20 @@ impl Call<'_> {
     }
 
     /// Sorted by `updated_at` without a tie-break; from one day ago unless told otherwise.
-    fn collection(&self, stock: &Stock, flavor: Flavor, name: &str, list: &str, prefix: &str) -> Value {
+    fn collection(
+        &self,
+        stock: &Stock,
+        flavor: Flavor,
+        name: &str,
+        list: &str,
+        prefix: &str,
+    ) -> Value {
         let day_ago = stock.now.minus(Duration::from_secs(86_400)).rfc3339();
         let mut pairs = vec![
-            ("q[updated_at_gteq]".to_owned(), value(self.pairs, "since").unwrap_or(&day_ago).to_owned()),
+            (
+                "q[updated_at_gteq]".to_owned(),
+                value(self.pairs, "since").unwrap_or(&day_ago).to_owned(),
+            ),
             ("q[s]".to_owned(), "updated_at asc".to_owned()),
         ];
         match name {
@@ -230,7 +281,10 @@ impl Call<'_> {
                 pairs.push((member.to_owned(), asked.to_owned()));
             }
         }
-        let call = Call { pairs: &pairs, ..*self };
+        let call = Call {
+            pairs: &pairs,
+            ..*self
+        };
         let (rows, selection) = match name {
             "orders" | "carts" => {
                 let selection = select::sales(stock, flavor, &pairs, self.nonce);
@@ -246,11 +300,20 @@ impl Call<'_> {
     }
 
     fn token(&self, control: &Control) -> Said {
-        let form: Vec<(String, String)> = serde_urlencoded::from_bytes(self.body).unwrap_or_default();
-        if value(&form, "client_id") != Some(CLIENT_ID) || value(&form, "client_secret") != Some(CLIENT_SECRET) {
-            return (401, json!({"error": "invalid_client", "error_description": "Client authentication failed"}));
+        let form: Vec<(String, String)> =
+            serde_urlencoded::from_bytes(self.body).unwrap_or_default();
+        if value(&form, "client_id") != Some(CLIENT_ID)
+            || value(&form, "client_secret") != Some(CLIENT_SECRET)
+        {
+            return (
+                401,
+                json!({"error": "invalid_client", "error_description": "Client authentication failed"}),
+            );
         }
-        (200, json!({"access_token": format!("token-{}", control.tokens), "token_type": "Bearer", "expires_in": control.token_secs}))
+        (
+            200,
+            json!({"access_token": format!("token-{}", control.tokens), "token_type": "Bearer", "expires_in": control.token_secs}),
+        )
     }
 
     fn platform(&self, stock: &Stock, rest: &[&str]) -> Said {
@@ -263,22 +326,44 @@ impl Call<'_> {
             [name] => {
                 let (data, included, selection) = if *name == "orders" {
                     let selection = select::sales(stock, flavor, self.pairs, self.nonce);
-                    let sales = selection.ids.iter().filter_map(|id| stock.sales.get(id)).collect();
-                    (self.rows(stock, flavor, &selection), joined(sales), selection)
+                    let sales = selection
+                        .ids
+                        .iter()
+                        .filter_map(|id| stock.sales.get(id))
+                        .collect();
+                    (
+                        self.rows(stock, flavor, &selection),
+                        joined(sales),
+                        selection,
+                    )
                 } else {
                     let selection = self.others(stock, flavor, name);
-                    (others(stock, flavor, name, &selection), Vec::new(), selection)
+                    (
+                        others(stock, flavor, name, &selection),
+                        Vec::new(),
+                        selection,
+                    )
                 };
                 // At the end `next` names the last page again.
                 let next = format!("?page={}", (selection.page + 1).min(selection.pages.max(1)));
-                (200, json!({"data": data, "included": included, "links": {"next": next},
-                    "meta": {"count": data.len(), "total_count": selection.total, "total_pages": selection.pages}}))
+                (
+                    200,
+                    json!({"data": data, "included": included, "links": {"next": next},
+                    "meta": {"count": data.len(), "total_count": selection.total, "total_pages": selection.pages}}),
+                )
             }
             ["orders", number] => match stock.sale(number) {
-                Some(sale) => (200, json!({"data": show::row(stock, flavor, sale), "included": joined(vec![sale])})),
+                Some(sale) => (
+                    200,
+                    json!({"data": show::row(stock, flavor, sale), "included": joined(vec![sale])}),
+                ),
                 None => not_found(),
             },
-            [name, id] => match id.parse().ok().and_then(|id| other(stock, flavor, name, id)) {
+            [name, id] => match id
+                .parse()
+                .ok()
+                .and_then(|id| other(stock, flavor, name, id))
+            {
                 Some(document) => (200, json!({"data": document})),
                 None => not_found(),
             },
@@ -289,13 +374,23 @@ impl Call<'_> {
     fn admin(&self, stock: &Stock, rest: &[&str]) -> Said {
         let flavor = Flavor::AdminV3;
         let listed = |rows: Vec<Value>, selection: &Selection| {
-            (200, json!({"data": rows, "meta": {"page": selection.page, "limit": selection.per_page, "count": selection.total, "pages": selection.pages}}))
+            (
+                200,
+                json!({"data": rows, "meta": {"page": selection.page, "limit": selection.per_page, "count": selection.total, "pages": selection.pages}}),
+            )
         };
         match rest {
             ["orders"] => match value(self.pairs, "q[number_eq]") {
                 Some(number) => {
-                    let rows: Vec<Value> = stock.sale(number).map(|sale| show::row(stock, flavor, sale)).into_iter().collect();
-                    (200, json!({"data": rows, "meta": {"page": 1, "count": rows.len(), "pages": 1}}))
+                    let rows: Vec<Value> = stock
+                        .sale(number)
+                        .map(|sale| show::row(stock, flavor, sale))
+                        .into_iter()
+                        .collect();
+                    (
+                        200,
+                        json!({"data": rows, "meta": {"page": 1, "count": rows.len(), "pages": 1}}),
+                    )
                 }
                 None => {
                     let selection = select::sales(stock, flavor, self.pairs, self.nonce);
@@ -306,7 +401,10 @@ impl Call<'_> {
                 let id = id.strip_prefix("or_").and_then(|id| id.parse().ok());
                 match id.and_then(|id: u64| stock.sales.get(&id)) {
                     Some(sale) => (200, show::row(stock, flavor, sale)),
-                    None => (404, json!({"error": {"code": "record_not_found", "message": "Order not found"}})),
+                    None => (
+                        404,
+                        json!({"error": {"code": "record_not_found", "message": "Order not found"}}),
+                    ),
                 }
             }
             [name] => {
@@ -333,8 +431,16 @@ impl Call<'_> {
             shipment_state: None,
         };
         let rows = match name {
-            "users" => stock.customers.values().map(|one| facts(one.id, one.created_at, one.updated_at)).collect(),
-            "products" => stock.articles.values().map(|one| facts(one.id, one.created_at, one.updated_at)).collect(),
+            "users" => stock
+                .customers
+                .values()
+                .map(|one| facts(one.id, one.created_at, one.updated_at))
+                .collect(),
+            "products" => stock
+                .articles
+                .values()
+                .map(|one| facts(one.id, one.created_at, one.updated_at))
+                .collect(),
             _ => Vec::new(),
         };
         select::others(rows, flavor, self.pairs, self.nonce)
@@ -355,5 +461,8 @@ fn other(stock: &Stock, flavor: Flavor, name: &str, id: u64) -> Option<Value> {
 }
 
 fn not_found() -> Said {
-    (404, json!({"error": "The resource you were looking for could not be found."}))
+    (
+        404,
+        json!({"error": "The resource you were looking for could not be found."}),
+    )
 }

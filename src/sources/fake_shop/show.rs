@@ -20,7 +20,11 @@ fn total(sale: &Sale) -> i64 {
 }
 
 fn paid(sale: &Sale) -> i64 {
-    if sale.payment_state == "paid" { total(sale) } else { 0 }
+    if sale.payment_state == "paid" {
+        total(sale)
+    } else {
+        0
+    }
 }
 
 /// A list's row.
@@ -52,7 +56,13 @@ fn spoil(row: &mut Value, oddity: Oddity) {
                 for member in ["total", "email", "special_instructions"] {
                     row.insert(member.to_owned(), json!([{"odd": true}]));
                 }
-                for member in ["line_items", "shipments", "payments", "ship_address", "items"] {
+                for member in [
+                    "line_items",
+                    "shipments",
+                    "payments",
+                    "ship_address",
+                    "items",
+                ] {
                     row.insert(member.to_owned(), json!("odd"));
                 }
             }
@@ -94,10 +104,14 @@ fn top_level(stock: &Stock, flavor: Flavor, sale: &Sale) -> Value {
 pub(super) fn document(stock: &Stock, flavor: Flavor, sale: &Sale) -> Value {
     let mut order = top_level(stock, flavor, sale);
     let address = match flavor {
-        Flavor::Solidus => json!({"id": 901, "name": "Ada Marsh", "address1": "4 Quay Road", "address2": "", "city": "Easton",
-            "zipcode": "21601", "phone": "301-555-0142", "state": {"name": "Maryland"}, "country_iso": "US"}),
-        _ => json!({"id": 901, "firstname": "Ada", "lastname": "Marsh", "address1": "4 Quay Road", "address2": "", "city": "Easton",
-            "zipcode": "21601", "phone": "301-555-0142", "state": {"name": "Maryland"}, "country": {"iso": "US"}}),
+        Flavor::Solidus => {
+            json!({"id": 901, "name": "Ada Marsh", "address1": "4 Quay Road", "address2": "", "city": "Easton",
+            "zipcode": "21601", "phone": "301-555-0142", "state": {"name": "Maryland"}, "country_iso": "US"})
+        }
+        _ => {
+            json!({"id": 901, "firstname": "Ada", "lastname": "Marsh", "address1": "4 Quay Road", "address2": "", "city": "Easton",
+            "zipcode": "21601", "phone": "301-555-0142", "state": {"name": "Maryland"}, "country": {"iso": "US"}})
+        }
     };
     let mut shipment = json!({"id": sale.id, "number": format!("H{}", sale.id), "cost": money(SHIPPING_CENTS), "tracking": null,
         "shipped_at": null, "state": sale.shipment_state, "order_id": sale.number, "shipping_method": {"name": "UPS Ground"}});
@@ -105,14 +119,24 @@ pub(super) fn document(stock: &Stock, flavor: Flavor, sale: &Sale) -> Value {
         match flavor {
             Flavor::Spree13 => {}
             Flavor::Spree20 | Flavor::Connector | Flavor::OldConnector => {
-                shipment.insert("inventory_units".to_owned(), json!([{"id": 1, "variant_id": 311, "state": "on_hand"}]));
+                shipment.insert(
+                    "inventory_units".to_owned(),
+                    json!([{"id": 1, "variant_id": 311, "state": "on_hand"}]),
+                );
             }
             _ => {
-                shipment.insert("manifest".to_owned(), json!([{"variant_id": 311, "quantity": 1}]));
+                shipment.insert(
+                    "manifest".to_owned(),
+                    json!([{"variant_id": 311, "quantity": 1}]),
+                );
             }
         }
     }
-    let shipments = if sale.completed_at.is_some() { vec![shipment] } else { Vec::new() };
+    let shipments = if sale.completed_at.is_some() {
+        vec![shipment]
+    } else {
+        Vec::new()
+    };
     let rest = json!({
         "bill_address": address,
         "ship_address": address,
@@ -138,7 +162,10 @@ fn resource(stock: &Stock, sale: &Sale) -> Value {
         attributes.retain(|name, _| name != "id" && !name.ends_with("_id"));
         attributes.insert("shipment_total".to_owned(), json!(money(SHIPPING_CENTS)));
         attributes.remove("ship_total");
-        attributes.insert("canceled_at".to_owned(), json!(sale.canceled_at.map(|at| stock.text(at))));
+        attributes.insert(
+            "canceled_at".to_owned(),
+            json!(sale.canceled_at.map(|at| stock.text(at))),
+        );
     }
     spoil(&mut attributes, sale.oddity);
     let id = sale.id.to_string();

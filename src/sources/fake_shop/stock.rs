@@ -241,7 +241,11 @@ impl Stock {
 
     /// Deletes a sale.
     pub fn remove(&mut self, number: &str) {
-        if let Some(sale) = self.by_number.remove(number).and_then(|id| self.sales.remove(&id)) {
+        if let Some(sale) = self
+            .by_number
+            .remove(number)
+            .and_then(|id| self.sales.remove(&id))
+        {
             self.by_updated.remove(&(sale.updated_at, sale.id));
             self.completed.remove(&sale.id);
         }
@@ -256,7 +260,10 @@ impl Stock {
     /// All numbers, oldest first.
     #[must_use]
     pub fn numbers(&self) -> Vec<String> {
-        self.sales.values().map(|sale| sale.number.clone()).collect()
+        self.sales
+            .values()
+            .map(|sale| sale.number.clone())
+            .collect()
     }
 
     /// A new user; answers the e-mail address.
@@ -277,7 +284,11 @@ impl Stock {
     /// A user signs in.
     pub fn visit(&mut self, email: &str) {
         let at = self.stamp();
-        if let Some(customer) = self.customers.values_mut().find(|customer| customer.email == email) {
+        if let Some(customer) = self
+            .customers
+            .values_mut()
+            .find(|customer| customer.email == email)
+        {
             customer.visits += 1;
             customer.updated_at = at;
         }
@@ -301,7 +312,11 @@ impl Stock {
     /// A product gets another price.
     pub fn reprice(&mut self, sku: &str, cents: i64) {
         let at = self.stamp();
-        if let Some(article) = self.articles.values_mut().find(|article| article.sku == sku) {
+        if let Some(article) = self
+            .articles
+            .values_mut()
+            .find(|article| article.sku == sku)
+        {
             article.price_cents = cents;
             article.updated_at = at;
         }

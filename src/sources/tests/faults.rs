@@ -11,11 +11,18 @@ async fn broken_once(fault: Fault) -> SourceError {
     let number = shop.control().stock.add_order();
     shop.control().stock.pass_millis(2000);
     shop.control().fail_next(fault);
-    let error = hub.try_poll(source.as_ref(), Noun::Order).await.unwrap_err();
+    let error = hub
+        .try_poll(source.as_ref(), Noun::Order)
+        .await
+        .unwrap_err();
     assert!(!error.to_string().contains(KEY), "{error}");
     assert_eq!(hub.take_said(), [""; 0]);
     hub.poll(source.as_ref(), Noun::Order).await;
-    assert_eq!(hub.take_said(), [format!("order:new {number}")], "after: {error}");
+    assert_eq!(
+        hub.take_said(),
+        [format!("order:new {number}")],
+        "after: {error}"
+    );
     error
 }
 
@@ -49,21 +56,35 @@ async fn a_page_that_never_ends_and_one_that_never_begins_time_out() {
             timeout: Duration::from_millis(300),
             max_body_bytes: 1 << 20,
         };
-        let short = Shop::new(client(), &shop.address(), credentials(Flavor::Spree37), limits).unwrap();
+        let short = Shop::new(
+            client(),
+            &shop.address(),
+            credentials(Flavor::Spree37),
+            limits,
+        )
+        .unwrap();
         let found = Found::SpreeV1 {
             path: ApiPath::ApiV1,
             changes: Changes::ByTime,
         };
         let source = open(&found, short);
         shop.control().fail_next(fault);
-        let error = Hub::new().try_poll(source.as_ref(), Noun::Order).await.unwrap_err();
+        let error = Hub::new()
+            .try_poll(source.as_ref(), Noun::Order)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), "timeout", "{error}");
     }
 }
 
 #[actix_web::test]
 async fn odd_documents_are_set_aside_and_the_rest_goes_on() {
-    for flavor in [Flavor::Spree37, Flavor::Connector, Flavor::PlatformV2, Flavor::AdminV3] {
+    for flavor in [
+        Flavor::Spree37,
+        Flavor::Connector,
+        Flavor::PlatformV2,
+        Flavor::AdminV3,
+    ] {
         let (shop, source) = opened(flavor).await;
         let hub = Hub::new();
         hub.poll(source.as_ref(), Noun::Order).await;
@@ -72,16 +93,25 @@ async fn odd_documents_are_set_aside_and_the_rest_goes_on() {
         let mut expected = Vec::new();
         for oddity in oddities {
             let odd = shop.control().stock.add_order();
-            shop.control().stock.change(&odd, |sale| sale.oddity = oddity);
+            shop.control()
+                .stock
+                .change(&odd, |sale| sale.oddity = oddity);
             expected.push(format!("order:new {}", shop.control().stock.add_order()));
         }
         let strange = shop.control().stock.add_order();
-        shop.control().stock.change(&strange, |sale| sale.oddity = Oddity::WrongTypes);
+        shop.control()
+            .stock
+            .change(&strange, |sale| sale.oddity = Oddity::WrongTypes);
         expected.push(format!("order:new {strange}"));
         shop.control().stock.pass_millis(2000);
         hub.poll(source.as_ref(), Noun::Order).await;
         assert_eq!(hub.take_said(), expected, "{flavor:?}");
-        assert_eq!(hub.kept.borrow().set_aside.len(), 3, "{flavor:?}: {:?}", hub.kept.borrow().set_aside);
+        assert_eq!(
+            hub.kept.borrow().set_aside.len(),
+            3,
+            "{flavor:?}: {:?}",
+            hub.kept.borrow().set_aside
+        );
     }
 }
 
@@ -94,13 +124,17 @@ async fn a_document_that_the_shop_cannot_show_is_asked_for_again() {
     let broken = shop.control().stock.add_order();
     let sound = shop.control().stock.add_order();
     shop.control().stock.pass_millis(2000);
-    shop.control().fail_always(&format!("orders/{broken}"), Fault::Status(500));
+    shop.control()
+        .fail_always(&format!("orders/{broken}"), Fault::Status(500));
     hub.poll(source.as_ref(), Noun::Order).await;
     hub.poll(source.as_ref(), Noun::Order).await;
     assert_eq!(hub.take_said(), [format!("order:new {sound}")]);
     let kept = hub.kept.borrow().set_aside.clone();
     assert_eq!(kept.len(), 1, "listed once: {kept:?}");
-    assert_eq!((kept[0].token.as_str(), kept[0].fate), (broken.as_str(), Fate::TriedAgain));
+    assert_eq!(
+        (kept[0].token.as_str(), kept[0].fate),
+        (broken.as_str(), Fate::TriedAgain)
+    );
     shop.control().heal();
     hub.poll(source.as_ref(), Noun::Order).await;
     assert_eq!(hub.take_said(), [format!("order:new {broken}")]);
@@ -131,7 +165,10 @@ async fn a_shop_that_begins_to_ignore_the_filter_is_noticed() {
         changes: Changes::ByTime,
     };
     let source = open(&found, entry(&ignoring, credentials(Flavor::Spree304)));
-    let error = hub.try_poll(source.as_ref(), Noun::Order).await.unwrap_err();
+    let error = hub
+        .try_poll(source.as_ref(), Noun::Order)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), "ignored", "{error}");
 }
 
@@ -141,7 +178,12 @@ async fn an_access_token_is_kept_and_renewed_when_it_was_revoked() {
     let hub = Hub::new();
     hub.poll(source.as_ref(), Noun::Order).await;
     hub.poll(source.as_ref(), Noun::Order).await;
-    let tokens = |requests: Vec<String>| requests.iter().filter(|request| request.contains("oauth")).count();
+    let tokens = |requests: Vec<String>| {
+        requests
+            .iter()
+            .filter(|request| request.contains("oauth"))
+            .count()
+    };
     assert_eq!(tokens(shop.take_requests()), 1);
     shop.control().revoke_tokens();
     hub.poll(source.as_ref(), Noun::Order).await;

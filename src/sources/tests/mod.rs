@@ -5,7 +5,9 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Duration
 use async_trait::async_trait;
 
 use super::{
-    fake_shop::{ADMIN_KEY, CLIENT_ID, CLIENT_SECRET, Control, Fault, FakeShop, Flavor, KEY, Oddity, Stock},
+    fake_shop::{
+        ADMIN_KEY, CLIENT_ID, CLIENT_SECRET, Control, FakeShop, Fault, Flavor, KEY, Oddity, Stock,
+    },
     *,
 };
 use crate::{
@@ -47,7 +49,10 @@ fn credentials(flavor: Flavor) -> Credentials {
 
 fn client() -> Rc<Client> {
     let policy = Arc::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]));
-    Rc::new(Client::new(policy, ClientOptions::new(Tls::new(&[]).unwrap())))
+    Rc::new(Client::new(
+        policy,
+        ClientOptions::new(Tls::new(&[]).unwrap()),
+    ))
 }
 
 fn entry(shop: &FakeShop, credentials: Credentials) -> Shop {
@@ -110,7 +115,13 @@ impl Hub {
     }
 
     async fn page(&self, source: &dyn Source, noun: Noun) -> Result<Page, SourceError> {
-        let cursor = self.kept.borrow().cursors.get(&noun).cloned().unwrap_or_default();
+        let cursor = self
+            .kept
+            .borrow()
+            .cursors
+            .get(&noun)
+            .cloned()
+            .unwrap_or_default();
         source.poll_page(noun, &cursor, &self.limits, self).await
     }
 
@@ -123,7 +134,10 @@ impl Hub {
         kept.set_aside.extend(page.set_aside);
         // As text and back: what is stored must be enough.
         let text = page.next.to_json().to_string();
-        kept.cursors.insert(noun, Cursor::from_json(serde_json::from_str(&text).unwrap()));
+        kept.cursors.insert(
+            noun,
+            Cursor::from_json(serde_json::from_str(&text).unwrap()),
+        );
     }
 
     fn take(kept: &mut Kept, document: &StoreDocument, first_mark: Option<Micros>) {
@@ -136,9 +150,11 @@ impl Hub {
         let (snapshot, announcement) = match compare(kept.snapshots.get(&key), document, reading) {
             Ok(Change::Nothing) | Err(_) => return,
             Ok(Change::Silent(snapshot)) => (snapshot, None),
-            Ok(Change::New(snapshot, said) | Change::Updated(snapshot, said) | Change::Canceled(snapshot, said)) => {
-                (snapshot, Some(said))
-            }
+            Ok(
+                Change::New(snapshot, said)
+                | Change::Updated(snapshot, said)
+                | Change::Canceled(snapshot, said),
+            ) => (snapshot, Some(said)),
         };
         kept.snapshots.insert(key, snapshot);
         if let Some(Announcement { kind, payload }) = announcement {
@@ -172,6 +188,9 @@ impl Hub {
     /// What was said since the last call, as `order:new R1`.
     fn take_said(&self) -> Vec<String> {
         let messages = std::mem::take(&mut self.kept.borrow_mut().messages);
-        messages.iter().map(|said| format!("{} {}", said.kind, said.token)).collect()
+        messages
+            .iter()
+            .map(|said| format!("{} {}", said.kind, said.token))
+            .collect()
     }
 }

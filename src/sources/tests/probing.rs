@@ -40,7 +40,12 @@ async fn each_kind_of_shop_is_told_apart_with_a_few_requests() {
     for (flavor, found, requests) in expected {
         let (shop, probe) = probed(flavor, credentials(flavor)).await;
         assert_eq!(probe.outcome, Ok(found), "{flavor:?}: {:?}", probe.steps);
-        assert_eq!(shop.take_requests().len(), requests, "{flavor:?}: {:?}", probe.steps);
+        assert_eq!(
+            shop.take_requests().len(),
+            requests,
+            "{flavor:?}: {:?}",
+            probe.steps
+        );
         assert!(!probe.steps.is_empty());
     }
 }
@@ -71,7 +76,10 @@ async fn a_wrong_key_is_named_as_such_and_never_repeated() {
         };
         let (_shop, probe) = probed(flavor, wrong).await;
         let all = format!("{:?} {:?}", probe.outcome, probe.steps);
-        assert!(matches!(probe.outcome, Err(SourceError::WrongKey { .. })), "{flavor:?}: {all}");
+        assert!(
+            matches!(probe.outcome, Err(SourceError::WrongKey { .. })),
+            "{flavor:?}: {all}"
+        );
         assert!(!all.contains("wrong-secret"), "{flavor:?}: {all}");
     }
 }
@@ -81,7 +89,13 @@ async fn the_address_may_be_given_in_any_of_its_usual_forms() {
     let (shop, _) = probed(Flavor::Spree37, credentials(Flavor::Spree37)).await;
     for tail in ["", "/", "/api", "/api/v1/", "/api/v1/orders"] {
         let address = format!("{}{tail}", shop.address());
-        let entry = Shop::new(client(), &address, credentials(Flavor::Spree37), RequestLimits::default()).unwrap();
+        let entry = Shop::new(
+            client(),
+            &address,
+            credentials(Flavor::Spree37),
+            RequestLimits::default(),
+        )
+        .unwrap();
         assert!(probe(&entry).await.outcome.is_ok(), "{address}");
     }
 }
@@ -90,18 +104,41 @@ async fn the_address_may_be_given_in_any_of_its_usual_forms() {
 async fn an_address_without_a_shop_says_so() {
     let shop = FakeShop::start(Flavor::Spree37).unwrap();
     shop.control().fail_always("", Fault::Html(404));
-    let error = probe(&entry(&shop, credentials(Flavor::Spree37))).await.outcome.unwrap_err();
+    let error = probe(&entry(&shop, credentials(Flavor::Spree37)))
+        .await
+        .outcome
+        .unwrap_err();
     assert!(matches!(error, SourceError::WrongAddress { .. }), "{error}");
     shop.control().heal();
     shop.control().fail_always("", Fault::Html(200));
-    let error = probe(&entry(&shop, credentials(Flavor::Spree37))).await.outcome.unwrap_err();
+    let error = probe(&entry(&shop, credentials(Flavor::Spree37)))
+        .await
+        .outcome
+        .unwrap_err();
     assert!(error.to_string().contains("Please sign in"), "{error}");
     assert!(!error.to_string().contains(KEY), "{error}");
-    let nobody = Shop::new(client(), "http://127.0.0.1:9", credentials(Flavor::Spree37), RequestLimits::default()).unwrap();
+    let nobody = Shop::new(
+        client(),
+        "http://127.0.0.1:9",
+        credentials(Flavor::Spree37),
+        RequestLimits::default(),
+    )
+    .unwrap();
     let error = probe(&nobody).await.outcome.unwrap_err();
     assert!(matches!(error, SourceError::Unreachable(_)), "{error}");
-    for odd in ["shop.example.org", "ftp://shop.example.org", "https://key@shop.example.org"] {
-        let error = Shop::new(client(), odd, credentials(Flavor::Spree37), RequestLimits::default()).err().unwrap();
+    for odd in [
+        "shop.example.org",
+        "ftp://shop.example.org",
+        "https://key@shop.example.org",
+    ] {
+        let error = Shop::new(
+            client(),
+            odd,
+            credentials(Flavor::Spree37),
+            RequestLimits::default(),
+        )
+        .err()
+        .unwrap();
         assert!(matches!(error, SourceError::WrongAddress { .. }), "{error}");
     }
 }

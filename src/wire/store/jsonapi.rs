@@ -46,7 +46,8 @@ const RENAMED: [(&str, &str); 3] = [
 /// # Errors
 /// [`ListError`].
 pub fn join(text: &str) -> Result<JoinedPage, ListError> {
-    let body: Body = serde_json::from_str(text).map_err(|_| ListError::NoList("data".to_owned()))?;
+    let body: Body =
+        serde_json::from_str(text).map_err(|_| ListError::NoList("data".to_owned()))?;
     let included: HashMap<(String, String), &Value> = body
         .included
         .iter()
@@ -94,7 +95,10 @@ fn flatten(resource: &Value, included: &HashMap<(String, String), &Value>, depth
                     .map(|reference| follow(reference, included, depth))
                     .collect();
                 // Both `adjustments` and `all_adjustments` may be there: the longer one is the whole.
-                let known = members.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+                let known = members
+                    .get(name)
+                    .and_then(Value::as_array)
+                    .map_or(0, Vec::len);
                 if parts.len() >= known {
                     members.insert(name.to_owned(), Value::Array(parts));
                 }

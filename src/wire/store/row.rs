@@ -47,8 +47,17 @@ pub fn read_row(noun: Noun, raw: &RawValue, clock: &'static str) -> Result<Row, 
         return Err(OddRow::NotAnObject);
     }
     let token = token_of(noun, &value).ok_or(OddRow::NoToken(noun.token_member()))?;
-    let id = value.get("id").and_then(text).unwrap_or_else(|| token.clone());
-    let time = |member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = value
+        .get("id")
+        .and_then(text)
+        .unwrap_or_else(|| token.clone());
+    let time = |member: &str| {
+        value
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let at = store_time(&time(clock)).ok_or(OddRow::NoTime(clock))?;
     Ok(Row {
         id,

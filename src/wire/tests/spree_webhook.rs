@@ -1,7 +1,8 @@
 use super::*;
 
 const SECRET: &[u8] = b"6a0f52c1d79e4b338890aa17fe2c41d5";
-const BODY: &[u8] = br#"{"id":"e-1","name":"order.completed","data":{"id":"or_1","number":"R100"}}"#;
+const BODY: &[u8] =
+    br#"{"id":"e-1","name":"order.completed","data":{"id":"or_1","number":"R100"}}"#;
 const SENT: i64 = 1_785_748_460;
 
 fn mac(parts: &[&[u8]]) -> Vec<u8> {
@@ -24,19 +25,28 @@ fn an_independent_implementation_signs_alike() {
         signature: Some(signature),
         ..Default::default()
     };
-    assert_eq!(verify(b"0123456789abcdef", headers, b"ping", now()), Ok(Scheme::BodyHex));
+    assert_eq!(
+        verify(b"0123456789abcdef", headers, b"ping", now()),
+        Ok(Scheme::BodyHex)
+    );
     // printf '%s' 1785748460.ping | openssl dgst ...
     let headers = SignatureHeaders {
         signature: Some("6ab396d0bb1a67b63c6943ea15fbdd3e3afb31cf7336623019f0dd8255d58a64"),
         timestamp: Some("1785748460"),
         ..Default::default()
     };
-    assert_eq!(verify(b"0123456789abcdef", headers, b"ping", now()), Ok(Scheme::TimestampedHex));
+    assert_eq!(
+        verify(b"0123456789abcdef", headers, b"ping", now()),
+        Ok(Scheme::TimestampedHex)
+    );
     let headers = SignatureHeaders {
         old_signature: Some("3h8aY3Ep2TVTS4KF7iDZEsJUCcDUZlWbwDKNbXB0hLA="),
         ..Default::default()
     };
-    assert_eq!(verify(b"0123456789abcdef", headers, b"ping", now()), Ok(Scheme::BodyBase64));
+    assert_eq!(
+        verify(b"0123456789abcdef", headers, b"ping", now()),
+        Ok(Scheme::BodyBase64)
+    );
 }
 
 #[test]
@@ -47,13 +57,22 @@ fn a_changed_body_or_another_secret_is_refused() {
         ..Default::default()
     };
     assert_eq!(verify(SECRET, headers, BODY, now()), Ok(Scheme::BodyHex));
-    assert_eq!(verify(SECRET, headers, b"{}", now()), Err(SignatureError::Mismatch));
-    assert_eq!(verify(b"other", headers, BODY, now()), Err(SignatureError::Mismatch));
+    assert_eq!(
+        verify(SECRET, headers, b"{}", now()),
+        Err(SignatureError::Mismatch)
+    );
+    assert_eq!(
+        verify(b"other", headers, BODY, now()),
+        Err(SignatureError::Mismatch)
+    );
     let headers = SignatureHeaders {
         signature: Some("no hex"),
         ..Default::default()
     };
-    assert_eq!(verify(SECRET, headers, BODY, now()), Err(SignatureError::Mismatch));
+    assert_eq!(
+        verify(SECRET, headers, BODY, now()),
+        Err(SignatureError::Mismatch)
+    );
     assert_eq!(
         verify(SECRET, SignatureHeaders::default(), BODY, now()),
         Err(SignatureError::Missing)
@@ -69,7 +88,10 @@ fn a_body_signature_does_not_pass_as_a_timestamped_one() {
         timestamp: Some(&stamp),
         ..Default::default()
     };
-    assert_eq!(verify(SECRET, headers, BODY, now()), Err(SignatureError::Mismatch));
+    assert_eq!(
+        verify(SECRET, headers, BODY, now()),
+        Err(SignatureError::Mismatch)
+    );
 }
 
 #[test]
@@ -81,7 +103,10 @@ fn an_old_webhook_cannot_be_sent_again() {
         timestamp: Some(&stamp),
         ..Default::default()
     };
-    assert_eq!(verify(SECRET, headers, BODY, now()), Ok(Scheme::TimestampedHex));
+    assert_eq!(
+        verify(SECRET, headers, BODY, now()),
+        Ok(Scheme::TimestampedHex)
+    );
     let later = Micros((SENT + 301) * 1_000_000);
     assert_eq!(
         verify(SECRET, headers, BODY, later),
@@ -92,23 +117,38 @@ fn an_old_webhook_cannot_be_sent_again() {
 #[test]
 fn each_event_points_at_what_to_look_at() {
     let object = |body: &str| match hint(body.as_bytes()).unwrap() {
-        Hint::Object { noun, token, event_id } => format!("{noun}/{token} {event_id}"),
+        Hint::Object {
+            noun,
+            token,
+            event_id,
+        } => format!("{noun}/{token} {event_id}"),
         other => format!("{other:?}"),
     };
     assert_eq!(object(std::str::from_utf8(BODY).unwrap()), "order/R100 e-1");
     assert_eq!(
-        object(r#"{"event_id":"9912","event_type":"order.placed","data":{"id":"1412","attributes":{"number":"R7"}}}"#),
+        object(
+            r#"{"event_id":"9912","event_type":"order.placed","data":{"id":"1412","attributes":{"number":"R7"}}}"#
+        ),
         "order/R7 9912"
     );
     assert_eq!(
         object(r#"{"id":"x","name":"user.updated","data":{"id":3,"email":"ada@example.org"}}"#),
         "user/ada@example.org x"
     );
-    assert_eq!(hint(br#"{"id":"t","name":"webhook.test","data":{}}"#).unwrap(), Hint::Test);
-    assert_eq!(hint(br#"{"id":"t","name":"coupon.created","data":{}}"#).unwrap(), Hint::Nothing);
+    assert_eq!(
+        hint(br#"{"id":"t","name":"webhook.test","data":{}}"#).unwrap(),
+        Hint::Test
+    );
+    assert_eq!(
+        hint(br#"{"id":"t","name":"coupon.created","data":{}}"#).unwrap(),
+        Hint::Nothing
+    );
     assert_eq!(
         hint(br#"{"id":"t","name":"shipment.shipped","data":{"id":"ful_1"}}"#).unwrap(),
-        Hint::Collection { event_id: "t".into(), noun: Noun::Order }
+        Hint::Collection {
+            event_id: "t".into(),
+            noun: Noun::Order
+        }
     );
     assert!(hint(b"<html>").is_err());
 }
