@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod cli;
 pub mod config;
 pub mod consumers;
@@ -9,4 +10,5 @@ pub mod db;
 pub mod domain;
 pub mod net;
 pub mod sources;
+pub mod web;
 pub mod wire;
