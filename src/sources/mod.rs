@@ -61,7 +61,9 @@ mod walking;
 mod tests;
 
 pub use error::SourceError;
-pub use probe::{ApiPath, Changes, ConnectorIndex, Found, Probe, ProbeStep, open, probe};
+pub use probe::{
+    ApiPath, Changes, ConnectorIndex, Found, KINDS, Probe, ProbeStep, open, probe, probe_for,
+};
 pub use shop::{Credentials, RequestLimits, Shop};
 
 /// Where the reading of one collection stands. Opaque; the caller stores it as JSON.

@@ -148,15 +148,53 @@ pub fn open(found: &Found, shop: Shop) -> Box<dyn Source> {
     }
 }
 
+impl Found {
+    /// The name of the kind, as operators ask for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HubConnector { .. } => "hub_connector",
+            Self::SpreeV1 { .. } => "spree_v1",
+            Self::Solidus => "solidus",
+            Self::PlatformV2 => "spree_platform_v2",
+            Self::AdminV3 => "spree_admin_v3",
+        }
+    }
+}
+
+/// The kinds that can be asked for by name.
+pub const KINDS: [&str; 5] = [
+    "hub_connector",
+    "spree_v1",
+    "solidus",
+    "spree_platform_v2",
+    "spree_admin_v3",
+];
+
 /// Asks until it knows. Reads only; at most eight requests.
 pub async fn probe(shop: &Shop) -> Probe {
+    probe_for(shop, None).await
+}
+
+/// As [`probe`], for one of [`KINDS`] alone: where a shop has several APIs, the one that is wanted.
+pub async fn probe_for(shop: &Shop, wanted: Option<&str>) -> Probe {
     let mut asking = Asking {
+        wanted,
         shop,
         steps: Vec::new(),
         cautions: Vec::new(),
         refused: None,
     };
-    let outcome = asking.everything().await;
+    let mut outcome = asking.everything().await;
+    if let (Ok(found), Some(wanted)) = (&outcome, wanted)
+        && found.name() != wanted
+    {
+        outcome = Err(SourceError::Unsupported(format!(
+            "this shop answers as {}, not as {wanted}: set the store's source to {} or to auto",
+            found.name(),
+            found.name()
+        )));
+    }
     Probe {
         outcome,
         steps: asking.steps,
@@ -174,6 +212,7 @@ enum Verdict<T> {
 }
 
 struct Asking<'a> {
+    wanted: Option<&'a str>,
     shop: &'a Shop,
     steps: Vec<ProbeStep>,
     cautions: Vec<String>,
@@ -192,19 +231,25 @@ impl Asking<'_> {
             }
             Credentials::Key(key) => key.starts_with("sk_"),
         };
+        let wants = |kinds: &[&str]| self.wanted.is_none_or(|wanted| kinds.contains(&wanted));
+        let (connector, classic, admin) = (
+            wants(&["hub_connector"]),
+            wants(&["spree_v1", "solidus"]),
+            wants(&["spree_admin_v3"]),
+        );
         if is_admin_key && let Verdict::Is(found) = self.admin().await? {
             return Ok(found);
         }
         if !is_admin_key {
-            if let Verdict::Is(found) = self.connector().await? {
+            if connector && let Verdict::Is(found) = self.connector().await? {
                 return Ok(found);
             }
             for path in [ApiPath::ApiV1, ApiPath::Api] {
-                if let Verdict::Is(found) = self.classic(path).await? {
+                if classic && let Verdict::Is(found) = self.classic(path).await? {
                     return Ok(found);
                 }
             }
-            if let Verdict::Is(found) = self.admin().await? {
+            if admin && let Verdict::Is(found) = self.admin().await? {
                 return Ok(found);
             }
         }
