@@ -16,6 +16,7 @@ use super::{
     directory::Directory,
     hub::RegistryCache,
     intake::Load,
+    metrics::Metrics,
     transport::{ClientFactory, TransportFactory},
     vitals::Office,
 };
@@ -65,6 +66,8 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// The Settler cannot write: nothing is posted whose outcome could not be noted. Written by the Settler.
     pub database_away: AtomicBool,
+    /// What happened, counted.
+    pub metrics: Metrics,
     /// Notified when an actor came up or went down.
     pub changed: Notify,
 }

@@ -20,6 +20,7 @@ pub mod generic_product;
 pub mod id;
 pub mod identifier;
 pub mod json;
+mod json_scan;
 pub mod key;
 pub mod lookup;
 pub mod mask;

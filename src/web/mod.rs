@@ -54,6 +54,7 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
             api::at("/hooks/spree/{store}", "POST")
                 .route(api::on(actix_web::http::Method::POST, hooks::spree)),
         )
+        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .configure(api::configure)
         .default_service(web::to(nothing));
 }

@@ -484,6 +484,7 @@ impl Desk {
         let PollOutcome::Written { messages } = outcome else {
             return Ok(Ran::Lost);
         };
+        self.shared.metrics.polled(messages);
         if let Some(step) = step {
             held.cursors.insert((noun, job), (step.to, step.done));
             if let (PollJob::Live, Some(mark)) = (job, step.mark) {
@@ -655,6 +656,9 @@ impl Desk {
     // ---- the heartbeat ---------------------------------------------------------------------------------------------
 
     async fn failed(&mut self, entry: &Entry, noun: Noun, error: &SourceError) -> DbResult<()> {
+        if !beat::is_of_the_shop(error) {
+            self.shared.metrics.poll_failed(error.kind());
+        }
         if matches!(error, SourceError::Ignored { .. }) {
             self.probe_again = true;
             self.opened = None;
@@ -685,6 +689,7 @@ impl Desk {
     }
 
     async fn shop_failed(&mut self, entry: &Entry, error: &SourceError) -> DbResult<()> {
+        self.shared.metrics.poll_failed(error.kind());
         let pause = self
             .shop_backoff
             .fail()
@@ -745,6 +750,7 @@ impl Desk {
             .await;
         match written {
             Ok(true) if is_news => {
+                self.shared.metrics.pulse_changed(failure.is_some());
                 self.shared
                     .directory
                     .ring(super::super::vitals::Office::Router);
