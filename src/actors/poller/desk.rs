@@ -66,7 +66,6 @@ struct Lane {
 
 /// A shop that was found.
 struct Opened {
-    settings: Vec<u8>,
     source: Box<dyn Source>,
     lanes: Vec<Lane>,
 }
@@ -121,6 +120,8 @@ pub struct Desk {
     door: Arc<PollDoor>,
     held: Option<Held>,
     opened: Option<Opened>,
+    /// What the shop was last entered with.
+    settings: Vec<u8>,
     /// The shop as a whole is left alone until then.
     quiet_until: Option<Instant>,
     shop_backoff: Backoff,
@@ -141,6 +142,7 @@ impl Desk {
             store,
             held: None,
             opened: None,
+            settings: Vec::new(),
             quiet_until: None,
             shop_backoff: backoff,
             database: Backoff::for_database(),
@@ -190,8 +192,8 @@ impl Desk {
                 *held = Held::new(held.epoch, state);
             }
         }
-        let is_other = |opened: &Opened| opened.settings != entry.settings;
-        if self.opened.as_ref().is_some_and(is_other) {
+        if self.settings != entry.settings {
+            self.settings.clone_from(&entry.settings);
             self.opened = None;
             self.quiet_until = None;
             self.shop_backoff.succeed();
@@ -257,7 +259,6 @@ impl Desk {
             backoff,
         });
         self.opened = Some(Opened {
-            settings: entry.settings.clone(),
             lanes: lanes.collect(),
             source,
         });
