@@ -26,7 +26,7 @@ use crate::{
         key::StoreKey,
         message::{NewMessage, Source as Origin},
         reference::object_of,
-        snapshot::{Announcement, Change, Reading, Snapshot, compare},
+        snapshot::{Announcement, Change, Known, Reading, Snapshot, compare},
         store_object::{Noun, StoreDocument},
         time::Micros,
     },
@@ -426,6 +426,7 @@ impl Desk {
         let stored = Stored {
             shared: &self.shared,
             store: self.store,
+            job,
         };
         let from = held
             .cursors
@@ -556,6 +557,7 @@ impl Desk {
         let stored = Stored {
             shared: &self.shared,
             store: self.store,
+            job: PollJob::Live,
         };
         // Without a first mark, everything unseen would be new: the poll, which knows it, says what it is.
         if let Some(document) = document {
@@ -774,20 +776,42 @@ impl Desk {
 struct Stored<'a> {
     shared: &'a Shared,
     store: StoreKey,
+    job: PollJob,
 }
 
 #[async_trait(?Send)]
 impl Versions for Stored<'_> {
     async fn versions(&self, noun: Noun, tokens: &[String]) -> Result<Vec<Option<String>>, String> {
-        self.shared
-            .backend
-            .snapshot_versions(self.store, noun, tokens.to_vec())
-            .await
-            .map_err(|error| error.to_string())
+        let (backend, tokens) = (&self.shared.backend, tokens.to_vec());
+        let versions = match self.job {
+            PollJob::Live => backend.snapshot_versions(self.store, noun, tokens).await,
+            PollJob::Backfill(_) => self
+                .snapshots(noun, tokens)
+                .await
+                .map(|all| all.into_iter().map(|one| Some(one?.updated_at)).collect()),
+        };
+        versions.map_err(|error| error.to_string())
     }
 }
 
 impl Stored<'_> {
+    /// What is stored of objects. To a backfill, what was only listed when polling began is as good as unknown: it is the past that is
+    /// to be told.
+    async fn snapshots(&self, noun: Noun, tokens: Vec<String>) -> DbResult<Vec<Option<Snapshot>>> {
+        let mut stored = self
+            .shared
+            .backend
+            .snapshot_list(self.store, noun, tokens)
+            .await?;
+        if self.job != PollJob::Live {
+            let is_listed = |snapshot: &Snapshot| matches!(snapshot.known, Known::Listed { .. });
+            for one in &mut stored {
+                one.take_if(|snapshot| is_listed(snapshot));
+            }
+        }
+        Ok(stored)
+    }
+
     /// Compares documents with what is stored of them, and adds to `commit` what is to be written.
     async fn compare(
         &self,
@@ -802,11 +826,7 @@ impl Stored<'_> {
             of_noun.push(document.token.clone());
         }
         for (noun, tokens) in tokens {
-            let stored = self
-                .shared
-                .backend
-                .snapshot_list(self.store, noun, tokens.clone())
-                .await?;
+            let stored = self.snapshots(noun, tokens.clone()).await?;
             known.extend(tokens.into_iter().map(|token| (noun, token)).zip(stored));
         }
         let reading = Reading {
