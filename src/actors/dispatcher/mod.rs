@@ -511,6 +511,7 @@ impl Supervised for Dispatcher {
             .count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();
+        self.breaker.forget_probe(self.shared.now());
         self.window = Window::new(
             self.shared
                 .config
