@@ -116,7 +116,7 @@ pub(in crate::db) async fn a_held_delivery_leaves_its_lane_until_released(rig: &
     use crate::db::{EntityChange, HeldMapping};
     use crate::domain::{key::MappingKey, registry::Entity};
     let hub = Hub::start(rig).await;
-    let body = r#"{"name":"acme.send_order","url":"http://endpoint.example","messages":["order:new"],"enabled":true}"#;
+    let body = r#"{"name":"acme.send_order","url":"http://endpoint.example","messages":["order:new"],"enabled":false}"#;
     let entity = Entity::from_json("mapping", body).unwrap();
     let create = EntityChange::Create {
         store: Some(hub.store),
@@ -176,6 +176,29 @@ pub(in crate::db) async fn a_held_delivery_leaves_its_lane_until_released(rig: &
         0
     );
     assert_eq!(hub.due(T0).await, []);
+}
+
+pub(in crate::db) async fn what_a_mapping_enabled_meanwhile_would_have_held_goes_on(rig: &dyn Rig) {
+    use crate::db::EntityChange;
+    use crate::domain::{key::MappingKey, registry::Entity};
+    let hub = Hub::start(rig).await;
+    let body = r#"{"name":"acme.send_order","url":"http://endpoint.example","messages":["order:new"],"enabled":true}"#;
+    let create = EntityChange::Create {
+        store: Some(hub.store),
+        subject: None,
+        entity: Entity::from_json("mapping", body).unwrap(),
+    };
+    let mapping = MappingKey(hub.db.registry_change(vec![create], T0).await.unwrap().rows[0].key);
+    let hub = hub.again(rig).await;
+    let (key, _) = hub.push("R1").await;
+    let delivery = hub.to(mapping, Some("R1"));
+    hub.route(vec![routed(hub.store, key, vec![delivery])])
+        .await;
+    let head = hub.due(T0).await.remove(0);
+    // Its dispatcher had still read that the mapping is disabled.
+    let settled = hub.must_settle(&head, Disposition::Held, T0).await;
+    assert!(settled.lane_moved, "whoever hears this looks again");
+    assert_eq!(hub.due(T0).await, [head]);
 }
 
 pub(in crate::db) async fn an_archived_head_lets_the_next_one_go(rig: &dyn Rig) {

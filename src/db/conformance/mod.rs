@@ -39,6 +39,7 @@ macro_rules! conformance_suite {
             a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
             an_unordered_mapping_waits_for_nobody,
             a_held_delivery_leaves_its_lane_until_released,
+            what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
