@@ -393,7 +393,7 @@ impl Dispatcher {
         match due {
             Ok(due) => {
                 self.database.succeed();
-                self.more |= due.deliveries.len() >= asked;
+                self.more |= due.more || due.deliveries.len() >= asked;
                 self.note_due(due.next_due_at);
                 self.window.take_in(due.deliveries);
                 self.pump(ctx);

@@ -225,3 +225,33 @@ pub(in crate::db) async fn an_archived_head_lets_the_next_one_go(rig: &dyn Rig) 
         "{nobody:?}"
     );
 }
+
+pub(in crate::db) async fn large_messages_are_handed_out_a_few_at_a_time(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let mut keys = Vec::new();
+    for order in ["R1", "R2", "R3"] {
+        let push = acceptance_of(hub.store, order, 9 << 20);
+        let accepted = hub.db.incoming_insert(vec![push], T0).await.unwrap();
+        let crate::db::Accepted::New { key, .. } = accepted[0] else {
+            panic!("{accepted:?}");
+        };
+        keys.push(key);
+    }
+    assert_eq!(hub.incoming().await, keys[..1], "two are more than fits");
+    for (key, order) in keys.iter().zip(["R1", "R2", "R3"]) {
+        let delivery = hub.to(MAPPING, Some(order));
+        hub.route(vec![routed(hub.store, *key, vec![delivery])])
+            .await;
+    }
+    let mut held = Vec::new();
+    for (nth, key) in keys.iter().enumerate() {
+        let due = hub
+            .db
+            .accepted_due(ENDPOINT, T0, 10, held.clone())
+            .await
+            .unwrap();
+        let got: Vec<_> = due.deliveries.iter().map(|one| one.message.key).collect();
+        assert_eq!((got, due.more), (vec![*key], nth < 2));
+        held.extend(due.deliveries.iter().map(|one| one.key));
+    }
+}

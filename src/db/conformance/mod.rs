@@ -41,6 +41,7 @@ macro_rules! conformance_suite {
             a_held_delivery_leaves_its_lane_until_released,
             what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
             a_message_nobody_wanted_is_routed_once,

@@ -4,7 +4,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::{Unwanted, archive_message},
-    message::{message_store, messages_read},
+    message::{fit_in_memory, message_store, messages_read},
     route::IncomingRead,
     session::{Place, Session},
     statement::{Command, Question, statements},
@@ -131,7 +131,9 @@ pub(super) fn waiting(
         queue.retain(|(seq, _)| held.binary_search(seq).is_err());
         rows.push((store, queue));
     }
-    let chosen = stores_in_turn(rows, limit);
+    let mut chosen = stores_in_turn(rows, limit);
+    let keys: Vec<i64> = chosen.iter().map(|(_, (seq, _))| *seq).collect();
+    chosen.truncate(fit_in_memory(conn, &keys)?);
     let mut messages = std::collections::HashMap::new();
     for message in messages_read(conn, seal, chosen.iter().map(|(_, (seq, _))| *seq))? {
         match message {
