@@ -206,6 +206,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What the backend knows of itself, for metrics.
     async fn figures(&self, now: Micros) -> DbResult<Figures>;
+
     // ---- polled shops ----------------------------------------------------------------------------------------------
 
     /// What the shop's `updated_at` was for each of these objects when it was last stored, in order; `None` for new ones.

@@ -66,7 +66,6 @@ struct Lane {
 
 /// A shop that was found.
 struct Opened {
-    settings: Vec<u8>,
     source: Box<dyn Source>,
     lanes: Vec<Lane>,
 }
@@ -121,6 +120,8 @@ pub struct Desk {
     door: Arc<PollDoor>,
     held: Option<Held>,
     opened: Option<Opened>,
+    /// What the shop was last entered with.
+    settings: Vec<u8>,
     /// The shop as a whole is left alone until then.
     quiet_until: Option<Instant>,
     shop_backoff: Backoff,
@@ -141,6 +142,7 @@ impl Desk {
             store,
             held: None,
             opened: None,
+            settings: Vec::new(),
             quiet_until: None,
             shop_backoff: backoff,
             database: Backoff::for_database(),
@@ -190,8 +192,8 @@ impl Desk {
                 *held = Held::new(held.epoch, state);
             }
         }
-        let is_other = |opened: &Opened| opened.settings != entry.settings;
-        if self.opened.as_ref().is_some_and(is_other) {
+        if self.settings != entry.settings {
+            self.settings.clone_from(&entry.settings);
             self.opened = None;
             self.quiet_until = None;
             self.shop_backoff.succeed();
@@ -257,7 +259,6 @@ impl Desk {
             backoff,
         });
         self.opened = Some(Opened {
-            settings: entry.settings.clone(),
             lanes: lanes.collect(),
             source,
         });
@@ -484,6 +485,7 @@ impl Desk {
         let PollOutcome::Written { messages } = outcome else {
             return Ok(Ran::Lost);
         };
+        self.shared.metrics.polled(messages);
         if let Some(step) = step {
             held.cursors.insert((noun, job), (step.to, step.done));
             if let (PollJob::Live, Some(mark)) = (job, step.mark) {
@@ -655,6 +657,9 @@ impl Desk {
     // ---- the heartbeat ---------------------------------------------------------------------------------------------
 
     async fn failed(&mut self, entry: &Entry, noun: Noun, error: &SourceError) -> DbResult<()> {
+        if !beat::is_of_the_shop(error) {
+            self.shared.metrics.poll_failed(error.kind());
+        }
         if matches!(error, SourceError::Ignored { .. }) {
             self.probe_again = true;
             self.opened = None;
@@ -685,6 +690,7 @@ impl Desk {
     }
 
     async fn shop_failed(&mut self, entry: &Entry, error: &SourceError) -> DbResult<()> {
+        self.shared.metrics.poll_failed(error.kind());
         let pause = self
             .shop_backoff
             .fail()
@@ -745,6 +751,7 @@ impl Desk {
             .await;
         match written {
             Ok(true) if is_news => {
+                self.shared.metrics.pulse_changed(failure.is_some());
                 self.shared
                     .directory
                     .ring(super::super::vitals::Office::Router);
