@@ -113,6 +113,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -129,14 +130,25 @@ impl SqliteBackend {
         let readers = (0..options.readers.max(1))
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
+        let path = options.path.clone();
         let session = session::Session::new(conn, options)?;
         let seal = session.seal;
         Ok(Self {
             readers: reader::Readers::start(readers)?,
             writer: writer::Writer::start(session)?,
             seal,
+            path,
             _lock: lock,
         })
+    }
+
+    /// Folds the log into the file, so that the file alone is the whole database. For the end of the program, which lets its
+    /// actors go without dropping what they hold, this backend among it. Blocks.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is lost then, the next start does it.
+    pub fn fold(&self) -> DbResult<()> {
+        open::fold(&self.path)
     }
 }
 
