@@ -14,6 +14,7 @@
 //! Read next: `sqlite/mod.rs` for the tables and the writer, `conformance/mod.rs` for what is promised.
 
 mod error;
+mod people;
 mod query;
 mod rows;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use query::{
     ArchivedSource, EventPage, EventQuery, MessageRef, PageKey, Queue, QueuePage, QueueQuery,
     QueueRow, QueueStats, Timeline, TimelineEntry,
@@ -192,6 +194,23 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes events of the hub's own that belong to no settlement or routing (a dispatcher restarted, a store went down);
     /// their `announce` messages become incoming with them.
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()>;
+
+    // ---- people ----------------------------------------------------------------------------------------------------
+
+    /// Keeps a session, so that it outlives a restart.
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()>;
+
+    /// The session with this digest, also when it is over.
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>>;
+
+    /// Ends sessions. What is not there is ended already.
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()>;
+
+    /// Records changes.
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()>;
+
+    /// Recorded changes, newest first.
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
 
 mod api;
 mod auth;
+pub mod console;
 mod error;
 mod extract;
 mod fields;

@@ -83,7 +83,7 @@ fn find<'a>(store: &'a StoreSnapshot, request: &HttpRequest) -> Result<&'a Entry
 }
 
 /// Reads a parameter over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
     let name = fields.name("name", 100);
     match &name {
         Some(name) if name.contains(char::is_whitespace) => fields.note("name", "must not hold white space"),

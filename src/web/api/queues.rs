@@ -79,7 +79,7 @@ pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
 
 /// What the filters come to.
 #[derive(Debug, PartialEq)]
-enum Asked {
+pub enum Asked {
     /// These rows.
     Rows(Box<QueueQuery>),
     /// Rows that cannot be in this queue.
@@ -87,7 +87,7 @@ enum Asked {
 }
 
 /// Reads the filters; what is wrong is noted in `query`.
-fn read(query: &mut Query, queue: Queue, page: PageAsked, types: &[String], store: &StoreSnapshot) -> Asked {
+pub fn read(query: &mut Query, queue: Queue, page: PageAsked, types: &[String], store: &StoreSnapshot) -> Asked {
     let message = query.parsed::<Id>("message_id");
     let object = read_object(query);
     let source = read_source(query, queue);
