@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rand::Rng;
+use rand::RngExt;
 use serde_json::Value;
 use url::Url;
 

@@ -135,10 +135,11 @@ impl ApiError {
         Self::invalid(what, vec![format!("{field}: {problem}")])
     }
 
-    /// 422: the thing is fine, but is not in a state in which this can be done. `sentence` says why.
+    /// 422: the thing is fine, but is not in a state in which this can be done. `reason` says which one it is in.
     #[must_use]
-    pub fn not_possible(sentence: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, sentence)
+    pub fn not_possible(what: &str, verb: &str, reason: &str) -> Self {
+        let errors = vec![format!("{what}: {reason}")];
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("This {what} cannot be {verb}: {reason}.")) }
     }
 
     /// 503: come back after `retry_after`.
@@ -232,7 +233,7 @@ impl From<AcceptError> for ApiError {
                 Self::unavailable("The hub has as many messages waiting as it can take.", retry_after)
             }
             AcceptError::Stopping => Self::unavailable("The hub is stopping.", RETRY_AFTER),
-            AcceptError::InFlight => Self::in_flight(),
+            AcceptError::InFlight { .. } => Self::in_flight(),
             AcceptError::Db(error) => error.into(),
         }
     }

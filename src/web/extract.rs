@@ -59,6 +59,12 @@ pub struct Body {
 }
 
 impl Body {
+    /// A body of this kind.
+    #[cfg(test)]
+    pub fn of(kind: Kind, bytes: &'static [u8]) -> Self {
+        Self { bytes: Bytes::from_static(bytes), kind, content_type: String::new() }
+    }
+
     /// The body as one JSON document, without a look inside.
     ///
     /// # Errors

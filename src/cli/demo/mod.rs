@@ -14,10 +14,11 @@ use std::{io::Write, net::TcpListener};
 use actix_web::{App, HttpServer, web};
 
 use super::{
-    ConfigArgs, Outcome, environment,
+    ConfigArgs, Outcome, environment, init_logging,
     hub_client::{HubClient, random_token, text},
     serve,
 };
+use crate::config::Secret;
 
 /// Show everything working: a hub, a shop with customers, four endpoints
 ///
@@ -66,8 +67,9 @@ pub fn run(args: Args) -> Outcome {
     let given: Vec<(String, String)> = environment().collect();
     let unset = demo_defaults.into_iter().filter(|(name, _)| !given.iter().any(|(own, _)| own == name));
     let effective = config_args.load(unset.collect::<Vec<_>>().into_iter().chain(given.clone()))?;
+    init_logging(&effective.config.log, std::env::var("RUST_LOG").ok().as_deref());
     let token = random_token();
-    serve::Program { config: effective.config, operator_token: Some(token.clone().into()), quiet: true }
+    serve::Program { config: effective.config, operator_token: Some(Secret::new(token.clone())), quiet: true }
         .run(move |base| async move { play(base, token, args.seconds).await })
 }
 

@@ -4,11 +4,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use crate::{
+    actors::{BreakerState, DispatcherState, EndpointState, LastEnd},
     db::EntityChange,
     domain::{
         id::Id,
         key::EndpointKey,
         registry::{EndpointSettings, Entity, StoreSnapshot},
+        time::Micros,
     },
 };
 
@@ -20,6 +22,30 @@ use super::{
     id_in_path,
 };
 
+/// An endpoint: what was set for it, and how its dispatcher fares (counters count since the process started).
+#[derive(Debug, Serialize)]
+struct EndpointDocument<'a> {
+    id: Id,
+    name: String,
+    url: String,
+    enabled: bool,
+    paused: bool,
+    state: DispatcherState,
+    breaker: BreakerState,
+    in_flight: usize,
+    window: usize,
+    settling: usize,
+    paused_until: Option<Micros>,
+    next_due_at: Option<Micros>,
+    completed: u64,
+    failed: u64,
+    last_completed_at: Option<Micros>,
+    last_failed_at: Option<Micros>,
+    last_error: Option<&'a str>,
+    restarts: u32,
+    last_end: Option<&'a LastEnd>,
+}
+
 /// The answer to pausing and resuming.
 #[derive(Debug, Serialize)]
 struct PausedDocument {
@@ -29,7 +55,35 @@ struct PausedDocument {
 
 /// `GET endpoints`: one row per endpoint.
 pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(call.hub().endpoint_states(call.key()).await))
+    let states = call.hub().endpoint_states(call.key()).await;
+    let rows = states.iter().filter_map(|state| document(state, &call.store));
+    Ok(HttpResponse::Ok().json(rows.collect::<Vec<_>>()))
+}
+
+/// An endpoint with its name; `None` when it has been deleted since.
+fn document<'a>(state: &'a EndpointState, store: &StoreSnapshot) -> Option<EndpointDocument<'a>> {
+    let mapping = store.mappings.values().find(|entry| store.endpoint_of(entry) == state.endpoint)?;
+    Some(EndpointDocument {
+        id: mapping.id,
+        name: mapping.value.name.clone(),
+        url: mapping.value.url.clone(),
+        enabled: mapping.value.enabled,
+        paused: store.endpoints.get(&state.endpoint).is_some_and(|settings| settings.paused),
+        state: state.state,
+        breaker: state.breaker,
+        in_flight: state.in_flight,
+        window: state.window,
+        settling: state.settling,
+        paused_until: state.paused_until,
+        next_due_at: state.next_due_at,
+        completed: state.completed,
+        failed: state.failed,
+        last_completed_at: state.last_completed_at,
+        last_failed_at: state.last_failed_at,
+        last_error: state.last_error.as_deref(),
+        restarts: state.restarts,
+        last_end: state.last_end.as_ref(),
+    })
 }
 
 /// `POST endpoints/:id/pause`: everything for it waits.

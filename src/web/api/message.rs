@@ -47,7 +47,7 @@ pub async fn act(call: InStore<Admin>, request: HttpRequest, body: Body) -> Resu
             Action::AttemptNow => "attempted",
             Action::Archive => "archived",
         };
-        ApiError::not_possible(format!("This message cannot be {verb}: {}.", why_not(location)))
+        ApiError::not_possible("message", verb, why_not(location))
     };
     let possible = match action {
         Action::AttemptNow => can_attempt(location),
@@ -76,7 +76,7 @@ pub async fn attempts(call: InStore<Read>, request: HttpRequest) -> Result<HttpR
         Some(delivery) => call.hub().backend().attempt_list(call.key(), delivery.key).await?,
         None => Vec::new(),
     };
-    let sent = body_sent(&detail, kept);
+    let sent = body_sent(&detail, call.store.store.id, kept);
     Ok(HttpResponse::Ok().json(AttemptListDocument {
         message_id: detail.id,
         kept_body_bytes: kept,
@@ -226,18 +226,23 @@ fn shop_id(message: &Message) -> Option<String> {
 }
 
 /// What was posted, without the parameters that go along: secrets are among them.
-fn body_sent(detail: &MessageDetail, kept: usize) -> (String, bool) {
-    let text = format!(
-        r#"{{"message":{},"message_id":"{}","payload":{}}}"#,
-        Value::from(detail.message.kind.as_str()),
+fn body_sent(detail: &MessageDetail, store: Id, kept: usize) -> (String, bool) {
+    let message = &detail.message;
+    let extra = message.extra.as_deref().and_then(|text| text.strip_prefix('{')?.strip_suffix('}')).unwrap_or_default();
+    let mut text = format!(
+        r#"{{"message":{},"message_id":"{}","store_id":"{store}","source":{}{}{extra},"payload":{}}}"#,
+        Value::from(message.kind.as_str()),
         detail.id,
-        detail.message.payload.as_str()
+        Value::from(message.source.label()),
+        if extra.is_empty() { "" } else { "," },
+        message.payload.as_str()
     );
-    if text.len() <= kept {
-        return (text, false);
+    let cut = text.len() > kept;
+    if cut {
+        let end = (0..=kept).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
     }
-    let end = (0..=kept).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    (text[..end].to_owned(), true)
+    (text, cut)
 }
 
 fn attempt_document(attempt: Attempt, (sent, sent_cut): &(String, bool)) -> AttemptDocument {

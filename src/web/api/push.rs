@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::value::RawValue;
 
 use crate::{
+    actors::AcceptError,
     db::{Acceptance, Accepted, IdempotencyKey},
     domain::{json::PayloadLimits, message::Source},
     wire::hub_api::{BatchDocument, BatchItemDocument, PushedDocument},
@@ -73,15 +74,46 @@ pub async fn batch(call: InStore<Push>, request: HttpRequest, body: Body) -> Res
             Ok(())
         })
         .collect();
-    let accepted = if good.is_empty() { Vec::new() } else { call.hub().accept(good).await? };
-    let mut accepted = accepted.into_iter();
+    let mut accepted = accept_all(&call, good).await?.into_iter();
     let results = outcomes.into_iter().map(|outcome| match outcome.map(|()| accepted.next()) {
-        Ok(Some(Accepted::New { id, .. } | Accepted::Repeated { id })) => Ok(BatchItemDocument::Accepted { message_id: id }),
-        Ok(Some(Accepted::KeyReused)) => Ok(refused(&key_reused())),
+        Ok(Some(Some(Accepted::New { id, .. } | Accepted::Repeated { id }))) => {
+            Ok(BatchItemDocument::Accepted { message_id: id })
+        }
+        Ok(Some(Some(Accepted::KeyReused))) => Ok(refused(&key_reused())),
+        Ok(Some(None)) => Ok(refused(&ApiError::in_flight())),
         Ok(None) => Err(ApiError::internal(&"fewer answers than messages came back from accepting a batch")),
         Err(error) => Ok(refused(&error)),
     });
     Ok(HttpResponse::Ok().json(BatchDocument { results: results.collect::<Result<_, _>>()? }))
+}
+
+/// Accepts a batch. Messages whose key is in work right now (`None`) are taken out, and the others are accepted without them.
+async fn accept_all<S>(call: &InStore<S>, batch: Vec<Acceptance>) -> Result<Vec<Option<Accepted>>, ApiError> {
+    let mut outcomes: Vec<Option<Accepted>> = vec![None; batch.len()];
+    let mut left: Vec<(usize, Acceptance)> = batch.into_iter().enumerate().collect();
+    while !left.is_empty() {
+        // Payloads are shared, so this copies little.
+        let attempt = left.iter().map(|(_, acceptance)| acceptance.clone()).collect();
+        match call.hub().accept(attempt).await {
+            Ok(accepted) => {
+                for ((place, _), one) in left.iter().zip(accepted) {
+                    if let Some(outcome) = outcomes.get_mut(*place) {
+                        *outcome = Some(one);
+                    }
+                }
+                break;
+            }
+            Err(AcceptError::InFlight { positions }) if !positions.is_empty() => {
+                let mut place = 0;
+                left.retain(|_| {
+                    place += 1;
+                    !positions.contains(&(place - 1))
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(outcomes)
 }
 
 fn pusher<S>(call: &InStore<S>) -> Pusher {
