@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -56,6 +56,8 @@ pub struct Shared {
     pub transport: TransportFactory,
     /// Where the actors are.
     pub directory: Directory,
+    /// Messages accepted from outside since the process started.
+    pub accepted: AtomicU64,
     /// Messages between the door and the disk.
     pub load: Arc<Load>,
     /// Pushers' keys whose message is between the door and the disk.

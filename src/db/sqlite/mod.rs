@@ -22,6 +22,7 @@ mod incoming;
 mod loops;
 mod message;
 mod open;
+mod people;
 mod person;
 mod reader;
 mod registry;
@@ -39,9 +40,9 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, DbError, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
-    MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, Settled,
-    SweepBounds, SweepReport, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, DbError, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
+    MessageDetail, NewAudit, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SessionEnd,
+    SessionRow, Settled, SweepBounds, SweepReport, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -222,6 +223,26 @@ impl Backend for SqliteBackend {
             events.iter().try_for_each(|event| event::event_store(session, event, event::Repeat::ByWords, now).map(|_| ()))
         };
         self.writer.write(1, insert).await
+    }
+
+    async fn session_insert(&self, row: SessionRow) -> DbResult<()> {
+        self.writer.write(1, move |session| people::session_insert(session, &row)).await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.readers.read(move |conn| people::session_find(conn, digest.clone())).await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.writer.write(1, move |session| people::session_end(session, &end)).await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.writer.write(changes.len(), move |session| people::audit_insert(session, &changes, now)).await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.readers.read(move |conn| people::audit_list(conn, &query)).await
     }
 
     async fn sweep(&self, _bounds: SweepBounds, _now: Micros) -> DbResult<SweepReport> {

@@ -1,7 +1,9 @@
 //! JSON that can be read: folded by member, searchable, every text in it foreign.
 
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+
+use crate::web::fields::Members;
 
 use super::foreign::{Foreign, Passage};
 
@@ -14,46 +16,49 @@ const DEEPEST: usize = 24;
 /// Values that one tree shows: keeps a page's size bounded, whatever is behind it.
 const VALUES: usize = 900;
 
-/// A JSON text as a tree of folds; text that is no JSON is shown as it is.
+/// A JSON text as a tree of folds, members in their order and numbers as written; text that is no JSON is shown as it is.
 #[must_use]
 pub fn json_tree(text: &str) -> Markup {
-    match serde_json::from_str::<Value>(text) {
+    match serde_json::from_str::<&RawValue>(text) {
         Ok(value) => {
             let mut left = VALUES;
-            html! { div .json tabindex="0" role="group" aria-label="JSON" { (branch(None, &value, 0, &mut left)) } }
+            html! { div .json tabindex="0" role="group" aria-label="JSON" { (branch(None, value, 0, &mut left)) } }
         }
         Err(_) if text.is_empty() => html! { p .muted { "Empty." } },
         Err(_) => html! { pre tabindex="0" { (Passage(text, 20_000)) } },
     }
 }
 
-fn branch(name: Option<&str>, value: &Value, depth: usize, left: &mut usize) -> Markup {
+fn branch(name: Option<&str>, value: &RawValue, depth: usize, left: &mut usize) -> Markup {
+    if *left == 0 {
+        return html! {};
+    }
+    *left -= 1;
     if *left == 0 {
         return html! { div .leaf .muted { "The rest is in the raw text." } };
     }
-    *left -= 1;
     let label = html! { @if let Some(name) = name { span .key { (Foreign(name)) } ": " } };
-    match value {
-        Value::Object(members) if !members.is_empty() && depth < DEEPEST => html! {
-            details open[depth < OPEN_DEPTH] {
-                summary { (label) span .muted { "{" (members.len()) "}" } }
-                div {
-                    @for (name, value) in members.iter().take(MEMBERS) { (branch(Some(name), value, depth + 1, left)) }
-                    (rest(members.len()))
-                }
-            }
-        },
-        Value::Array(items) if !items.is_empty() && depth < DEEPEST => html! {
-            details open[depth < OPEN_DEPTH] {
-                summary { (label) span .muted { "[" (items.len()) "]" } }
-                div {
-                    @for (at, value) in items.iter().take(MEMBERS).enumerate() { (branch(Some(&at.to_string()), value, depth + 1, left)) }
-                    (rest(items.len()))
-                }
-            }
-        },
-        Value::String(text) => html! { div .leaf { (label) span .text { "\"" (Passage(text, 2_000)) "\"" } } },
-        other => html! { div .leaf { (label) span .bare { (Foreign(&other.to_string())) } } },
+    let fold = |count: String, inner: Markup| html! { details open[depth < OPEN_DEPTH] { summary { (label) span .muted { (count) } } div { (inner) } } };
+    let text = value.get();
+    let members = if text.starts_with('{') && depth < DEEPEST { Members::read(value).filter(|members| !members.0.is_empty()) } else { None };
+    if let Some(members) = members {
+        let inner = html! {
+            @for (name, value) in members.0.iter().take(MEMBERS) { (branch(Some(name), value, depth + 1, left)) }
+            (rest(members.0.len()))
+        };
+        return fold(format!("{{{}}}", members.0.len()), inner);
+    }
+    let items: Option<Vec<&RawValue>> = if text.starts_with('[') && depth < DEEPEST { serde_json::from_str(text).ok() } else { None };
+    if let Some(items) = items.filter(|items| !items.is_empty()) {
+        let inner = html! {
+            @for (at, value) in items.iter().take(MEMBERS).enumerate() { (branch(Some(&at.to_string()), value, depth + 1, left)) }
+            (rest(items.len()))
+        };
+        return fold(format!("[{}]", items.len()), inner);
+    }
+    match serde_json::from_str::<String>(text) {
+        Ok(words) => html! { div .leaf { (label) span .text { "\"" (Passage(&words, 2_000)) "\"" } } },
+        Err(_) => html! { div .leaf { (label) span .bare { (Foreign(text)) } } },
     }
 }
 

@@ -17,6 +17,7 @@ mod parameters;
 mod people;
 mod pulse;
 mod queues;
+mod story;
 mod stores;
 mod test;
 

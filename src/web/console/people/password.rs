@@ -11,7 +11,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MQ$q3JmQk0g
 
 /// The hash of a password, with a salt of its own. `None` when the machine has no randomness or memory for it.
 pub async fn hash_password(password: String) -> Option<String> {
-    let hash = || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).ok();
+    let hash = move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).ok();
     block(hash).await.ok().flatten()
 }
 
