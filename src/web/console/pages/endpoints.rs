@@ -84,7 +84,7 @@ fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: M
                 }
             }
             div .actions {
-                @for id in ids.first() { a .button href=(links::queue(store.store.id, "accepted", &[("mapping_id", id)])) { "What waits for it" } }
+                @if let Some(id) = ids.first() { a .button href=(links::queue(store.store.id, "accepted", &[("mapping_id", id)])) { "What waits for it" } }
                 @if person.changes(store.store.key) {
                     form method="post" action=(format!("/console/endpoints?store={}", store.store.id)) {
                         (hidden("form_token", &person.form_token)) (hidden("endpoint", &key))
