@@ -34,12 +34,6 @@ impl Backoff {
     pub fn succeed(&mut self) {
         self.failures = 0;
     }
-
-    /// Failures in a row.
-    #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
 }
 
 #[cfg(test)]

@@ -288,7 +288,10 @@ impl Hub {
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
         intake.send(Submit { batch, room, keys, answer, piece }).await.map_err(|_| away())?;
-        let accepted = answered.await.map_err(|_| away())??;
+        // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
+        let patience = Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
+        let answered = tokio::time::timeout(patience, answered).await;
+        let accepted = answered.map_err(|_| away())?.map_err(|_| away())??;
         let new = accepted.iter().filter(|one| matches!(one, Accepted::New { .. })).count();
         self.shared.accepted.fetch_add(new as u64, Ordering::Relaxed);
         Ok(accepted)

@@ -118,7 +118,7 @@ impl Intake {
                 break;
             }
             let Some(submit) = self.pending.pop_front() else { break };
-            answers.push(Waiting { count: submit.batch.len(), answer: submit.answer, _held: (submit.room, submit.keys, submit.piece) });
+            answers.push(Waiting { count: submit.batch.len(), answer: submit.answer, held: (submit.room, submit.keys), piece: submit.piece });
             batch.extend(submit.batch);
         }
         self.committing = true;
@@ -140,8 +140,19 @@ impl Intake {
 struct Waiting {
     count: usize,
     answer: oneshot::Sender<Result<Vec<Accepted>, AcceptError>>,
-    /// Given back when the answer is out.
-    _held: (Reservation, HeldKeys, Piece),
+    /// Given back before the answer is out: whoever has it may use the same key again.
+    held: (Reservation, HeldKeys),
+    /// Given back after it: a stop waits for the answer.
+    piece: Piece,
+}
+
+impl Waiting {
+    fn answer(self, answer: Result<Vec<Accepted>, AcceptError>) {
+        drop(self.held);
+        // A sender that has gone away will push again; what was written is on disk all the same.
+        self.answer.send(answer).ok();
+        drop(self.piece);
+    }
 }
 
 fn answer_all(waiting: Vec<Waiting>, outcome: DbResult<Vec<Accepted>>) {
@@ -150,14 +161,13 @@ fn answer_all(waiting: Vec<Waiting>, outcome: DbResult<Vec<Accepted>>) {
             let mut accepted = accepted.into_iter();
             for one in waiting {
                 let own: Vec<Accepted> = accepted.by_ref().take(one.count).collect();
-                // A sender that has gone away will push again; the message is on disk all the same.
-                one.answer.send(Ok(own)).ok();
+                one.answer(Ok(own));
             }
         }
         Err(error) => {
             log::error!("{} pushes were not taken: {error}", waiting.len());
             for one in waiting {
-                one.answer.send(Err(AcceptError::Db(again(&error)))).ok();
+                one.answer(Err(AcceptError::Db(again(&error))));
             }
         }
     }

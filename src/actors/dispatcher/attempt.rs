@@ -59,7 +59,7 @@ pub struct Order {
     asynchronous_budget: Duration,
     mask: Mask,
     /// What to send, or one sentence on why nothing can be sent.
-    outgoing: Result<Outgoing, String>,
+    outgoing: Result<Outgoing, Unsendable>,
     asked: Option<Url>,
     shown_url: String,
     shown_headers: String,
@@ -67,7 +67,43 @@ pub struct Order {
     kept_body_bytes: usize,
 }
 
+/// Why there is nothing to send.
+#[derive(Debug)]
+enum Unsendable {
+    /// What is configured cannot be put into a request; one sentence.
+    Misconfigured(String),
+    /// Building the request panicked: this message is poison to it.
+    Panicked,
+}
+
 impl Order {
+    /// What came of an order with nothing to send.
+    #[must_use]
+    pub fn unsent(&self) -> Posted {
+        match self.outgoing {
+            Err(Unsendable::Panicked) => Posted::Panicked,
+            _ => Posted::Unsendable,
+        }
+    }
+
+    /// An order that cannot be built, for reasons that lie in the hub.
+    fn of_poison(config: &Config) -> Self {
+        Self {
+            mapping: "integrator".into(),
+            dialect: Dialect::One,
+            accept_any_body: false,
+            policy: policy(&MappingOptions::default(), config),
+            asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
+            mask: Mask::default(),
+            outgoing: Err(Unsendable::Panicked),
+            asked: None,
+            shown_url: String::new(),
+            shown_headers: "{}".into(),
+            request_bytes: 0,
+            kept_body_bytes: 0,
+        }
+    }
+
     /// What to send; `None` when it cannot be built, which [`conclude`] turns into a failure.
     #[must_use]
     pub fn outgoing(&self) -> Option<Outgoing> {
@@ -111,6 +147,15 @@ pub struct Conclusion {
     pub verdict: Verdict,
 }
 
+/// As [`plan`], but a message that makes the code panic becomes an attempt that fails, and its dispatcher lives.
+#[must_use]
+pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
+    catch_unwind(AssertUnwindSafe(|| plan(delivery, registry, config))).unwrap_or_else(|_| {
+        log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "building a request panicked");
+        Plan::Post(Box::new(Order::of_poison(config)))
+    })
+}
+
 /// Decides what to do with a delivery, by what is configured now.
 #[must_use]
 pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
@@ -130,7 +175,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
     let address = delivery.asynchronous.as_ref().and_then(|work| work.update_url.as_deref()).unwrap_or(&mapping.url);
     let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config) {
         Ok((outgoing, url)) => (Ok(outgoing), Some(url)),
-        Err(sentence) => (Err(sentence), None),
+        Err(sentence) => (Err(Unsendable::Misconfigured(sentence)), None),
     };
     let headers = outgoing.as_ref().map_or(&[][..], |outgoing| &outgoing.headers);
     Plan::Post(Box::new(Order {
@@ -288,7 +333,10 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         Posted::Panicked => Finish::Failed { kind: "hub_panicked", sentence: "a defect of the hub ended the attempt".into() },
         Posted::Overdue => Finish::Failed { kind: "overdue", sentence: "no answer long after the deadline".into() },
         Posted::Unsendable => {
-            let sentence = order.outgoing.as_ref().err().cloned().unwrap_or_default();
+            let sentence = match &order.outgoing {
+                Err(Unsendable::Misconfigured(sentence)) => sentence.clone(),
+                _ => "nothing was sent".into(),
+            };
             Finish::Failed { kind: "unsendable", sentence }
         }
     };

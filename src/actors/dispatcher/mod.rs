@@ -30,7 +30,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use self::{
-    attempt::{Circumstances, Conclusion, Plan, Posted, Verdict},
+    attempt::{Circumstances, Conclusion, Plan, Verdict},
     breaker::{Allows, Breaker},
     pace::Pace,
     window::Window,
@@ -174,6 +174,8 @@ pub struct Dispatcher {
     timer: Option<(Micros, SpawnHandle)>,
     database: Backoff,
     restarts: Backoff,
+    /// This life began by starting over: it waits first.
+    pause_before_claim: Option<Duration>,
     born_at: Micros,
 }
 
@@ -206,6 +208,7 @@ impl Dispatcher {
                 Duration::from_millis(supervision.backoff_base_ms),
                 Duration::from_secs(supervision.backoff_max_secs),
             ),
+            pause_before_claim: None,
             born_at: shared.now(),
             guard,
             ringing,
@@ -333,7 +336,7 @@ impl Dispatcher {
     fn begin(&mut self, delivery: Delivery, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) {
         let key = delivery.key;
         let report = Report { shared: Arc::clone(&self.shared), to: ctx.address(), piece: self.shared.work.begin() };
-        match attempt::plan(&delivery, registry, &self.shared.config) {
+        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();
@@ -346,7 +349,7 @@ impl Dispatcher {
                 let attempt = async move {
                     let posted = match posting {
                         Some((timeout, posting)) => attempt::perform(timeout, posting).await,
-                        None => Posted::Unsendable,
+                        None => order.unsent(),
                     };
                     let ended_at = report.shared.now();
                     let random = rand::random::<f64>();
@@ -503,10 +506,9 @@ impl Actor for Dispatcher {
             return;
         }
         self.cell.tell(|told| told.state = DispatcherState::Starting);
-        match self.restarts.failures() {
-            0 => self.claim(ctx),
-            _ => {
-                let pause = self.restarts.fail();
+        match self.pause_before_claim.take() {
+            None => self.claim(ctx),
+            Some(pause) => {
                 ctx.run_later(pause, Self::claim);
             }
         }
@@ -531,10 +533,7 @@ impl Supervised for Dispatcher {
         if self.shared.now().since(self.born_at) > longest.saturating_mul(2) {
             self.restarts.succeed();
         }
-        if self.restarts.failures() == 0 {
-            // Counts this one; `started` waits accordingly.
-            self.restarts.fail();
-        }
+        self.pause_before_claim = Some(self.restarts.fail());
         self.guard.vitals.count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();

@@ -29,13 +29,17 @@ pub struct Window {
     holds: HashMap<DeliveryKey, Hold>,
     in_flight: usize,
     by_mapping: HashMap<MappingKey, usize>,
+    /// How many are set aside.
+    aside: usize,
+    /// The settler of the last [`Window::let_go`].
+    settler: u64,
 }
 
 impl Window {
     /// An empty window of `size` deliveries.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self { size, waiting: VecDeque::new(), holds: HashMap::new(), in_flight: 0, by_mapping: HashMap::new() }
+        Self { size, waiting: VecDeque::new(), holds: HashMap::new(), in_flight: 0, by_mapping: HashMap::new(), aside: 0, settler: 0 }
     }
 
     /// How many more it can hold.
@@ -71,7 +75,7 @@ impl Window {
     /// Posted, outcome not written yet.
     #[must_use]
     pub fn settling(&self) -> usize {
-        self.holds.values().filter(|hold| matches!(hold, Hold::Settling { .. })).count()
+        self.holds.len().saturating_sub(self.waiting.len() + self.in_flight + self.aside)
     }
 
     /// Being posted for this mapping.
@@ -102,10 +106,9 @@ impl Window {
 
     /// Its attempt has ended; its outcome goes to the settler of this generation.
     pub fn settle(&mut self, key: DeliveryKey, settler: u64) {
-        if self.holds.contains_key(&key) {
-            let former = self.holds.insert(key, Hold::Settling { settler });
-            self.land(former);
-        }
+        let Some(hold) = self.holds.get_mut(&key) else { return };
+        let former = std::mem::replace(hold, Hold::Settling { settler });
+        self.land(Some(former));
     }
 
     /// Its outcome is written, or nobody here will learn of it. Late word of an earlier attempt changes nothing.
@@ -128,6 +131,7 @@ impl Window {
     pub fn set_aside(&mut self, key: DeliveryKey, until: Micros) {
         self.release(key);
         self.holds.insert(key, Hold::SetAside { until });
+        self.aside += 1;
     }
 
     /// Gives up what was not begun, so that it is read anew when needed.
@@ -147,12 +151,17 @@ impl Window {
     /// Lets go of outcomes handed to a settler that was replaced, and of what was set aside until `now`.
     /// Returns how many, which are then read anew.
     pub fn let_go(&mut self, settler: u64, now: Micros) -> usize {
+        if self.settler == settler && self.aside == 0 {
+            return 0;
+        }
+        self.settler = settler;
         let before = self.holds.len();
         self.holds.retain(|_, hold| match hold {
             Hold::Settling { settler: theirs } => *theirs == settler,
             Hold::SetAside { until } => now < *until,
             Hold::Waiting | Hold::InFlight { .. } => true,
         });
+        self.aside = self.holds.values().filter(|hold| matches!(hold, Hold::SetAside { .. })).count();
         before - self.holds.len()
     }
 

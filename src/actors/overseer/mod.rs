@@ -316,5 +316,7 @@ impl Handler<StopAll> for Overseer {
         self.holders.clear();
         self.arbiters.stop_all();
         ctx.stop();
+        // The Overseer's own thread ends too, once the answer to this is out.
+        Arbiter::current().stop();
     }
 }

@@ -18,7 +18,12 @@
 
 mod decide;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 
@@ -34,6 +39,7 @@ use crate::{
         key::{MessageKey, StoreKey},
         message::Incoming,
         routing::RouteProgress,
+        time::Micros,
     },
 };
 
@@ -41,6 +47,9 @@ pub use decide::decide;
 
 /// Looks by itself after so long, for wake-ups that were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A message whose decision the database refuses is left alone for so long.
+const SET_ASIDE: Duration = Duration::from_secs(300);
 
 /// Key of the router's lease: on one node one router serves all shards.
 const ALL_SHARDS: i64 = 0;
@@ -60,6 +69,9 @@ pub enum Ran {
 pub struct Routing {
     shared: Arc<Shared>,
     epoch: i64,
+    /// Messages whose decision the database refuses, and until when they are left alone: to read them again at once would stop
+    /// all others. Later messages of their lanes overtake them.
+    set_aside: RefCell<HashMap<MessageKey, Micros>>,
 }
 
 /// A batch that was read and decided.
@@ -88,7 +100,7 @@ impl Routing {
     /// Those of the database.
     pub async fn claim(shared: Arc<Shared>) -> Result<Self, DbError> {
         let epoch = shared.backend.owner_claim(OwnerKind::Router, ALL_SHARDS).await?;
-        Ok(Self { shared, epoch })
+        Ok(Self { shared, epoch, set_aside: RefCell::default() })
     }
 
     /// Routes until nothing waits.
@@ -129,7 +141,10 @@ impl Routing {
         Ran::Idle
     }
 
-    async fn read_and_decide(&self, held: Vec<MessageKey>) -> Result<Batch, DbError> {
+    async fn read_and_decide(&self, mut held: Vec<MessageKey>) -> Result<Batch, DbError> {
+        let now = self.shared.now();
+        self.set_aside.borrow_mut().retain(|_, until| now < *until);
+        held.extend(self.set_aside.borrow().keys());
         let limit = self.shared.config.router.batch_max;
         let incoming = self.shared.backend.incoming_waiting(limit, held).await?;
         let is_full = incoming.len() >= limit;
@@ -166,7 +181,7 @@ impl Routing {
                 Ok(Committed::RegistryMoved)
             }
             Ok(RouteOutcome::Fenced) => Ok(Committed::Fenced),
-            Err(error) if error.is_transient() || batch.routed.len() == 1 => Err(error),
+            Err(error) if error.is_transient() => Err(error),
             Err(error) => {
                 log::error!("{} routed messages were refused together and go one by one: {error}", batch.routed.len());
                 self.commit_one_by_one(batch).await
@@ -176,7 +191,6 @@ impl Routing {
 
     /// Something in the batch cannot be written: the rest must not wait for it.
     async fn commit_one_by_one(&self, batch: &Batch) -> Result<Committed, DbError> {
-        let mut refused = None;
         for routed in &batch.routed {
             let (key, now) = (routed.message, self.shared.now());
             match self.shared.backend.incoming_route(vec![routed.clone()], batch.version, self.epoch, now).await {
@@ -190,12 +204,12 @@ impl Routing {
                 Ok(RouteOutcome::Fenced) => return Ok(Committed::Fenced),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    log::error!("message {key} cannot be routed: {error}");
-                    refused = Some(error);
+                    log::error!("message {key} cannot be routed and is left alone for a while: {error}");
+                    self.set_aside.borrow_mut().insert(key, now.plus(SET_ASIDE));
                 }
             }
         }
-        refused.map_or(Ok(Committed::Written), Err)
+        Ok(Committed::Written)
     }
 }
 

@@ -58,8 +58,8 @@ async fn a_dispatcher_that_panics_in_the_middle_of_an_attempt_comes_back() {
 async fn a_dispatcher_that_blocks_its_thread_is_replaced_on_a_fresh_one() {
     let (unblock, blocked) = mpsc::channel();
     let blocked = Mutex::new(Some(blocked));
-    let stage = Stage::new(move |seen, nth| match (seen.path.as_str(), nth) {
-        ("/stuck", 0) => Act::Block(blocked.lock().expect("one user").take().expect("the first attempt")),
+    let stage = Stage::new(move |seen, nth| match (seen.path.as_str(), seen.order.as_str(), nth) {
+        ("/stuck", "R1", 0) => Act::Block(blocked.lock().expect("one user").take().expect("the first attempt")),
         _ => Act::Answer(200),
     });
     let rig = Rig::start(stage).await;

@@ -138,9 +138,9 @@ Look at it (copy a line into another terminal):
   export T={token} S={base}/api/stores/{store}
 
   curl -H "X-Augury-Token: $T" $S/queues                         # how many messages wait where
-  curl -H "X-Augury-Token: $T" $S/queues/accepted?state=parked   # what needs a person, and why
+  curl -H "X-Augury-Token: $T" "$S/queues/accepted?state=parked" # what needs a person, and why
   curl -H "X-Augury-Token: $T" $S/queues/archived                # what was delivered
-  curl -H "X-Augury-Token: $T" $S/notifications?level=error      # what the applications complained about
+  curl -H "X-Augury-Token: $T" "$S/notifications?level=error"    # what the applications complained about
   curl -H "X-Augury-Token: $T" $S/endpoints                      # how each application does
   curl -H "X-Augury-Token: $T" $S/objects/order/R1001            # everything that happened to order R1001
 

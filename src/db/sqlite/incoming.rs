@@ -33,6 +33,9 @@ statements! {
     /// A store's oldest incoming messages.
     StoreWaiting { store: i64, limit: i64 } -> (i64, Option<i64>) =
         "SELECT seq, routed_up_to FROM incoming WHERE store = ?1 ORDER BY seq LIMIT ?2";
+    /// Incoming messages of a store by key.
+    IncomingPlaces<'a> { store: i64, keys: &'a str } -> (i64, i64, i64) =
+        "SELECT seq, kind, accepted_at FROM incoming WHERE store = ?1 AND seq IN (SELECT value FROM json_each(?2))";
     /// Takes a message out of the queue.
     IncomingDelete { store: i64, seq: i64 } = "DELETE FROM incoming WHERE store = ?1 AND seq = ?2";
 }

@@ -15,12 +15,17 @@
 
 mod archive;
 mod codec;
+mod delivery;
+mod detail;
 mod due;
 mod event;
+mod event_list;
 mod fault;
 mod incoming;
+mod lists;
 mod loops;
 mod message;
+mod objects;
 mod open;
 mod people;
 mod person;
@@ -31,8 +36,11 @@ mod session;
 mod settle;
 mod statement;
 mod store_turns;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod timeline;
+mod walk;
 mod writer;
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
@@ -40,7 +48,7 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, AuditQuery, AuditRow, Backend, DbError, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
     MessageDetail, NewAudit, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SessionEnd,
     SessionRow, Settled, SweepBounds, SweepReport, Timeline,
 };
@@ -185,32 +193,36 @@ impl Backend for SqliteBackend {
         self.writer.write(rows.len(), move |session| person::tidy(session, &rows, what, now)).await
     }
 
-    async fn queue_list(&self, _query: QueueQuery) -> DbResult<QueuePage> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {
+        let seal = self.seal;
+        self.readers.read(move |conn| lists::list(conn, seal, &query)).await
     }
 
-    async fn queue_stats(&self, _store: StoreKey) -> DbResult<QueueStats> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats> {
+        self.readers.read(move |conn| lists::stats(conn, store)).await
     }
 
-    async fn message_types(&self, _store: StoreKey) -> DbResult<Vec<String>> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn message_types(&self, store: StoreKey) -> DbResult<Vec<String>> {
+        self.readers.read(move |conn| lists::message_types(conn, store)).await
     }
 
-    async fn message_detail(&self, _store: StoreKey, _id: Id) -> DbResult<MessageDetail> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn message_detail(&self, store: StoreKey, id: Id) -> DbResult<MessageDetail> {
+        let seal = self.seal;
+        self.readers.read(move |conn| detail::detail(conn, seal, store, id)).await
     }
 
-    async fn attempt_list(&self, _store: StoreKey, _delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn attempt_list(&self, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
+        self.readers.read(move |conn| detail::attempts(conn, store, delivery)).await
     }
 
-    async fn event_list(&self, _query: EventQuery) -> DbResult<EventPage> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn event_list(&self, query: EventQuery) -> DbResult<EventPage> {
+        let seal = self.seal;
+        self.readers.read(move |conn| event_list::list(conn, seal, &query)).await
     }
 
-    async fn timeline(&self, _store: StoreKey, _object: ObjectRef, _before: Option<PageKey>, _limit: usize) -> DbResult<Timeline> {
-        Err(DbError::Internal("lists are not there yet".into()))
+    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline> {
+        let seal = self.seal;
+        self.readers.read(move |conn| timeline::timeline(conn, seal, store, &object, before, limit)).await
     }
 
     async fn ping(&self) -> DbResult<()> {
@@ -245,8 +257,8 @@ impl Backend for SqliteBackend {
         self.readers.read(move |conn| people::audit_list(conn, &query)).await
     }
 
-    async fn sweep(&self, _bounds: SweepBounds, _now: Micros) -> DbResult<SweepReport> {
-        Ok(SweepReport::default())
+    async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
+        self.writer.write(bounds.rows, move |session| sweep::sweep(session, bounds, now)).await
     }
 }
 

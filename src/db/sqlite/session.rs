@@ -67,6 +67,10 @@ pub(super) struct Session {
     pub(super) seal: IdSeal,
     /// The registry's version as of the open transaction.
     pub(super) registry_version: i64,
+    /// Up to which message the sweep has looked for old ones.
+    pub(super) message_looked_at: i64,
+    /// Up to which lane (endpoint and lane) the sweep has looked for lost heads.
+    pub(super) lane_looked_at: (i64, i64),
     next: i64,
     written: i64,
     counts: HashMap<(i64, Place), i64>,
@@ -83,6 +87,8 @@ impl Session {
             options,
             seal,
             registry_version: 0,
+            message_looked_at: i64::MIN,
+            lane_looked_at: (i64::MIN, i64::MIN),
             next: 0,
             written: 0,
             counts: HashMap::new(),
@@ -132,6 +138,11 @@ impl Session {
     /// The next number of the sequence.
     pub(super) fn next(&mut self) -> i64 {
         self.next += 1;
+        self.next
+    }
+
+    /// The last number given out.
+    pub(super) fn last(&self) -> i64 {
         self.next
     }
 

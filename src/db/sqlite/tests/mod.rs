@@ -1,5 +1,7 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod plans;
+
 use std::time::Duration;
 
 use super::{SqliteBackend, SqliteOptions};
