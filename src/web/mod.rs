@@ -68,6 +68,7 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
         workers => workers,
     };
     let state = Arc::new(ConsoleState::default());
+    console::pages::Pulse::start(&state, &hub);
     let factory = move || {
         let hub = hub.clone();
         let state = Arc::clone(&state);

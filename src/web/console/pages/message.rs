@@ -128,14 +128,23 @@ fn verdict(person: &Person, store: &StoreSnapshot, detail: &MessageDetail, attem
     }
 }
 
+/// "once", "twice", "7 times".
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 fn next_step(store: &StoreSnapshot, detail: &MessageDetail, delivery: &DeliveryDetail, now: Micros) -> Markup {
     html! {
         @match (detail.location, delivery.due_at, delivery.behind) {
             (Locator::Accepted(WaitState::Pending), _, Some(first)) => { "Not sent yet: an earlier step about the same object goes first, " a href=(links::message(store.store.id, first)) { "see it" } "." }
             (Locator::Accepted(WaitState::Pending), ..) => { "It goes out as soon as the endpoint has room." }
-            (Locator::Accepted(WaitState::Failing), Some(at), _) => { "Tried " (delivery.attempts) " times. Tried again " (When { at, now }) "." }
+            (Locator::Accepted(WaitState::Failing), Some(at), _) => { "Tried " (times(delivery.attempts)) ". Tried again " (When { at, now }) "." }
             (Locator::Accepted(WaitState::Scheduled), Some(at), _) => { "The endpoint works on it and is asked again " (When { at, now }) "." }
-            (Locator::Accepted(WaitState::Parked), ..) => { "Tried " (delivery.attempts) " times. It is not tried again by itself: it needs a person." }
+            (Locator::Accepted(WaitState::Parked), ..) => { "Tried " (times(delivery.attempts)) ". It is not tried again by itself: it needs a person." }
             (Locator::Accepted(WaitState::Held), ..) => { "Its mapping is disabled. It goes out when that is enabled." }
             (Locator::Archived(ArchiveReason::Completed), ..) => {
                 "Taken"
@@ -169,7 +178,7 @@ fn actions(person: &Person, store: &StoreSnapshot, detail: &MessageDetail) -> Ma
             }
             @if let Some(mapping) = mapping {
                 a .button href=(format!("/console/mappings/{}?store={}", mapping.id, store.store.id)) { "Open mapping" }
-                @if mapping.value.parameters.is_empty() == false { a .button href=(format!("/console/parameters?store={}", store.store.id)) { "Edit parameters" } }
+                @if !mapping.value.parameters.is_empty() { a .button href=(format!("/console/parameters?store={}", store.store.id)) { "Edit parameters" } }
             }
         }
     }
@@ -191,6 +200,8 @@ fn attempts_part(detail: &MessageDetail, attempts: &[Attempt], now: Micros) -> M
 
 fn one_attempt(detail: &MessageDetail, attempt: &Attempt, open: bool, now: Micros) -> Markup {
     let good = matches!(attempt.outcome.as_str(), "completed" | "scheduled");
+    // The verdict on top has said it of the last one.
+    let waiting = matches!(detail.location, Locator::Accepted(_));
     let duration = std::time::Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or(0));
     html! {
         details .fold id=(format!("attempt-{}", attempt.number)) open[open] {
@@ -202,7 +213,7 @@ fn one_attempt(detail: &MessageDetail, attempt: &Attempt, open: bool, now: Micro
                 " in " (span_words(duration))
             }
             @if !attempt.error.is_empty() { p { (Foreign(&attempt.error)) } }
-            @if let Some(advice) = advice(&attempt.outcome, attempt.status) { p .muted { (advice.means) " " (advice.todo) } }
+            @if let (false, Some(advice)) = (open && waiting, advice(&attempt.outcome, attempt.status)) { p .muted { (advice.means) " " (advice.todo) } }
             p .meta { "POST " code { (Foreign(&attempt.url)) } ", " (attempt.request_bytes) " bytes sent, " (attempt.answer_bytes) " bytes received" }
             @if !attempt.answer_body.is_empty() {
                 h3 { "Answer" }

@@ -30,7 +30,6 @@ struct Seen {
 
 /// `GET /console`
 pub async fn page(person: Person, state: web::Data<ConsoleState>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
-    Pulse::start(&state, &person.hub);
     let fields = Fields::read(request.query_string());
     let mut seen = Vec::new();
     for store in person.stores().into_iter().take(STORES) {
@@ -85,7 +84,7 @@ fn needs(seen: &[Seen]) -> Markup {
                 troubles.push(html! { span .s-failing { (Mark::Held.shape()) } span { (link) (at) " is paused by a person" } });
             }
             if endpoint.restarts > 0 {
-                troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The dispatcher of " (link) (at) " was restarted " (endpoint.restarts) " times" } });
+                troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The dispatcher of " (link) (at) " was restarted " (endpoint.restarts) @if endpoint.restarts == 1 { " time" } @else { " times" } } });
             }
         }
     }

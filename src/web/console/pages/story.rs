@@ -144,6 +144,7 @@ impl Story {
     fn delivery(&mut self, told: &Told<'_>, location: Locator, at: Micros) {
         let Told { app, tries, .. } = told;
         let error = html! { (Foreign(told.error.unwrap_or("no reason was given"))) };
+        let failed = told.attempts.iter().filter(|attempt| !attempt.error.is_empty()).count();
         let times = html! { @if *tries > 1 { " (" (tries) " tries)" } };
         let due = told.due_at.map(|due| html! { " in " (span_words(due.since(self.now))) " (" (clock(due)) ")" });
         let due = due.unwrap_or_default();
@@ -162,7 +163,7 @@ impl Story {
             ),
             Locator::Accepted(WaitState::Parked) => (Mark::Parked, html! { (Foreign(app)) ": " (error) (times) ". Needs a person" }, Some(html! { (Foreign(app)) " needs a person" })),
             Locator::Accepted(WaitState::Held) => (Mark::Held, html! { (Foreign(app)) " is switched off; it waits" }, Some(html! { (Foreign(app)) " is switched off" })),
-            Locator::Archived(ArchiveReason::Completed) => (Mark::Completed, html! { (Foreign(app)) " took it" @if *tries > 1 { " at try " (tries) } }, None),
+            Locator::Archived(ArchiveReason::Completed) => (Mark::Completed, html! { (Foreign(app)) " took it" @if failed > 0 { " after " (failed) @if failed == 1 { " refusal" } @else { " refusals" } } }, None),
             Locator::Archived(ArchiveReason::Archived) => (Mark::Archived, html! { "Put aside for " (Foreign(app)) " by a person" }, None),
             Locator::Archived(_) => (Mark::Archived, html! { "Not sent to " (Foreign(app)) ": it was removed" }, None),
             Locator::Incoming | Locator::Routed => return,

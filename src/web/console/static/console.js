@@ -52,7 +52,8 @@
     if (announcer && Date.now() - announced > 10000) { announced = Date.now(); announcer.textContent = text; }
   };
   const put = (old, fresh) => { const node = document.adoptNode(fresh); old.replaceWith(node); dress(node); };
-  const sameText = (a, b) => a.textContent.replace(/\s+/g, " ") === b.textContent.replace(/\s+/g, " ");
+  const plain = (node) => { const copy = node.cloneNode(true); for (const rel of $$(".rel, [data-copies]", copy)) rel.remove(); return copy; };
+  const same = (a, b) => plain(a).innerHTML === plain(b).innerHTML;
   const rowsOf = (region) => new Map($$("tbody tr[id]", region).map((row) => [row.id, row]));
   const patchRows = (region, fresh) => {
     const [mine, theirs] = [rowsOf(region), rowsOf(fresh)];
@@ -60,7 +61,7 @@
     for (const [id, row] of mine) {
       const other = theirs.get(id);
       if (!other) row.classList.add("gone");
-      else if (!held(row)) { if (!sameText(row, other)) { other.classList.add("fresh"); put(row, other); } }
+      else if (!held(row)) { if (!same(row, other)) { other.classList.add("fresh"); put(row, other); } }
     }
     const count = [...theirs.keys()].filter((id) => !mine.has(id)).length;
     let newer = $(".newer", region.parentNode);
@@ -90,7 +91,7 @@
         const fresh = page.getElementById(region.id);
         if (!fresh) continue;
         if (region.dataset.region === "rows") patchRows(region, fresh);
-        else if (!held(region) && region.innerHTML !== fresh.innerHTML) put(region, fresh);
+        else if (!held(region) && !same(region, fresh)) put(region, fresh);
       }
       last = new Date(Date.now() + skew);
       say("live", `Live ${clock(last)}`);
@@ -150,11 +151,11 @@
   };
   function dress(root) {
     for (const node of $$("[data-copy]", root)) {
-      if (node.nextElementSibling?.dataset.copies || !navigator.clipboard) continue;
+      if (node.nextElementSibling?.dataset.copies || $("[data-copies]", node) || !navigator.clipboard) continue;
       const button = document.createElement("button");
       button.type = "button"; button.className = "plain"; button.textContent = "Copy"; button.dataset.copies = "1";
-      button.addEventListener("click", () => copy(button, node.textContent));
-      node.after(button);
+      button.addEventListener("click", () => copy(button, plain(node).textContent.trim()));
+      if (node.tagName === "DD") node.append(" ", button); else node.after(button);
     }
     for (const button of $$("[data-copy-from]", root)) {
       button.hidden = !navigator.clipboard;
