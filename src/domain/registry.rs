@@ -378,11 +378,19 @@ impl Entity {
                 serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
             }
             "account" => serde_json::from_str(body).map(Self::Account),
-            "link_key" => serde_json::from_str(body).map(|LinkKeyBody { key }| Self::LinkKey { key }),
+            "link_key" => {
+                serde_json::from_str(body).map(|LinkKeyBody { key }| Self::LinkKey { key })
+            }
             other => return Err(format!("unknown kind {other:?}")),
         };
         // serde's own words may repeat what they found, and bodies hold secrets: the place is enough.
-        read.map_err(|error| format!("its body cannot be read at line {} column {}", error.line(), error.column()))
+        read.map_err(|error| {
+            format!(
+                "its body cannot be read at line {} column {}",
+                error.line(),
+                error.column()
+            )
+        })
     }
 
     /// The word for its kind, as the database stores it.

@@ -14,7 +14,16 @@ use crate::{
     },
 };
 
-type Recorded = (i64, i64, i64, String, String, String, Option<String>, Option<String>);
+type Recorded = (
+    i64,
+    i64,
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+);
 
 statements! {
     /// Keeps a session.
@@ -44,12 +53,21 @@ statements! {
 /// Keeps a session.
 pub(super) fn session_insert(session: &mut Session, row: &SessionRow) -> DbResult<()> {
     let (digest, account) = (row.digest.as_str(), row.account.0);
-    SessionInsert { digest, account, created_at: row.created_at.0, expires_at: row.expires_at.0 }.run(&mut session.conn)?;
+    SessionInsert {
+        digest,
+        account,
+        created_at: row.created_at.0,
+        expires_at: row.expires_at.0,
+    }
+    .run(&mut session.conn)?;
     Ok(())
 }
 
 /// The session with this digest.
-pub(super) fn session_find(conn: &mut SqliteConnection, digest: String) -> DbResult<Option<SessionRow>> {
+pub(super) fn session_find(
+    conn: &mut SqliteConnection,
+    digest: String,
+) -> DbResult<Option<SessionRow>> {
     let row = SessionRead { digest: &digest }.row(conn)?;
     Ok(row.map(|(account, created_at, expires_at)| SessionRow {
         digest,
@@ -63,14 +81,22 @@ pub(super) fn session_find(conn: &mut SqliteConnection, digest: String) -> DbRes
 pub(super) fn session_end(session: &mut Session, end: &SessionEnd) -> DbResult<()> {
     match end {
         SessionEnd::One(digest) => SessionDelete { digest }.run(&mut session.conn)?,
-        SessionEnd::Others { account, keep } => SessionDeleteOthers { account: account.0, keep }.run(&mut session.conn)?,
+        SessionEnd::Others { account, keep } => SessionDeleteOthers {
+            account: account.0,
+            keep,
+        }
+        .run(&mut session.conn)?,
         SessionEnd::Expired(now) => SessionDeleteExpired { now: now.0 }.run(&mut session.conn)?,
     };
     Ok(())
 }
 
 /// Records changes.
-pub(super) fn audit_insert(session: &mut Session, changes: &[NewAudit], now: Micros) -> DbResult<()> {
+pub(super) fn audit_insert(
+    session: &mut Session,
+    changes: &[NewAudit],
+    now: Micros,
+) -> DbResult<()> {
     for change in changes {
         let seq = session.next();
         AuditInsert {
@@ -89,14 +115,22 @@ pub(super) fn audit_insert(session: &mut Session, changes: &[NewAudit], now: Mic
 }
 
 /// Recorded changes, newest first.
-pub(super) fn audit_list(conn: &mut SqliteConnection, query: &AuditQuery) -> DbResult<Vec<AuditRow>> {
+pub(super) fn audit_list(
+    conn: &mut SqliteConnection,
+    query: &AuditQuery,
+) -> DbResult<Vec<AuditRow>> {
     let before = query.after.map_or(i64::MAX, |key| key.0);
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let rows = match &query.stores {
         None => AuditAll { before, limit }.rows(conn)?,
         Some(stores) => {
             let stores = key_list(stores.iter().map(|store| store.0));
-            AuditOf { before, limit, stores: &stores }.rows(conn)?
+            AuditOf {
+                before,
+                limit,
+                stores: &stores,
+            }
+            .rows(conn)?
         }
     };
     Ok(rows.into_iter().map(audit_row).collect())
@@ -104,5 +138,16 @@ pub(super) fn audit_list(conn: &mut SqliteConnection, query: &AuditQuery) -> DbR
 
 fn audit_row((key, store, at, who, action, subject, was, is): Recorded) -> AuditRow {
     let store = (store != 0).then_some(StoreKey(store));
-    AuditRow { key, at: Micros(at), change: NewAudit { store, who, action, subject, was, is } }
+    AuditRow {
+        key,
+        at: Micros(at),
+        change: NewAudit {
+            store,
+            who,
+            action,
+            subject,
+            was,
+            is,
+        },
+    }
 }

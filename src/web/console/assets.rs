@@ -16,12 +16,29 @@ struct Asset {
 static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     let asset = |name, kind, text: &'static str| {
         let digest = Sha256::digest(text.as_bytes());
-        Asset { name, kind, text, digest: hex::encode(digest.get(..8).unwrap_or_default()) }
+        Asset {
+            name,
+            kind,
+            text,
+            digest: hex::encode(digest.get(..8).unwrap_or_default()),
+        }
     };
     [
-        asset("console.css", "text/css; charset=utf-8", include_str!("static/console.css")),
-        asset("console.js", "text/javascript; charset=utf-8", include_str!("static/console.js")),
-        asset("embed.js", "text/javascript; charset=utf-8", include_str!("static/embed.js")),
+        asset(
+            "console.css",
+            "text/css; charset=utf-8",
+            include_str!("static/console.css"),
+        ),
+        asset(
+            "console.js",
+            "text/javascript; charset=utf-8",
+            include_str!("static/console.js"),
+        ),
+        asset(
+            "embed.js",
+            "text/javascript; charset=utf-8",
+            include_str!("static/embed.js"),
+        ),
         asset("icon.svg", "image/svg+xml", include_str!("static/icon.svg")),
     ]
 });
@@ -40,8 +57,15 @@ pub async fn serve(place: web::Path<(String, String)>) -> HttpResponse {
     let (digest, name) = place.into_inner();
     match ASSETS.iter().find(|asset| asset.name == name) {
         Some(asset) => {
-            let kept = if asset.digest == digest { "public, max-age=31536000, immutable" } else { "no-cache" };
-            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, kept)).content_type(asset.kind).body(asset.text)
+            let kept = if asset.digest == digest {
+                "public, max-age=31536000, immutable"
+            } else {
+                "no-cache"
+            };
+            HttpResponse::Ok()
+                .insert_header((header::CACHE_CONTROL, kept))
+                .content_type(asset.kind)
+                .body(asset.text)
         }
         None => HttpResponse::NotFound().finish(),
     }

@@ -13,19 +13,29 @@ pub fn message(store: Id, id: Id) -> String {
 /// The page of an object.
 #[must_use]
 pub fn object(store: Id, object: &ObjectRef) -> String {
-    format!("/objects/{}/{}?store={store}", part(object.kind()), part(object.token()))
+    format!(
+        "/objects/{}/{}?store={store}",
+        part(object.kind()),
+        part(object.token())
+    )
 }
 
 /// A queue with filters.
 #[must_use]
 pub fn queue(store: Id, queue: &str, filters: &[(&str, &str)]) -> String {
-    with(&format!("/console/queues/{queue}"), &[&[("store", store.to_string().as_str())], filters].concat())
+    with(
+        &format!("/console/queues/{queue}"),
+        &[&[("store", store.to_string().as_str())], filters].concat(),
+    )
 }
 
 /// A path with a query of pairs that have a value.
 #[must_use]
 pub fn with(path: &str, pairs: &[(&str, &str)]) -> String {
-    let filled: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let filled: Vec<_> = pairs
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
     match serde_urlencoded::to_string(&filled) {
         Ok(query) if !query.is_empty() => format!("{path}?{query}"),
         _ => path.to_owned(),

@@ -27,8 +27,16 @@ struct Looking {
 /// `GET /console/live?store=`
 pub async fn stream(person: Person, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
-    let store = person.store(fields.some("store")).ok().map(|store| store.store.key);
-    let looking = Looking { person, store, seen: None, looks: 0 };
+    let store = person
+        .store(fields.some("store"))
+        .ok()
+        .map(|store| store.store.key);
+    let looking = Looking {
+        person,
+        store,
+        seen: None,
+        looks: 0,
+    };
     let events = stream::unfold(looking, |mut looking| async move {
         if looking.looks >= LOOKS {
             return None;
@@ -42,8 +50,15 @@ pub async fn stream(person: Person, request: HttpRequest) -> Result<HttpResponse
             false if looking.looks % BEAT == 0 => "event: beat\ndata: 1\n\n",
             false => ": here\n\n",
         };
-        let words = if looking.looks == 1 { "retry: 2000\nevent: beat\ndata: 0\n\n" } else { words };
-        Some((Ok::<_, actix_web::Error>(Bytes::from_static(words.as_bytes())), looking))
+        let words = if looking.looks == 1 {
+            "retry: 2000\nevent: beat\ndata: 0\n\n"
+        } else {
+            words
+        };
+        Some((
+            Ok::<_, actix_web::Error>(Bytes::from_static(words.as_bytes())),
+            looking,
+        ))
     });
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -54,9 +69,13 @@ pub async fn stream(person: Person, request: HttpRequest) -> Result<HttpResponse
 
 /// Whether counts or configuration are others than at the last look. A database that is away changes nothing.
 async fn look(looking: &mut Looking) -> bool {
-    let Some(store) = looking.store else { return false };
+    let Some(store) = looking.store else {
+        return false;
+    };
     let hub = &looking.person.hub;
-    let Ok(stats) = hub.backend().queue_stats(store).await else { return false };
+    let Ok(stats) = hub.backend().queue_stats(store).await else {
+        return false;
+    };
     let now = Some((stats, hub.registry().version));
     let changed = looking.seen.is_some() && looking.seen != now;
     looking.seen = now;

@@ -21,8 +21,8 @@ mod audit;
 pub mod html;
 mod links;
 mod live;
-pub mod people;
 pub mod pages;
+pub mod people;
 mod words;
 
 use std::sync::Arc;
@@ -74,17 +74,23 @@ pub fn ok(page: Markup) -> HttpResponse {
 /// Sends the browser on after a form (303: with GET, so that reloading repeats nothing).
 #[must_use]
 pub fn go_to(address: &str) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish()
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, address))
+        .finish()
 }
 
 /// Registers the console's routes. `state` is made once per server.
 pub fn configure(config: &mut ServiceConfig, state: Arc<ConsoleState>) {
     config
         .app_data(web::Data::from(state))
-        .service(web::resource("/console/assets/{digest}/{name}").route(web::get().to(assets::serve)))
+        .service(
+            web::resource("/console/assets/{digest}/{name}").route(web::get().to(assets::serve)),
+        )
         .service(web::resource("/embed.js").route(web::get().to(assets::embed_script)))
         .service(
-            web::resource("/console/sign-in").route(web::get().to(people::sign_in_page)).route(web::post().to(people::sign_in)),
+            web::resource("/console/sign-in")
+                .route(web::get().to(people::sign_in_page))
+                .route(web::post().to(people::sign_in)),
         )
         .service(web::resource("/console/sign-out").route(web::post().to(people::sign_out)))
         .service(web::resource("/console/live").route(web::get().to(live::stream)))

@@ -30,7 +30,10 @@ pub fn chart(series: &Series<'_>) -> Markup {
     let top = known.iter().copied().fold(1.0, f64::max);
     let last = series.points.iter().rev().flatten().next();
     let words = match last {
-        Some(last) => format!("{} {}: now {last:.0}{}, at most {top:.0}{}", series.name, series.span, series.unit, series.unit),
+        Some(last) => format!(
+            "{} {}: now {last:.0}{}, at most {top:.0}{}",
+            series.name, series.span, series.unit, series.unit
+        ),
         None => format!("{} {}: nothing measured yet", series.name, series.span),
     };
     let step = (WIDTH - RIGHT) / (series.points.len().max(2) - 1) as f64;
@@ -64,7 +67,12 @@ pub fn chart(series: &Series<'_>) -> Markup {
     }
     // Every part of this text is a number or a word of the hub's own.
     let label = last.map_or_else(String::new, |last| {
-        format!(r#"<text x="{:.1}" y="{:.1}">{last:.0}{}</text>"#, end.0 + 4.0, (end.1 + 4.0).clamp(12.0, base), series.unit)
+        format!(
+            r#"<text x="{:.1}" y="{:.1}">{last:.0}{}</text>"#,
+            end.0 + 4.0,
+            (end.1 + 4.0).clamp(12.0, base),
+            series.unit
+        )
     });
     let drawing = format!(
         r#"<path class="axis" d="M0 {base}H{WIDTH}" fill="none"/><path class="area" d="{area}"/><path class="curve" d="{curve}"/>{label}<text x="0" y="{}">{}</text><text x="0" y="11">{top:.0}</text>"#,
@@ -85,15 +93,33 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_gap() {
-        let series = Series { name: "accepted", points: &[Some(1.0), None, Some(2.0)], unit: "/min", span: "last hour" };
+        let series = Series {
+            name: "accepted",
+            points: &[Some(1.0), None, Some(2.0)],
+            unit: "/min",
+            span: "last hour",
+        };
         let drawn = chart(&series).into_string();
-        let curve = drawn.split("class=\"curve\" d=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+        let curve = drawn
+            .split("class=\"curve\" d=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap_or_default();
         assert_eq!(curve.matches('M').count(), 2, "{curve}");
     }
 
     #[test]
     fn an_empty_chart_says_so() {
-        let series = Series { name: "accepted", points: &[None, None], unit: "/min", span: "last hour" };
-        assert!(chart(&series).into_string().contains("nothing measured yet"));
+        let series = Series {
+            name: "accepted",
+            points: &[None, None],
+            unit: "/min",
+            span: "last hour",
+        };
+        assert!(
+            chart(&series)
+                .into_string()
+                .contains("nothing measured yet")
+        );
     }
 }

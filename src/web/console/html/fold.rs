@@ -40,7 +40,11 @@ fn branch(name: Option<&str>, value: &RawValue, depth: usize, left: &mut usize) 
     let label = html! { @if let Some(name) = name { span .key { (Foreign(name)) } ": " } };
     let fold = |count: String, inner: Markup| html! { details open[depth < OPEN_DEPTH] { summary { (label) span .muted { (count) } } div { (inner) } } };
     let text = value.get();
-    let members = if text.starts_with('{') && depth < DEEPEST { Members::read(value).filter(|members| !members.0.is_empty()) } else { None };
+    let members = if text.starts_with('{') && depth < DEEPEST {
+        Members::read(value).filter(|members| !members.0.is_empty())
+    } else {
+        None
+    };
     if let Some(members) = members {
         let inner = html! {
             @for (name, value) in members.0.iter().take(MEMBERS) { (branch(Some(name), value, depth + 1, left)) }
@@ -48,7 +52,11 @@ fn branch(name: Option<&str>, value: &RawValue, depth: usize, left: &mut usize) 
         };
         return fold(format!("{{{}}}", members.0.len()), inner);
     }
-    let items: Option<Vec<&RawValue>> = if text.starts_with('[') && depth < DEEPEST { serde_json::from_str(text).ok() } else { None };
+    let items: Option<Vec<&RawValue>> = if text.starts_with('[') && depth < DEEPEST {
+        serde_json::from_str(text).ok()
+    } else {
+        None
+    };
     if let Some(items) = items.filter(|items| !items.is_empty()) {
         let inner = html! {
             @for (at, value) in items.iter().take(MEMBERS).enumerate() { (branch(Some(&at.to_string()), value, depth + 1, left)) }
@@ -57,7 +65,9 @@ fn branch(name: Option<&str>, value: &RawValue, depth: usize, left: &mut usize) 
         return fold(format!("[{}]", items.len()), inner);
     }
     match serde_json::from_str::<String>(text) {
-        Ok(words) => html! { div .leaf { (label) span .text { "\"" (Passage(&words, 2_000)) "\"" } } },
+        Ok(words) => {
+            html! { div .leaf { (label) span .text { "\"" (Passage(&words, 2_000)) "\"" } } }
+        }
         Err(_) => html! { div .leaf { (label) span .bare { (Foreign(text)) } } },
     }
 }
@@ -112,7 +122,11 @@ mod tests {
     fn a_tree_folds_and_stays_bounded() {
         let wide: Vec<u32> = (0..5_000).collect();
         let shown = json_tree(&serde_json::to_string(&wide).expect("numbers")).into_string();
-        assert!(shown.contains("4800 more in the raw text"), "{}", shown.len());
+        assert!(
+            shown.contains("4800 more in the raw text"),
+            "{}",
+            shown.len()
+        );
         let mut deep = String::from("1");
         for _ in 0..90 {
             deep = format!("{{\"a\":{deep}}}");
@@ -128,8 +142,15 @@ mod tests {
 
     #[test]
     fn a_diff_is_drawn_from_pairs() {
-        let shown = diff_table(r#"{"diff":{"order.total":[40,45],"odd":1}}"#).expect("a diff").into_string();
-        assert!(shown.contains("order.total") && shown.contains("40") && shown.contains("45") && !shown.contains("odd"));
+        let shown = diff_table(r#"{"diff":{"order.total":[40,45],"odd":1}}"#)
+            .expect("a diff")
+            .into_string();
+        assert!(
+            shown.contains("order.total")
+                && shown.contains("40")
+                && shown.contains("45")
+                && !shown.contains("odd")
+        );
         assert!(diff_table(r#"{"order":{}}"#).is_none());
     }
 }

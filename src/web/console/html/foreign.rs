@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn markup_is_text() {
-        let shown = Foreign("<script>alert(1)</script>\"'&").render().into_string();
+        let shown = Foreign("<script>alert(1)</script>\"'&")
+            .render()
+            .into_string();
         assert!(!shown.contains("<script"), "{shown}");
         assert!(shown.contains("&lt;script&gt;"), "{shown}");
     }
@@ -94,8 +96,14 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_is_drawn() {
         let shown = Foreign("a\u{0}b\u{202e}c\u{7f}\n").render().into_string();
-        assert!(shown.contains('\u{2400}') && shown.contains("U+202E") && shown.contains('\u{2421}'), "{shown}");
-        assert!(!shown.contains('\u{202e}') && !shown.contains('\u{0}') && !shown.contains('\n'), "{shown}");
+        assert!(
+            shown.contains('\u{2400}') && shown.contains("U+202E") && shown.contains('\u{2421}'),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains('\u{202e}') && !shown.contains('\u{0}') && !shown.contains('\n'),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -106,6 +114,9 @@ mod tests {
     #[test]
     fn what_is_long_is_cut_and_says_so() {
         let shown = Foreign(&"x".repeat(100_000)).render().into_string();
-        assert!(shown.len() < 500 && shown.contains("99700 more characters"), "{shown}");
+        assert!(
+            shown.len() < 500 && shown.contains("99700 more characters"),
+            "{shown}"
+        );
     }
 }

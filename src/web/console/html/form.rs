@@ -19,7 +19,10 @@ impl Problems {
     }
 
     fn of(&self, field: &str) -> Option<&str> {
-        self.0.iter().find(|(own, _)| own == field).map(|(_, sentence)| sentence.as_str())
+        self.0
+            .iter()
+            .find(|(own, _)| own == field)
+            .map(|(_, sentence)| sentence.as_str())
     }
 
     /// All complaints with links to their fields; nothing when there are none.
@@ -40,7 +43,14 @@ impl Problems {
 
 /// A line of text. `kind` is the input's type, `hint` may be empty.
 #[must_use]
-pub fn text_field(name: &str, label: &str, kind: &str, value: &str, hint: &str, problems: &Problems) -> Markup {
+pub fn text_field(
+    name: &str,
+    label: &str,
+    kind: &str,
+    value: &str,
+    hint: &str,
+    problems: &Problems,
+) -> Markup {
     let wrong = problems.of(name);
     let described = format!("{name}-hint");
     let complete = match (kind, name) {
@@ -63,7 +73,14 @@ pub fn text_field(name: &str, label: &str, kind: &str, value: &str, hint: &str, 
 
 /// Many lines of text.
 #[must_use]
-pub fn text_area(name: &str, label: &str, rows: u32, value: &str, hint: &str, problems: &Problems) -> Markup {
+pub fn text_area(
+    name: &str,
+    label: &str,
+    rows: u32,
+    value: &str,
+    hint: &str,
+    problems: &Problems,
+) -> Markup {
     let wrong = problems.of(name);
     let described = format!("{name}-hint");
     html! {

@@ -7,7 +7,7 @@ use crate::{
     web::console::{assets, people::Person},
 };
 
-use super::{form::hidden, foreign::Foreign, when::clock};
+use super::{foreign::Foreign, form::hidden, when::clock};
 
 /// A word to the person on top of a page.
 #[derive(Debug, Clone)]
@@ -84,8 +84,15 @@ impl Frame<'_> {
     /// The whole document around `body`.
     #[must_use]
     pub fn around(&self, body: Markup) -> Markup {
-        let store = self.store.map(|store| store.store.id.to_string()).unwrap_or_default();
-        let query = if store.is_empty() { String::new() } else { format!("?store={store}") };
+        let store = self
+            .store
+            .map(|store| store.store.id.to_string())
+            .unwrap_or_default();
+        let query = if store.is_empty() {
+            String::new()
+        } else {
+            format!("?store={store}")
+        };
         let live = self.live.then(|| format!("/console/live{query}"));
         html! {
             (DOCTYPE)

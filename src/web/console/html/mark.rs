@@ -89,16 +89,24 @@ impl Mark {
         let inner = match self {
             Self::Incoming => format!(r#"<path d="M2 8h10M8 4l4 4-4 4" {STROKE}/>"#),
             Self::Pending => format!(r#"<circle cx="8" cy="8" r="5.5" {STROKE}/>"#),
-            Self::Sending => format!(r#"<circle cx="8" cy="8" r="5.5" {STROKE}/><path d="M8 2.5a5.5 5.5 0 0 1 0 11z" fill="currentColor"/>"#),
+            Self::Sending => format!(
+                r#"<circle cx="8" cy="8" r="5.5" {STROKE}/><path d="M8 2.5a5.5 5.5 0 0 1 0 11z" fill="currentColor"/>"#
+            ),
             Self::Failing => r#"<path d="M8 2 15 14H1z" fill="currentColor"/>"#.to_owned(),
-            Self::Scheduled => format!(r#"<circle cx="8" cy="8" r="5.5" {STROKE}/><path d="M8 4.5V8l2.5 2" {STROKE}/>"#),
-            Self::Parked => r#"<path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z" fill="currentColor"/>"#.to_owned(),
+            Self::Scheduled => format!(
+                r#"<circle cx="8" cy="8" r="5.5" {STROKE}/><path d="M8 4.5V8l2.5 2" {STROKE}/>"#
+            ),
+            Self::Parked => {
+                r#"<path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z" fill="currentColor"/>"#.to_owned()
+            }
             Self::Held => r#"<path d="M4 3h3v10H4zM9 3h3v10H9z" fill="currentColor"/>"#.to_owned(),
             Self::Completed => format!(r#"<path d="M2.5 8.5 6 12l7.5-8" {STROKE}/>"#),
             Self::NotSent => format!(r#"<path d="M3 8h10" {STROKE}/>"#),
             Self::Archived => format!(r#"<path d="M4 4l8 8M12 4l-8 8" {STROKE}/>"#),
         };
-        PreEscaped(format!(r#"<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{inner}</svg>"#))
+        PreEscaped(format!(
+            r#"<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{inner}</svg>"#
+        ))
     }
 
     /// Shape and word.

@@ -29,10 +29,18 @@ impl Render for When {
 fn relative(at: Micros, now: Micros) -> String {
     if at > now {
         let left = at.since(now);
-        return if left.as_secs() == 0 { "now".into() } else { format!("in {}", span_words(left)) };
+        return if left.as_secs() == 0 {
+            "now".into()
+        } else {
+            format!("in {}", span_words(left))
+        };
     }
     let gone = now.since(at);
-    if gone.as_secs() == 0 { "now".into() } else { format!("{} ago", span_words(gone)) }
+    if gone.as_secs() == 0 {
+        "now".into()
+    } else {
+        format!("{} ago", span_words(gone))
+    }
 }
 
 /// The time of day, with the date when it is another day's.
@@ -80,7 +88,14 @@ mod tests {
 
     #[test]
     fn spans_are_said_in_one_unit() {
-        let table = [(0, "now"), (-5, "5 s ago"), (-240, "4 min ago"), (-7_200, "2 h ago"), (-400_000, "4 days ago"), (240, "in 4 min")];
+        let table = [
+            (0, "now"),
+            (-5, "5 s ago"),
+            (-240, "4 min ago"),
+            (-7_200, "2 h ago"),
+            (-400_000, "4 days ago"),
+            (240, "in 4 min"),
+        ];
         for (seconds, words) in table {
             assert_eq!(said(seconds), words);
         }
@@ -90,6 +105,9 @@ mod tests {
     fn another_day_shows_its_date() {
         let now = Micros(1_772_460_360_000_000);
         assert_eq!(exact(now, now), "14:06:00");
-        assert_eq!(exact(Micros(now.0 - 86_400_000_000), now), "1 Mar 2026, 14:06:00");
+        assert_eq!(
+            exact(Micros(now.0 - 86_400_000_000), now),
+            "1 Mar 2026, 14:06:00"
+        );
     }
 }

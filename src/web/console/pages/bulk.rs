@@ -36,23 +36,39 @@ impl Action {
         match word {
             "retry" => Ok(Self::Retry),
             "archive" => Ok(Self::Archive),
-            _ => Err(Refusal::Unreadable("The form says neither retry nor archive".into())),
+            _ => Err(Refusal::Unreadable(
+                "The form says neither retry nor archive".into(),
+            )),
         }
     }
 
     fn word(self) -> &'static str {
-        if self == Self::Retry { "retry" } else { "archive" }
+        if self == Self::Retry {
+            "retry"
+        } else {
+            "archive"
+        }
     }
 
     fn title(self) -> &'static str {
-        if self == Self::Retry { "Try now" } else { "Archive" }
+        if self == Self::Retry {
+            "Try now"
+        } else {
+            "Archive"
+        }
     }
 }
 
 /// `POST /console/queues/:queue` with the filters in the address, `which` and `id` in the form, and `step` `count` or `do`.
-pub async fn act(post: Post, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn act(
+    post: Post,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let Post { person, fields } = post;
-    let (queue, _) = queue_of(&place).filter(|(queue, _)| *queue == Queue::Accepted).ok_or(Refusal::Missing("queue to act on"))?;
+    let (queue, _) = queue_of(&place)
+        .filter(|(queue, _)| *queue == Queue::Accepted)
+        .ok_or(Refusal::Missing("queue to act on"))?;
     let query = Fields::read(request.query_string());
     let store = person.store(query.some("store"))?;
     person.admin(store.store.key)?;
@@ -63,36 +79,70 @@ pub async fn act(post: Post, place: web::Path<String>, request: HttpRequest) -> 
     if fields.get("step") == "do" && counted.is_some_and(|counted| rows.len() <= counted) {
         return carry_out(&person, &store, &query, action, rows).await;
     }
-    Ok(ok(frame(&person, &store, action).around(count_page(&person, &store, &query, &fields, action, &rows, more))))
+    Ok(ok(frame(&person, &store, action).around(count_page(
+        &person, &store, &query, &fields, action, &rows, more,
+    ))))
 }
 
 fn frame<'a>(person: &'a Person, store: &'a StoreSnapshot, action: Action) -> Frame<'a> {
-    Frame { title: action.title(), person, store: Some(store), place: "/queues/accepted", notice: None, live: false }
+    Frame {
+        title: action.title(),
+        person,
+        store: Some(store),
+        place: "/queues/accepted",
+        notice: None,
+        live: false,
+    }
 }
 
 /// The rows that the action would touch, and whether there are more than it takes at once.
-async fn chosen(person: &Person, store: &StoreSnapshot, queue: Queue, query: &Fields, fields: &Fields, action: Action, bound: Option<i64>) -> Result<(Vec<QueueRow>, bool), Refusal> {
+async fn chosen(
+    person: &Person,
+    store: &StoreSnapshot,
+    queue: Queue,
+    query: &Fields,
+    fields: &Fields,
+    action: Action,
+    bound: Option<i64>,
+) -> Result<(Vec<QueueRow>, bool), Refusal> {
     let backend = person.hub.backend();
     let types = backend.message_types(store.store.key).await?;
     let fits = |row: &QueueRow| action == Action::Archive || can_retry(row);
     if fields.get("which") != "all" {
         let mut rows = Vec::new();
-        for id in fields.all("id").take(MOST).filter_map(|id| id.parse::<Id>().ok()) {
+        for id in fields
+            .all("id")
+            .take(MOST)
+            .filter_map(|id| id.parse::<Id>().ok())
+        {
             let only = Fields(vec![("message_id".into(), id.to_string())]);
             if let Question::Rows(query) = question(&only, queue, &types, store) {
-                rows.extend(backend.queue_list(*query).await?.rows.into_iter().filter(|row| row.id == id && fits(row)));
+                rows.extend(
+                    backend
+                        .queue_list(*query)
+                        .await?
+                        .rows
+                        .into_iter()
+                        .filter(|row| row.id == id && fits(row)),
+                );
             }
         }
         return Ok((rows, false));
     }
     let mut pairs = query.clone();
     pairs.0.retain(|(name, _)| name != "after");
-    let Question::Rows(mut asked) = question(&pairs, queue, &types, store) else { return Ok((Vec::new(), false)) };
+    let Question::Rows(mut asked) = question(&pairs, queue, &types, store) else {
+        return Ok((Vec::new(), false));
+    };
     asked.limit = 200;
     let mut rows = Vec::new();
     loop {
         let page = backend.queue_list((*asked).clone()).await?;
-        rows.extend(page.rows.into_iter().filter(|row| fits(row) && bound.is_none_or(|bound| row.page_key.0 <= bound)));
+        rows.extend(
+            page.rows
+                .into_iter()
+                .filter(|row| fits(row) && bound.is_none_or(|bound| row.page_key.0 <= bound)),
+        );
         match page.next {
             Some(_) if rows.len() > MOST => {
                 rows.truncate(MOST);
@@ -108,12 +158,31 @@ async fn chosen(person: &Person, store: &StoreSnapshot, queue: Queue, query: &Fi
     }
 }
 
-fn count_page(person: &Person, store: &StoreSnapshot, query: &Fields, fields: &Fields, action: Action, rows: &[QueueRow], more: bool) -> Markup {
+fn count_page(
+    person: &Person,
+    store: &StoreSnapshot,
+    query: &Fields,
+    fields: &Fields,
+    action: Action,
+    rows: &[QueueRow],
+    more: bool,
+) -> Markup {
     let mut by_mapping: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows {
-        *by_mapping.entry(row.mapping.and_then(|key| store.mapping_name(key)).unwrap_or("a mapping that is gone")).or_default() += 1;
+        *by_mapping
+            .entry(
+                row.mapping
+                    .and_then(|key| store.mapping_name(key))
+                    .unwrap_or("a mapping that is gone"),
+            )
+            .or_default() += 1;
     }
-    let bound = rows.iter().map(|row| row.page_key.0).max().unwrap_or(0).to_string();
+    let bound = rows
+        .iter()
+        .map(|row| row.page_key.0)
+        .max()
+        .unwrap_or(0)
+        .to_string();
     let back = links::with("/console/queues/accepted", &kept(query));
     let grew = fields.get("step") == "do";
     html! {
@@ -140,10 +209,21 @@ fn count_page(person: &Person, store: &StoreSnapshot, query: &Fields, fields: &F
     }
 }
 
-async fn carry_out(person: &Person, store: &StoreSnapshot, query: &Fields, action: Action, rows: Vec<QueueRow>) -> Result<HttpResponse, Refusal> {
+async fn carry_out(
+    person: &Person,
+    store: &StoreSnapshot,
+    query: &Fields,
+    action: Action,
+    rows: Vec<QueueRow>,
+) -> Result<HttpResponse, Refusal> {
     let (mut done, mut gone) = (0usize, 0usize);
     for row in &rows {
-        let detail = match person.hub.backend().message_detail(store.store.key, row.id).await {
+        let detail = match person
+            .hub
+            .backend()
+            .message_detail(store.store.key, row.id)
+            .await
+        {
             Ok(detail) => detail,
             Err(DbError::Missing(_)) => {
                 gone += 1;
@@ -151,15 +231,27 @@ async fn carry_out(person: &Person, store: &StoreSnapshot, query: &Fields, actio
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(key) = detail.delivery.map(|delivery| delivery.key) else { continue };
+        let Some(key) = detail.delivery.map(|delivery| delivery.key) else {
+            continue;
+        };
         match one(person, store, action, key).await {
             Ok(()) => done += 1,
             Err(DbError::Missing(_)) => gone += 1,
             Err(error) => return Err(error.into()),
         }
     }
-    let deed = if action == Action::Retry { "tried now" } else { "archived" };
-    audit::note(person, Some(store.store.key), deed, format!("{done} deliveries in bulk")).await?;
+    let deed = if action == Action::Retry {
+        "tried now"
+    } else {
+        "archived"
+    };
+    audit::note(
+        person,
+        Some(store.store.key),
+        deed,
+        format!("{done} deliveries in bulk"),
+    )
+    .await?;
     let back = links::with("/console/queues/accepted", &kept(query));
     Ok(ok(frame(person, store, action).around(html! {
         h1 { (count_words(done as u64)) " " (deed) }
@@ -168,9 +260,24 @@ async fn carry_out(person: &Person, store: &StoreSnapshot, query: &Fields, actio
     })))
 }
 
-async fn one(person: &Person, store: &StoreSnapshot, action: Action, key: DeliveryKey) -> Result<(), DbError> {
+async fn one(
+    person: &Person,
+    store: &StoreSnapshot,
+    action: Action,
+    key: DeliveryKey,
+) -> Result<(), DbError> {
     match action {
-        Action::Retry => person.hub.release(store.store.key, key, person.name()).await,
-        Action::Archive => person.hub.archive(store.store.key, key, person.name()).await,
+        Action::Retry => {
+            person
+                .hub
+                .release(store.store.key, key, person.name())
+                .await
+        }
+        Action::Archive => {
+            person
+                .hub
+                .archive(store.store.key, key, person.name())
+                .await
+        }
     }
 }

@@ -24,21 +24,37 @@ use super::queues::count_words;
 /// The name people know an endpoint by: that of its mapping.
 pub fn endpoint_name(store: &StoreSnapshot, endpoint: EndpointKey) -> String {
     let own = store.mapping_name(MappingKey(endpoint.0));
-    let served = || store.mappings.values().find(|entry| store.endpoint_of(entry) == endpoint).map(|entry| entry.value.name.as_str());
-    own.or_else(served).unwrap_or("an endpoint that is gone").to_owned()
+    let served = || {
+        store
+            .mappings
+            .values()
+            .find(|entry| store.endpoint_of(entry) == endpoint)
+            .map(|entry| entry.value.name.as_str())
+    };
+    own.or_else(served)
+        .unwrap_or("an endpoint that is gone")
+        .to_owned()
 }
 
 /// An endpoint's health as a shape and a word.
 pub fn health(endpoint: &EndpointState) -> Markup {
     let (mark, class, word) = match (endpoint.state, endpoint.breaker) {
         (DispatcherState::Paused, _) => (Mark::Held, "s-failing", "Paused"),
-        (DispatcherState::BreakerOpen, _) | (_, BreakerState::Open) => (Mark::Parked, "s-parked", "Answers nobody; held"),
+        (DispatcherState::BreakerOpen, _) | (_, BreakerState::Open) => {
+            (Mark::Parked, "s-parked", "Answers nobody; held")
+        }
         (_, BreakerState::Probing) => (Mark::Sending, "s-failing", "One message probes it"),
         (DispatcherState::AskedToWait, _) => (Mark::Scheduled, "s-scheduled", "Asked us to wait"),
-        (DispatcherState::DatabaseAway, _) => (Mark::Failing, "s-failing", "The hub's database is away"),
+        (DispatcherState::DatabaseAway, _) => {
+            (Mark::Failing, "s-failing", "The hub's database is away")
+        }
         (DispatcherState::Starting, _) => (Mark::Pending, "s-pending", "Starting"),
         (DispatcherState::Absent, _) => (Mark::NotSent, "muted", "Idle"),
-        (DispatcherState::Running, BreakerState::Closed) if endpoint.last_failed_at > endpoint.last_completed_at => (Mark::Failing, "s-failing", "Last try failed"),
+        (DispatcherState::Running, BreakerState::Closed)
+            if endpoint.last_failed_at > endpoint.last_completed_at =>
+        {
+            (Mark::Failing, "s-failing", "Last try failed")
+        }
         (DispatcherState::Running, BreakerState::Closed) => (Mark::Completed, "s-done", "Well"),
     };
     html! { span .state .(class) { (mark.shape()) (word) } }
@@ -56,15 +72,29 @@ pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, 
         }
         @for endpoint in &endpoints { (card(&person, &store, endpoint, person.now)) }
     };
-    let frame = Frame { title: "Endpoints", person: &person, store: Some(&store), place: "/endpoints", notice: Notice::of(fields.get("notice")), live: true };
+    let frame = Frame {
+        title: "Endpoints",
+        person: &person,
+        store: Some(&store),
+        place: "/endpoints",
+        notice: Notice::of(fields.get("notice")),
+        live: true,
+    };
     Ok(ok(frame.around(body)))
 }
 
 fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: Micros) -> Markup {
     let name = endpoint_name(store, endpoint.endpoint);
     let key = endpoint.endpoint.to_string();
-    let paused = store.endpoints.get(&endpoint.endpoint).is_some_and(|settings| settings.paused);
-    let served: Vec<_> = store.mappings.values().filter(|entry| store.endpoint_of(entry) == endpoint.endpoint).collect();
+    let paused = store
+        .endpoints
+        .get(&endpoint.endpoint)
+        .is_some_and(|settings| settings.paused);
+    let served: Vec<_> = store
+        .mappings
+        .values()
+        .filter(|entry| store.endpoint_of(entry) == endpoint.endpoint)
+        .collect();
     let ids: Vec<String> = served.iter().map(|entry| entry.id.to_string()).collect();
     html! {
         section .panel id=(format!("e{key}")) data-region="" {
@@ -102,15 +132,34 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
     let query = Fields::read(request.query_string());
     let store = person.store(query.some("store"))?;
     person.admin(store.store.key)?;
-    let endpoint = fields.get("endpoint").parse().map(EndpointKey).ok().filter(|key| person.registry.endpoints.get(key) == Some(&store.store.key));
+    let endpoint = fields
+        .get("endpoint")
+        .parse()
+        .map(EndpointKey)
+        .ok()
+        .filter(|key| person.registry.endpoints.get(key) == Some(&store.store.key));
     let endpoint = endpoint.ok_or(Refusal::Missing("endpoint"))?;
     let (paused, said) = match fields.get("action") {
         "pause" => (true, "paused"),
         "resume" => (false, "resumed"),
-        _ => return Err(Refusal::Unreadable("The form says neither pause nor resume".into())),
+        _ => {
+            return Err(Refusal::Unreadable(
+                "The form says neither pause nor resume".into(),
+            ));
+        }
     };
-    let settings = EndpointSettings { paused, ..store.endpoints.get(&endpoint).cloned().unwrap_or_default() };
-    let change = EntityChange::Create { store: Some(store.store.key), subject: Some(endpoint.0), entity: Entity::Endpoint(settings) };
+    let settings = EndpointSettings {
+        paused,
+        ..store.endpoints.get(&endpoint).cloned().unwrap_or_default()
+    };
+    let change = EntityChange::Create {
+        store: Some(store.store.key),
+        subject: Some(endpoint.0),
+        entity: Entity::Endpoint(settings),
+    };
     audit::change(&person, vec![change]).await?;
-    Ok(go_to(&links::noticed(&format!("/console/endpoints?store={}", store.store.id), said)))
+    Ok(go_to(&links::noticed(
+        &format!("/console/endpoints?store={}", store.store.id),
+        said,
+    )))
 }

@@ -36,12 +36,23 @@ pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, 
         }
         div #events data-region="rows" { (rows(&store, &fields, &found, looked, person.now)) }
     };
-    let frame = Frame { title: "Events", person: &person, store: Some(&store), place: "/events", notice: Notice::of(fields.get("notice")), live: true };
+    let frame = Frame {
+        title: "Events",
+        person: &person,
+        store: Some(&store),
+        place: "/events",
+        notice: Notice::of(fields.get("notice")),
+        live: true,
+    };
     Ok(ok(frame.around(body)))
 }
 
 /// A page of events; with words, those among the next [`LOOKED_THROUGH`] that have them, and whether that was all.
-async fn find(person: &Person, store: &StoreSnapshot, fields: &Fields) -> Result<(EventPage, Option<usize>), Refusal> {
+async fn find(
+    person: &Person,
+    store: &StoreSnapshot,
+    fields: &Fields,
+) -> Result<(EventPage, Option<usize>), Refusal> {
     let words = fields.get("q").to_lowercase();
     let mut query = EventQuery {
         store: store.store.key,
@@ -57,7 +68,11 @@ async fn find(person: &Person, store: &StoreSnapshot, fields: &Fields) -> Result
     if words.is_empty() {
         return Ok((page, None));
     }
-    let has = |event: &EventRow| [&event.subject, &event.description, &event.origin].iter().any(|text| text.to_lowercase().contains(&words));
+    let has = |event: &EventRow| {
+        [&event.subject, &event.description, &event.origin]
+            .iter()
+            .any(|text| text.to_lowercase().contains(&words))
+    };
     let mut looked = page.rows.len();
     let mut rows: Vec<EventRow> = page.rows.drain(..).filter(has).collect();
     while rows.len() < ROWS && looked < LOOKED_THROUGH && page.next.is_some() {
@@ -70,9 +85,25 @@ async fn find(person: &Person, store: &StoreSnapshot, fields: &Fields) -> Result
     Ok((page, Some(looked)))
 }
 
-fn rows(store: &StoreSnapshot, fields: &Fields, found: &EventPage, looked: Option<usize>, now: Micros) -> Markup {
-    let filters = ["store", "level", "reference_type", "reference_token", "q", "message_id"];
-    let mut pairs: Vec<(&str, &str)> = filters.iter().map(|name| (*name, fields.get(name))).collect();
+fn rows(
+    store: &StoreSnapshot,
+    fields: &Fields,
+    found: &EventPage,
+    looked: Option<usize>,
+    now: Micros,
+) -> Markup {
+    let filters = [
+        "store",
+        "level",
+        "reference_type",
+        "reference_token",
+        "q",
+        "message_id",
+    ];
+    let mut pairs: Vec<(&str, &str)> = filters
+        .iter()
+        .map(|name| (*name, fields.get(name)))
+        .collect();
     let narrowed = pairs.iter().skip(1).any(|(_, value)| !value.is_empty());
     let next = found.next.map(|key| key.0.to_string());
     html! {

@@ -30,13 +30,41 @@ pub fn problems_of(error: &ApiError) -> Problems {
 
 /// A stored mapping as the form shows it.
 pub fn stored_as_fields(mapping: &Mapping) -> Fields {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     let body = serde_json::to_value(mapping).unwrap_or_default();
-    let lines = |value: Option<&Value>| value.and_then(Value::as_array).map(|items| items.iter().map(text).collect::<Vec<_>>().join("\n")).unwrap_or_default();
-    let filters = body.get("filters").and_then(Value::as_array).map(|items| items.iter().map(filter_line).collect::<Vec<_>>().join("\n")).unwrap_or_default();
-    let identifiers = mapping.identifiers.iter().map(|(name, path)| format!("{name} = {}", path.as_str())).collect::<Vec<_>>().join("\n");
+    let lines = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_array)
+            .map(|items| items.iter().map(text).collect::<Vec<_>>().join("\n"))
+            .unwrap_or_default()
+    };
+    let filters = body
+        .get("filters")
+        .and_then(Value::as_array)
+        .map(|items| items.iter().map(filter_line).collect::<Vec<_>>().join("\n"))
+        .unwrap_or_default();
+    let identifiers = mapping
+        .identifiers
+        .iter()
+        .map(|(name, path)| format!("{name} = {}", path.as_str()))
+        .collect::<Vec<_>>()
+        .join("\n");
     let options = body.get("options").cloned().unwrap_or_default();
-    let option = |name: &str| options.get(name).filter(|value| !value.is_null()).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    let option = |name: &str| {
+        options
+            .get(name)
+            .filter(|value| !value.is_null())
+            .map(|value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            })
+            .unwrap_or_default()
+    };
     let mut pairs: Vec<(String, String)> = vec![
         ("name".into(), mapping.name.clone()),
         ("url".into(), mapping.url.clone()),
@@ -44,33 +72,86 @@ pub fn stored_as_fields(mapping: &Mapping) -> Fields {
         ("filters".into(), filters),
         ("identifiers".into(), identifiers),
     ];
-    for name in ["dialect", "concurrency", "rate_per_sec", "timeout_secs", "deadline_secs"] {
+    for name in [
+        "dialect",
+        "concurrency",
+        "rate_per_sec",
+        "timeout_secs",
+        "deadline_secs",
+    ] {
         pairs.push((name.into(), option(name)));
     }
-    for (name, on) in [("enabled", mapping.enabled), ("retries_allowed", mapping.options.retries_allowed), ("ordered", mapping.options.ordered), ("accept_any_body", mapping.options.accept_any_body)] {
+    for (name, on) in [
+        ("enabled", mapping.enabled),
+        ("retries_allowed", mapping.options.retries_allowed),
+        ("ordered", mapping.options.ordered),
+        ("accept_any_body", mapping.options.accept_any_body),
+    ] {
         if on {
             pairs.push((name.into(), "true".into()));
         }
     }
-    pairs.extend(mapping.parameters.iter().map(|key| ("parameters".into(), key.to_string())));
+    pairs.extend(
+        mapping
+            .parameters
+            .iter()
+            .map(|key| ("parameters".into(), key.to_string())),
+    );
     Fields(pairs)
 }
 
 /// A filter as a line: `payload.order.status eq complete`.
 fn filter_line(filter: &Value) -> String {
-    let part = |name: &str| filter.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
-    [part("path"), part("operator"), part("value")].join(" ").trim_end().to_owned()
+    let part = |name: &str| {
+        filter
+            .get(name)
+            .map(|value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            })
+            .unwrap_or_default()
+    };
+    [part("path"), part("operator"), part("value")]
+        .join(" ")
+        .trim_end()
+        .to_owned()
 }
 
 /// What a form's fields mean as a body of the API.
 pub fn body_of(fields: &Fields, store: &StoreSnapshot, stored: Option<&Mapping>) -> Value {
-    let lines = |name: &str| fields.raw(name).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let messages: Vec<String> = fields.raw("messages").split([',', '\n', ' ', '\r']).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
-    let kept = stored.and_then(|stored| serde_json::to_value(&stored.filters).ok()).and_then(|value| value.as_array().cloned()).unwrap_or_default();
-    let filters: Vec<Value> = lines("filters").iter().map(|line| read_filter(line, &kept)).collect();
+    let lines = |name: &str| {
+        fields
+            .raw(name)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let messages: Vec<String> = fields
+        .raw("messages")
+        .split([',', '\n', ' ', '\r'])
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let kept = stored
+        .and_then(|stored| serde_json::to_value(&stored.filters).ok())
+        .and_then(|value| value.as_array().cloned())
+        .unwrap_or_default();
+    let filters: Vec<Value> = lines("filters")
+        .iter()
+        .map(|line| read_filter(line, &kept))
+        .collect();
     let identifiers: Map<String, Value> = lines("identifiers")
         .iter()
-        .map(|line| line.split_once('=').map_or((line.clone(), Value::from("")), |(name, path)| (name.trim().to_owned(), Value::from(path.trim()))))
+        .map(|line| {
+            line.split_once('=')
+                .map_or((line.clone(), Value::from("")), |(name, path)| {
+                    (name.trim().to_owned(), Value::from(path.trim()))
+                })
+        })
         .collect();
     let parameters: Vec<String> = fields
         .all("parameters")
@@ -85,10 +166,24 @@ pub fn body_of(fields: &Fields, store: &StoreSnapshot, stored: Option<&Mapping>)
     if let Some(dialect) = fields.some("dialect") {
         options.insert("dialect".into(), Value::from(dialect));
     }
-    for name in ["concurrency", "rate_per_sec", "timeout_secs", "deadline_secs"] {
+    for name in [
+        "concurrency",
+        "rate_per_sec",
+        "timeout_secs",
+        "deadline_secs",
+    ] {
         let value = fields.get(name);
-        let number = serde_json::from_str::<Value>(value).ok().filter(Value::is_number);
-        options.insert(name.into(), if value.is_empty() { Value::Null } else { number.unwrap_or_else(|| Value::from(value)) });
+        let number = serde_json::from_str::<Value>(value)
+            .ok()
+            .filter(Value::is_number);
+        options.insert(
+            name.into(),
+            if value.is_empty() {
+                Value::Null
+            } else {
+                number.unwrap_or_else(|| Value::from(value))
+            },
+        );
     }
     if let Some(secret) = fields.some("signing_secret") {
         options.insert("signing_secret".into(), Value::from(secret));
@@ -98,8 +193,18 @@ pub fn body_of(fields: &Fields, store: &StoreSnapshot, stored: Option<&Mapping>)
         "parameters": parameters, "options": options, "enabled": fields.some("enabled").is_some(),
     });
     // An empty field keeps a stored token: it is never shown, so it cannot be sent back.
-    if let (Some(members), true) = (body.as_object_mut(), stored.is_none() || fields.some("token").is_some() || fields.some("no_token").is_some()) {
-        members.insert("token".into(), Value::from(if fields.some("no_token").is_some() { "" } else { fields.raw("token") }));
+    if let (Some(members), true) = (
+        body.as_object_mut(),
+        stored.is_none() || fields.some("token").is_some() || fields.some("no_token").is_some(),
+    ) {
+        members.insert(
+            "token".into(),
+            Value::from(if fields.some("no_token").is_some() {
+                ""
+            } else {
+                fields.raw("token")
+            }),
+        );
     }
     body
 }
@@ -110,15 +215,30 @@ fn read_filter(line: &str, kept: &[Value]) -> Value {
         return filter.clone();
     }
     let mut parts = line.splitn(3, char::is_whitespace);
-    let (path, operator) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    match parts.next().map(str::trim).filter(|value| !value.is_empty()) {
+    let (path, operator) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    match parts
+        .next()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+    {
         Some(value) => json!({ "path": path, "operator": operator, "value": value }),
         None => json!({ "path": path, "operator": operator }),
     }
 }
 
 /// The form; `typed` is what stands in it. `paths` are those of a recent message, offered below the filters.
-pub fn form(person: &Person, store: &StoreSnapshot, action: &str, typed: &Fields, problems: &Problems, existing: bool, paths: &[String]) -> Markup {
+pub fn form(
+    person: &Person,
+    store: &StoreSnapshot,
+    action: &str,
+    typed: &Fields,
+    problems: &Problems,
+    existing: bool,
+    paths: &[String],
+) -> Markup {
     html! {
         form method="post" action=(action) {
             (problems.summary())

@@ -13,14 +13,20 @@ use crate::{
         audit, go_to,
         html::{Foreign, Frame, Notice, Problems, hidden, text_field},
         ok,
-        people::{Fields, Person, Post, Refusal, check_new_password, hash_password, verify_password},
+        people::{
+            Fields, Person, Post, Refusal, check_new_password, hash_password, verify_password,
+        },
     },
 };
 
 /// `GET /console/me`
 pub async fn page(person: Person, request: actix_web::HttpRequest) -> HttpResponse {
     let fields = Fields::read(request.query_string());
-    show(&person, &Problems::default(), Notice::of(fields.get("notice")))
+    show(
+        &person,
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    )
 }
 
 fn show(person: &Person, problems: &Problems, notice: Option<Notice>) -> HttpResponse {
@@ -40,24 +46,56 @@ fn show(person: &Person, problems: &Problems, notice: Option<Notice>) -> HttpRes
             p .meta { "All your other sessions are signed out by this." }
         }
     };
-    ok(Frame { title: "Your account", person, store: None, place: "/me", notice, live: false }.around(body))
+    ok(Frame {
+        title: "Your account",
+        person,
+        store: None,
+        place: "/me",
+        notice,
+        live: false,
+    }
+    .around(body))
 }
 
 /// `POST /console/me`
 pub async fn change(post: Post) -> Result<HttpResponse, Refusal> {
     let Post { person, fields } = post;
     let mut problems = Problems::default();
-    if !verify_password(fields.raw("password").to_owned(), Some(person.account.value.password.clone())).await {
+    if !verify_password(
+        fields.raw("password").to_owned(),
+        Some(person.account.value.password.clone()),
+    )
+    .await
+    {
         problems.add("password", "This is not your password.");
     }
     check_new_password(&fields, &mut problems);
     if !problems.is_empty() {
         return Ok(show(&person, &problems, None));
     }
-    let password = hash_password(fields.raw("new_password").to_owned()).await.ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
-    let entity = Entity::Account(Account { password, ..person.account.value.clone() });
-    audit::change(&person, vec![EntityChange::Replace { key: person.account.key.0, entity }]).await?;
-    person.hub.backend().session_end(SessionEnd::Others { account: person.account.key, keep: person.session.clone() }).await?;
+    let password = hash_password(fields.raw("new_password").to_owned())
+        .await
+        .ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
+    let entity = Entity::Account(Account {
+        password,
+        ..person.account.value.clone()
+    });
+    audit::change(
+        &person,
+        vec![EntityChange::Replace {
+            key: person.account.key.0,
+            entity,
+        }],
+    )
+    .await?;
+    person
+        .hub
+        .backend()
+        .session_end(SessionEnd::Others {
+            account: person.account.key,
+            keep: person.session.clone(),
+        })
+        .await?;
     Ok(go_to("/console/me?notice=password"))
 }
 
@@ -67,12 +105,21 @@ pub async fn theme(post: Post) -> HttpResponse {
         theme @ ("light" | "dark") => theme.to_owned(),
         _ => String::new(),
     };
-    let mut cookie = Cookie::build("theme", theme.clone()).path("/").same_site(SameSite::Lax).http_only(true).finish();
+    let mut cookie = Cookie::build("theme", theme.clone())
+        .path("/")
+        .same_site(SameSite::Lax)
+        .http_only(true)
+        .finish();
     if theme.is_empty() {
         cookie.make_removal();
     } else {
         cookie.set_max_age(actix_web::cookie::time::Duration::days(365));
     }
-    let back = Some(post.fields.get("back")).filter(|back| back.starts_with("/console") && !back.contains('\\')).unwrap_or("/console");
-    HttpResponse::SeeOther().cookie(cookie).insert_header(("Location", back)).finish()
+    let back = Some(post.fields.get("back"))
+        .filter(|back| back.starts_with("/console") && !back.contains('\\'))
+        .unwrap_or("/console");
+    HttpResponse::SeeOther()
+        .cookie(cookie)
+        .insert_header(("Location", back))
+        .finish()
 }

@@ -15,7 +15,10 @@ use crate::{
     },
     web::console::{
         audit, go_to,
-        html::{Foreign, Frame, Mark, Notice, Passage, When, diff_table, hidden, json_tree, mark_of, span_words},
+        html::{
+            Foreign, Frame, Mark, Notice, Passage, When, diff_table, hidden, json_tree, mark_of,
+            span_words,
+        },
         links, ok,
         people::{Fields, Person, Post, Refusal},
         words::advice,
@@ -30,14 +33,34 @@ const DRAWN_BYTES: usize = 64 * 1024;
 const ATTEMPTS: usize = 20;
 
 /// `GET /console/messages/:id`
-pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    person: Person,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let (store, detail) = find(&person, &place, fields.some("store")).await?;
     let attempts = match &detail.delivery {
-        Some(delivery) => person.hub.backend().attempt_list(store.store.key, delivery.key).await?,
+        Some(delivery) => {
+            person
+                .hub
+                .backend()
+                .attempt_list(store.store.key, delivery.key)
+                .await?
+        }
         None => Vec::new(),
     };
-    let title = format!("{} {}", detail.message.kind.as_str(), detail.message.about.primary.as_ref().map(ToString::to_string).unwrap_or_default());
+    let title = format!(
+        "{} {}",
+        detail.message.kind.as_str(),
+        detail
+            .message
+            .about
+            .primary
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    );
     let whole = fields.get("payload") == "whole";
     let body = html! {
         p .crumbs { a href=(links::queue(store.store.id, queue_name(detail.location), &[])) { (queue_name(detail.location)) } " / " (Foreign(detail.message.kind.as_str())) }
@@ -54,19 +77,35 @@ pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest
             }
         }
     };
-    let frame = Frame { title: &title, person: &person, store: Some(&store), place: "/queues/accepted", notice: Notice::of(fields.get("notice")), live: true };
+    let frame = Frame {
+        title: &title,
+        person: &person,
+        store: Some(&store),
+        place: "/queues/accepted",
+        notice: Notice::of(fields.get("notice")),
+        live: true,
+    };
     Ok(ok(frame.around(body)))
 }
 
 /// The message of an id; without a store, in whichever of the person's stores it is.
-async fn find(person: &Person, id: &str, store: Option<&str>) -> Result<(std::sync::Arc<StoreSnapshot>, MessageDetail), Refusal> {
+async fn find(
+    person: &Person,
+    id: &str,
+    store: Option<&str>,
+) -> Result<(std::sync::Arc<StoreSnapshot>, MessageDetail), Refusal> {
     let id: Id = id.parse().map_err(|_| Refusal::Missing("message"))?;
     let stores = match store {
         Some(store) => vec![person.store(Some(store))?],
         None => person.stores(),
     };
     for store in stores.into_iter().take(50) {
-        match person.hub.backend().message_detail(store.store.key, id).await {
+        match person
+            .hub
+            .backend()
+            .message_detail(store.store.key, id)
+            .await
+        {
             Ok(detail) => return Ok((store, detail)),
             Err(DbError::Missing(_)) => {}
             Err(error) => return Err(error.into()),
@@ -85,10 +124,18 @@ fn queue_name(location: Locator) -> &'static str {
 
 /// The name of whom a delivery goes to.
 fn consumer(store: &StoreSnapshot, delivery: Option<&DeliveryDetail>) -> String {
-    delivery.and_then(|delivery| store.mapping_name(delivery.mapping)).unwrap_or("a mapping that is gone").to_owned()
+    delivery
+        .and_then(|delivery| store.mapping_name(delivery.mapping))
+        .unwrap_or("a mapping that is gone")
+        .to_owned()
 }
 
-fn verdict(person: &Person, store: &StoreSnapshot, detail: &MessageDetail, attempts: &[Attempt]) -> Markup {
+fn verdict(
+    person: &Person,
+    store: &StoreSnapshot,
+    detail: &MessageDetail,
+    attempts: &[Attempt],
+) -> Markup {
     let to = consumer(store, detail.delivery.as_ref());
     let mark = mark_of(detail.location);
     let last = attempts.last();
@@ -137,7 +184,12 @@ fn times(count: u32) -> String {
     }
 }
 
-fn next_step(store: &StoreSnapshot, detail: &MessageDetail, delivery: &DeliveryDetail, now: Micros) -> Markup {
+fn next_step(
+    store: &StoreSnapshot,
+    detail: &MessageDetail,
+    delivery: &DeliveryDetail,
+    now: Micros,
+) -> Markup {
     html! {
         @match (detail.location, delivery.due_at, delivery.behind) {
             (Locator::Accepted(WaitState::Pending), _, Some(first)) => { "Not sent yet: an earlier step about the same object goes first, " a href=(links::message(store.store.id, first)) { "see it" } "." }
@@ -163,7 +215,10 @@ fn actions(person: &Person, store: &StoreSnapshot, detail: &MessageDetail) -> Ma
     let waiting = matches!(detail.location, Locator::Accepted(_));
     let held = detail.location == Locator::Accepted(WaitState::Held);
     let address = links::message(store.store.id, detail.id);
-    let mapping = detail.delivery.as_ref().and_then(|delivery| store.mappings.get(&delivery.mapping));
+    let mapping = detail
+        .delivery
+        .as_ref()
+        .and_then(|delivery| store.mappings.get(&delivery.mapping));
     let store_id = store.store.id.to_string();
     html! {
         div .actions {
@@ -202,7 +257,8 @@ fn one_attempt(detail: &MessageDetail, attempt: &Attempt, open: bool, now: Micro
     let good = matches!(attempt.outcome.as_str(), "completed" | "scheduled");
     // The verdict on top has said it of the last one.
     let waiting = matches!(detail.location, Locator::Accepted(_));
-    let duration = std::time::Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or(0));
+    let duration =
+        std::time::Duration::from_micros(u64::try_from(attempt.duration_us).unwrap_or(0));
     html! {
         details .fold id=(format!("attempt-{}", attempt.number)) open[open] {
             summary {
@@ -230,7 +286,8 @@ fn one_attempt(detail: &MessageDetail, attempt: &Attempt, open: bool, now: Micro
 }
 
 fn headers(title: &str, text: &str) -> Markup {
-    let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+    let read: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).unwrap_or_default();
     html! {
         @if !read.is_empty() {
             h3 { (title) }
@@ -241,7 +298,12 @@ fn headers(title: &str, text: &str) -> Markup {
 
 /// The request as a command line, with the token left to the shell and quotes that no payload can leave.
 fn curl(detail: &MessageDetail, attempt: &Attempt) -> String {
-    let body = format!(r#"{{"message":"{}","message_id":"{}","payload":{}}}"#, detail.message.kind.as_str(), detail.id, detail.message.payload.as_str());
+    let body = format!(
+        r#"{{"message":"{}","message_id":"{}","payload":{}}}"#,
+        detail.message.kind.as_str(),
+        detail.id,
+        detail.message.payload.as_str()
+    );
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     format!(
         "curl -sS -X POST {} \\\n  -H 'Content-Type: application/json' \\\n  -H \"X-Augury-Token: $TOKEN\" \\\n  --data-binary {}",
@@ -356,39 +418,81 @@ pub fn level_mark(level: Level) -> Markup {
         Level::Warn => (Mark::Failing, "Warning"),
         Level::Error => (Mark::Parked, "Error"),
     };
-    let class = if level == Level::Info { "muted" } else { mark.class() };
+    let class = if level == Level::Info {
+        "muted"
+    } else {
+        mark.class()
+    };
     html! { span .state .(class) { @if level == Level::Info { (Mark::Pending.shape()) } @else { (mark.shape()) } (word) } }
 }
 
 /// `GET /console/messages/:id/raw`: the payload, byte for byte.
-pub async fn raw(person: Person, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn raw(
+    person: Person,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let (_, detail) = find(&person, &place, fields.some("store")).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox; frame-ancestors 'none'"))
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; sandbox; frame-ancestors 'none'",
+        ))
         .insert_header(("X-Content-Type-Options", "nosniff"))
         .body(detail.message.payload.as_str().to_owned()))
 }
 
 /// `POST /console/messages/:id` with `action=retry` or `archive`.
-pub async fn act(post: Post, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn act(
+    post: Post,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let Post { person, fields } = post;
     let query = Fields::read(request.query_string());
     let (store, detail) = find(&person, &place, query.some("store")).await?;
     person.admin(store.store.key)?;
     let address = links::message(store.store.id, detail.id);
-    let Some(delivery) = detail.delivery.filter(|_| matches!(detail.location, Locator::Accepted(_))) else {
+    let Some(delivery) = detail
+        .delivery
+        .filter(|_| matches!(detail.location, Locator::Accepted(_)))
+    else {
         return Ok(go_to(&links::noticed(&address, "gone")));
     };
     let (outcome, done, said) = match fields.get("action") {
-        "retry" => (person.hub.release(store.store.key, delivery.key, person.name()).await, "tried now", "tried"),
-        "archive" => (person.hub.archive(store.store.key, delivery.key, person.name()).await, "archived", "archived"),
-        _ => return Err(Refusal::Unreadable("The form says neither retry nor archive".into())),
+        "retry" => (
+            person
+                .hub
+                .release(store.store.key, delivery.key, person.name())
+                .await,
+            "tried now",
+            "tried",
+        ),
+        "archive" => (
+            person
+                .hub
+                .archive(store.store.key, delivery.key, person.name())
+                .await,
+            "archived",
+            "archived",
+        ),
+        _ => {
+            return Err(Refusal::Unreadable(
+                "The form says neither retry nor archive".into(),
+            ));
+        }
     };
     match outcome {
         Ok(()) => {
-            audit::note(&person, Some(store.store.key), done, format!("delivery {} of {}", detail.id, detail.message.kind.as_str())).await?;
+            audit::note(
+                &person,
+                Some(store.store.key),
+                done,
+                format!("delivery {} of {}", detail.id, detail.message.kind.as_str()),
+            )
+            .await?;
             Ok(go_to(&links::noticed(&address, said)))
         }
         Err(DbError::Missing(_)) => Ok(go_to(&links::noticed(&address, "gone"))),

@@ -17,8 +17,8 @@ mod parameters;
 mod people;
 mod pulse;
 mod queues;
-mod story;
 mod stores;
+mod story;
 mod test;
 
 use actix_web::web::{ServiceConfig, get, post, resource};
@@ -32,22 +32,69 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/console").route(get().to(overview::page)))
         .service(resource("/console/go").route(get().to(queues::go)))
         .service(resource("/console/theme").route(post().to(me::theme)))
-        .service(resource("/console/me").route(get().to(me::page)).route(post().to(me::change)))
-        .service(resource("/console/people").route(get().to(people::page)).route(post().to(people::act)))
+        .service(
+            resource("/console/me")
+                .route(get().to(me::page))
+                .route(post().to(me::change)),
+        )
+        .service(
+            resource("/console/people")
+                .route(get().to(people::page))
+                .route(post().to(people::act)),
+        )
         .service(resource("/console/audit").route(get().to(audit::page)))
         .service(resource("/console/events").route(get().to(events::page)))
-        .service(resource("/console/queues/{queue}").route(get().to(queues::page)).route(post().to(bulk::act)))
-        .service(resource("/console/messages/{id}").route(get().to(message::page)).route(post().to(message::act)))
+        .service(
+            resource("/console/queues/{queue}")
+                .route(get().to(queues::page))
+                .route(post().to(bulk::act)),
+        )
+        .service(
+            resource("/console/messages/{id}")
+                .route(get().to(message::page))
+                .route(post().to(message::act)),
+        )
         .service(resource("/console/messages/{id}/raw").route(get().to(message::raw)))
-        .service(resource("/console/endpoints").route(get().to(endpoints::list)).route(post().to(endpoints::act)))
+        .service(
+            resource("/console/endpoints")
+                .route(get().to(endpoints::list))
+                .route(post().to(endpoints::act)),
+        )
         .service(resource("/console/mappings").route(get().to(mappings::list)))
-        .service(resource("/console/mappings/new").route(get().to(mappings::new)).route(post().to(mappings::create)))
-        .service(resource("/console/mappings/{id}").route(get().to(mappings::page)).route(post().to(mappings::act)))
-        .service(resource("/console/parameters").route(get().to(parameters::list)).route(post().to(parameters::act)))
-        .service(resource("/console/stores").route(get().to(stores::list)).route(post().to(stores::create)))
-        .service(resource("/console/stores/{id}").route(get().to(stores::page)).route(post().to(stores::act)))
-        .service(resource("/console/test").route(get().to(test::page)).route(post().to(test::push)))
+        .service(
+            resource("/console/mappings/new")
+                .route(get().to(mappings::new))
+                .route(post().to(mappings::create)),
+        )
+        .service(
+            resource("/console/mappings/{id}")
+                .route(get().to(mappings::page))
+                .route(post().to(mappings::act)),
+        )
+        .service(
+            resource("/console/parameters")
+                .route(get().to(parameters::list))
+                .route(post().to(parameters::act)),
+        )
+        .service(
+            resource("/console/stores")
+                .route(get().to(stores::list))
+                .route(post().to(stores::create)),
+        )
+        .service(
+            resource("/console/stores/{id}")
+                .route(get().to(stores::page))
+                .route(post().to(stores::act)),
+        )
+        .service(
+            resource("/console/test")
+                .route(get().to(test::page))
+                .route(post().to(test::push)),
+        )
         .service(resource("/objects/{type}/{token}").route(get().to(object::page)))
         .service(resource("/embed/objects/{type}/{token}").route(get().to(object::embedded)))
-        .service(resource("/api/stores/{store}/objects/{type}/{token}/link").route(post().to(object::make_link)));
+        .service(
+            resource("/api/stores/{store}/objects/{type}/{token}/link")
+                .route(post().to(object::make_link)),
+        );
 }

@@ -17,7 +17,11 @@ use crate::{
     },
 };
 
-use super::{endpoints::{endpoint_name, health}, pulse::Pulse, queues::count_words};
+use super::{
+    endpoints::{endpoint_name, health},
+    pulse::Pulse,
+    queues::count_words,
+};
 
 /// Stores whose troubles are gathered; a hub with more shows the first by name and says so.
 const STORES: usize = 200;
@@ -29,13 +33,21 @@ struct Seen {
 }
 
 /// `GET /console`
-pub async fn page(person: Person, state: web::Data<ConsoleState>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    person: Person,
+    state: web::Data<ConsoleState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let mut seen = Vec::new();
     for store in person.stores().into_iter().take(STORES) {
         let stats = person.hub.backend().queue_stats(store.store.key).await?;
         let endpoints = person.hub.endpoint_states(store.store.key).await;
-        seen.push(Seen { store, stats, endpoints });
+        seen.push(Seen {
+            store,
+            stats,
+            endpoints,
+        });
     }
     let chosen = match fields.some("store") {
         Some(id) => Some(person.store(Some(id))?),
@@ -44,7 +56,9 @@ pub async fn page(person: Person, state: web::Data<ConsoleState>, request: HttpR
     let body = match &chosen {
         None => first_steps(&person, None),
         Some(store) => {
-            let shown = seen.iter().find(|seen| seen.store.store.key == store.store.key);
+            let shown = seen
+                .iter()
+                .find(|seen| seen.store.store.key == store.store.key);
             let day = fields.get("span") == "day";
             html! {
                 h1 .unseen { "Overview" }
@@ -59,7 +73,14 @@ pub async fn page(person: Person, state: web::Data<ConsoleState>, request: HttpR
             }
         }
     };
-    let frame = Frame { title: "Overview", person: &person, store: chosen.as_deref(), place: "", notice: Notice::of(fields.get("notice")), live: true };
+    let frame = Frame {
+        title: "Overview",
+        person: &person,
+        store: chosen.as_deref(),
+        place: "",
+        notice: Notice::of(fields.get("notice")),
+        live: true,
+    };
     Ok(ok(frame.around(body)))
 }
 
@@ -69,7 +90,12 @@ fn everything(stats: &QueueStats) -> u64 {
 
 fn needs(seen: &[Seen]) -> Markup {
     let mut troubles: Vec<Markup> = Vec::new();
-    for Seen { store, stats, endpoints } in seen {
+    for Seen {
+        store,
+        stats,
+        endpoints,
+    } in seen
+    {
         let id = store.store.id;
         let at = html! { @if seen.len() > 1 { " in " (Foreign(&store.store.value.name)) } };
         if stats.parked > 0 {
@@ -78,7 +104,9 @@ fn needs(seen: &[Seen]) -> Markup {
         for endpoint in endpoints {
             let name = endpoint_name(store, endpoint.endpoint);
             let link = html! { a href=(format!("/console/endpoints?store={id}#e{}", endpoint.endpoint)) { (Foreign(&name)) } };
-            if endpoint.breaker == BreakerState::Open || endpoint.state == DispatcherState::BreakerOpen {
+            if endpoint.breaker == BreakerState::Open
+                || endpoint.state == DispatcherState::BreakerOpen
+            {
                 troubles.push(html! { span .s-parked { (Mark::Held.shape()) } span { (link) (at) " answers nobody; deliveries are held, no try is spent" } });
             } else if endpoint.state == DispatcherState::Paused {
                 troubles.push(html! { span .s-failing { (Mark::Held.shape()) } span { (link) (at) " is paused by a person" } });
@@ -121,7 +149,11 @@ fn flow(seen: &Seen) -> Markup {
 }
 
 fn rates(pulse: &Pulse, store: Id, day: bool, now: Micros) -> Markup {
-    let (points, minutes, span) = if day { (96, 15, "last 24 hours") } else { (60, 1, "last hour") };
+    let (points, minutes, span) = if day {
+        (96, 15, "last 24 hours")
+    } else {
+        (60, 1, "last hour")
+    };
     let rates = pulse.rates(points, minutes, now);
     html! {
         div .head {
@@ -179,7 +211,9 @@ fn store_table(seen: &[Seen]) -> Markup {
 }
 
 fn first_steps(person: &Person, store: Option<&Arc<StoreSnapshot>>) -> Markup {
-    let id = store.map(|store| store.store.id.to_string()).unwrap_or_default();
+    let id = store
+        .map(|store| store.store.id.to_string())
+        .unwrap_or_default();
     let mapped = store.is_some_and(|store| !store.mappings.is_empty());
     html! {
         section .panel {

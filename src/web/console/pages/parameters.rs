@@ -15,7 +15,9 @@ use crate::{
         api::parameters::read,
         console::{
             audit, go_to,
-            html::{Foreign, Frame, Notice, Problems, When, check_box, hidden, text_area, text_field},
+            html::{
+                Foreign, Frame, Notice, Problems, When, check_box, hidden, text_area, text_field,
+            },
             links, ok,
             people::{Fields, Person, Post, Refusal},
         },
@@ -25,15 +27,35 @@ use crate::{
 
 use super::mapping_form::problems_of;
 
-const TYPES: [(&str, DataType); 5] = [("string", DataType::String), ("integer", DataType::Integer), ("float", DataType::Float), ("boolean", DataType::Boolean), ("list", DataType::List)];
+const TYPES: [(&str, DataType); 5] = [
+    ("string", DataType::String),
+    ("integer", DataType::Integer),
+    ("float", DataType::Float),
+    ("boolean", DataType::Boolean),
+    ("list", DataType::List),
+];
 
 /// `GET /console/parameters?edit=`
 pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let store = person.store(fields.some("store"))?;
-    let edited = fields.get("edit").parse().ok().map(ParameterKey).and_then(|key| store.parameters.get(&key));
-    let typed = edited.map(|entry| stored_as_fields(&entry.value)).unwrap_or_default();
-    Ok(show(&person, &store, edited, &typed, &Problems::default(), Notice::of(fields.get("notice"))))
+    let edited = fields
+        .get("edit")
+        .parse()
+        .ok()
+        .map(ParameterKey)
+        .and_then(|key| store.parameters.get(&key));
+    let typed = edited
+        .map(|entry| stored_as_fields(&entry.value))
+        .unwrap_or_default();
+    Ok(show(
+        &person,
+        &store,
+        edited,
+        &typed,
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    ))
 }
 
 fn stored_as_fields(parameter: &Parameter) -> Fields {
@@ -42,15 +64,29 @@ fn stored_as_fields(parameter: &Parameter) -> Fields {
         (Value::String(text), _) => text.clone(),
         (other, _) => other.to_string(),
     };
-    let kind = TYPES.iter().find(|(_, kind)| *kind == parameter.data_type).map_or("string", |(word, _)| word);
-    let mut pairs = vec![("name".into(), parameter.name.clone()), ("data_type".into(), kind.into()), ("value".into(), value)];
+    let kind = TYPES
+        .iter()
+        .find(|(_, kind)| *kind == parameter.data_type)
+        .map_or("string", |(word, _)| word);
+    let mut pairs = vec![
+        ("name".into(), parameter.name.clone()),
+        ("data_type".into(), kind.into()),
+        ("value".into(), value),
+    ];
     if parameter.secret {
         pairs.push(("secret".into(), "true".into()));
     }
     Fields(pairs)
 }
 
-fn show(person: &Person, store: &StoreSnapshot, edited: Option<&Entry<ParameterKey, Parameter>>, typed: &Fields, problems: &Problems, notice: Option<Notice>) -> HttpResponse {
+fn show(
+    person: &Person,
+    store: &StoreSnapshot,
+    edited: Option<&Entry<ParameterKey, Parameter>>,
+    typed: &Fields,
+    problems: &Problems,
+    notice: Option<Notice>,
+) -> HttpResponse {
     let may = person.changes(store.store.key);
     let address = format!("/console/parameters?store={}", store.store.id);
     let body = html! {
@@ -59,7 +95,15 @@ fn show(person: &Person, store: &StoreSnapshot, edited: Option<&Entry<ParameterK
         @else { (table(person, store, &address, may)) }
         @if may { section .panel { (form(person, edited, typed, problems, &address)) } }
     };
-    ok(Frame { title: "Parameters", person, store: Some(store), place: "/parameters", notice, live: false }.around(body))
+    ok(Frame {
+        title: "Parameters",
+        person,
+        store: Some(store),
+        place: "/parameters",
+        notice,
+        live: false,
+    }
+    .around(body))
 }
 
 fn table(person: &Person, store: &StoreSnapshot, address: &str, may: bool) -> Markup {
@@ -81,7 +125,13 @@ fn table(person: &Person, store: &StoreSnapshot, address: &str, may: bool) -> Ma
     }
 }
 
-fn form(person: &Person, edited: Option<&Entry<ParameterKey, Parameter>>, typed: &Fields, problems: &Problems, address: &str) -> Markup {
+fn form(
+    person: &Person,
+    edited: Option<&Entry<ParameterKey, Parameter>>,
+    typed: &Fields,
+    problems: &Problems,
+    address: &str,
+) -> Markup {
     let secret = typed.0.is_empty() || typed.some("secret").is_some();
     html! {
         h2 { @match edited { Some(entry) => { "Edit " (Foreign(&entry.value.name)) } None => { "Add a parameter" } } }
@@ -105,14 +155,20 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
     let store = person.store(query.some("store"))?;
     person.admin(store.store.key)?;
     let address = format!("/console/parameters?store={}", store.store.id);
-    let edited = fields.get("key").parse().ok().map(ParameterKey).and_then(|key| store.parameters.get(&key));
+    let edited = fields
+        .get("key")
+        .parse()
+        .ok()
+        .map(ParameterKey)
+        .and_then(|key| store.parameters.get(&key));
     if fields.get("action") == "delete" {
         let key = edited.ok_or(Refusal::Missing("parameter"))?.key;
         audit::change(&person, vec![EntityChange::Delete { key: key.0 }]).await?;
         return Ok(go_to(&links::noticed(&address, "deleted")));
     }
     let secret = fields.some("secret").is_some();
-    let keeps = edited.is_some_and(|entry| entry.value.secret) && fields.raw("value").is_empty() && secret;
+    let keeps =
+        edited.is_some_and(|entry| entry.value.secret) && fields.raw("value").is_empty() && secret;
     let mut body = json!({ "name": fields.get("name"), "data_type": fields.get("data_type"), "secret": secret });
     if !keeps && let Some(members) = body.as_object_mut() {
         members.insert("value".into(), Value::from(fields.raw("value")));
@@ -121,12 +177,26 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
     let mut reader = fields::Fields::read(&raw, "", &[]);
     let parameter = read(&mut reader, edited.map(|entry| &entry.value));
     if let Err(error) = reader.finish("parameter") {
-        return Ok(show(&person, &store, edited, &fields, &problems_of(&error), None));
+        return Ok(show(
+            &person,
+            &store,
+            edited,
+            &fields,
+            &problems_of(&error),
+            None,
+        ));
     }
     let entity = Entity::Parameter(parameter);
     let change = match edited {
-        Some(entry) => EntityChange::Replace { key: entry.key.0, entity },
-        None => EntityChange::Create { store: Some(store.store.key), subject: None, entity },
+        Some(entry) => EntityChange::Replace {
+            key: entry.key.0,
+            entity,
+        },
+        None => EntityChange::Create {
+            store: Some(store.store.key),
+            subject: None,
+            entity,
+        },
     };
     match audit::change(&person, vec![change]).await {
         Ok(_) => Ok(go_to(&links::noticed(&address, "saved"))),

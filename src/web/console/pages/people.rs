@@ -19,7 +19,11 @@ use crate::{
 
 const ROLES: [(&str, Role, &str); 3] = [
     ("operator", Role::Operator, "everything, in every store"),
-    ("store_admin", Role::StoreAdmin, "everything within their own stores"),
+    (
+        "store_admin",
+        Role::StoreAdmin,
+        "everything within their own stores",
+    ),
     ("viewer", Role::Viewer, "reads everything, changes nothing"),
 ];
 
@@ -27,10 +31,20 @@ const ROLES: [(&str, Role, &str); 3] = [
 pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     person.operator()?;
     let fields = Fields::read(request.query_string());
-    Ok(show(&person, &Fields::default(), &Problems::default(), Notice::of(fields.get("notice"))))
+    Ok(show(
+        &person,
+        &Fields::default(),
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    ))
 }
 
-fn show(person: &Person, typed: &Fields, problems: &Problems, notice: Option<Notice>) -> HttpResponse {
+fn show(
+    person: &Person,
+    typed: &Fields,
+    problems: &Problems,
+    notice: Option<Notice>,
+) -> HttpResponse {
     let registry = &person.registry;
     let body = html! {
         h1 { "People" }
@@ -67,7 +81,15 @@ fn show(person: &Person, typed: &Fields, problems: &Problems, notice: Option<Not
             }
         }
     };
-    ok(Frame { title: "People", person, store: None, place: "/people", notice, live: false }.around(body))
+    ok(Frame {
+        title: "People",
+        person,
+        store: None,
+        place: "/people",
+        notice,
+        live: false,
+    }
+    .around(body))
 }
 
 /// `POST /console/people` with `action=create` or `delete`.
@@ -76,12 +98,23 @@ pub async fn act(post: Post) -> Result<HttpResponse, Refusal> {
     person.operator()?;
     match fields.get("action") {
         "delete" => {
-            let key = fields.get("account").parse().map(AccountKey).map_err(|_| Refusal::Missing("account"))?;
+            let key = fields
+                .get("account")
+                .parse()
+                .map(AccountKey)
+                .map_err(|_| Refusal::Missing("account"))?;
             if key == person.account.key || !person.registry.accounts.contains_key(&key) {
                 return Err(Refusal::Missing("account that could be removed"));
             }
             audit::change(&person, vec![EntityChange::Delete { key: key.0 }]).await?;
-            person.hub.backend().session_end(SessionEnd::Others { account: key, keep: String::new() }).await?;
+            person
+                .hub
+                .backend()
+                .session_end(SessionEnd::Others {
+                    account: key,
+                    keep: String::new(),
+                })
+                .await?;
             Ok(go_to("/console/people?notice=deleted"))
         }
         _ => create(&person, &fields).await,
@@ -93,18 +126,50 @@ async fn create(person: &Person, fields: &Fields) -> Result<HttpResponse, Refusa
     let name = fields.get("name").to_lowercase();
     check_name(&name, &mut problems);
     check_new_password(fields, &mut problems);
-    let role = ROLES.iter().find(|(word, ..)| *word == fields.get("role")).map(|(_, role, _)| *role);
-    let stores: Vec<_> = fields.all("stores").filter_map(|key| key.parse().ok()).map(crate::domain::key::StoreKey).filter(|key| person.registry.stores.contains_key(key)).collect();
+    let role = ROLES
+        .iter()
+        .find(|(word, ..)| *word == fields.get("role"))
+        .map(|(_, role, _)| *role);
+    let stores: Vec<_> = fields
+        .all("stores")
+        .filter_map(|key| key.parse().ok())
+        .map(crate::domain::key::StoreKey)
+        .filter(|key| person.registry.stores.contains_key(key))
+        .collect();
     match role {
         None => problems.add("role", "Choose a role."),
-        Some(Role::StoreAdmin) if stores.is_empty() => problems.add("stores", "A store admin needs a store."),
+        Some(Role::StoreAdmin) if stores.is_empty() => {
+            problems.add("stores", "A store admin needs a store.")
+        }
         Some(_) => {}
     }
-    let (Some(role), true) = (role, problems.is_empty()) else { return Ok(show(person, fields, &problems, None)) };
-    let password = hash_password(fields.raw("new_password").to_owned()).await.ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
-    let stores = if role == Role::StoreAdmin { stores } else { Vec::new() };
-    let entity = Entity::Account(Account { name, password, role, stores });
-    match audit::change(person, vec![EntityChange::Create { store: None, subject: None, entity }]).await {
+    let (Some(role), true) = (role, problems.is_empty()) else {
+        return Ok(show(person, fields, &problems, None));
+    };
+    let password = hash_password(fields.raw("new_password").to_owned())
+        .await
+        .ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
+    let stores = if role == Role::StoreAdmin {
+        stores
+    } else {
+        Vec::new()
+    };
+    let entity = Entity::Account(Account {
+        name,
+        password,
+        role,
+        stores,
+    });
+    match audit::change(
+        person,
+        vec![EntityChange::Create {
+            store: None,
+            subject: None,
+            entity,
+        }],
+    )
+    .await
+    {
         Ok(_) => Ok(go_to("/console/people?notice=created")),
         Err(DbError::Taken { .. }) => {
             problems.add("name", "Somebody has this name already.");

@@ -65,7 +65,12 @@ impl Pulse {
                 let mut delivered = 0;
                 let registry = hub.registry();
                 for store in registry.stores.keys() {
-                    delivered += hub.endpoint_states(*store).await.iter().map(|endpoint| endpoint.completed).sum::<u64>();
+                    delivered += hub
+                        .endpoint_states(*store)
+                        .await
+                        .iter()
+                        .map(|endpoint| endpoint.completed)
+                        .sum::<u64>();
                 }
                 state.pulse.observe(hub.accepted(), delivered, hub.now());
                 drop(state);
@@ -77,17 +82,26 @@ impl Pulse {
     fn observe(&self, accepted: u64, delivered: u64, now: Micros) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let number = now.seconds().div_euclid(60);
-        let read = Counters { accepted, delivered };
+        let read = Counters {
+            accepted,
+            delivered,
+        };
         let last = kept.last.replace(read).unwrap_or(read);
         // A deleted endpoint takes its counter along: then nothing is known of this step.
-        let more = Counters { accepted: accepted.saturating_sub(last.accepted), delivered: delivered.saturating_sub(last.delivered) };
+        let more = Counters {
+            accepted: accepted.saturating_sub(last.accepted),
+            delivered: delivered.saturating_sub(last.delivered),
+        };
         match kept.minutes.back_mut() {
             Some(minute) if minute.number == number => {
                 minute.counted.accepted += more.accepted;
                 minute.counted.delivered += more.delivered;
             }
             _ => {
-                kept.minutes.push_back(Minute { number, counted: more });
+                kept.minutes.push_back(Minute {
+                    number,
+                    counted: more,
+                });
                 if kept.minutes.len() > MINUTES {
                     kept.minutes.pop_front();
                 }
@@ -100,18 +114,31 @@ impl Pulse {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let end = now.seconds().div_euclid(60);
         let span = i64::try_from(minutes).unwrap_or(1);
-        let mut rates = Rates { accepted: vec![None; points], delivered: vec![None; points] };
+        let mut rates = Rates {
+            accepted: vec![None; points],
+            delivered: vec![None; points],
+        };
         let mut measured = vec![0.0; points];
         for minute in kept.minutes.iter().filter(|minute| minute.number < end) {
             let back = usize::try_from((end - 1 - minute.number) / span).unwrap_or(usize::MAX);
-            let Some(at) = points.checked_sub(back.saturating_add(1)) else { continue };
-            if let (Some(accepted), Some(delivered), Some(measured)) = (rates.accepted.get_mut(at), rates.delivered.get_mut(at), measured.get_mut(at)) {
+            let Some(at) = points.checked_sub(back.saturating_add(1)) else {
+                continue;
+            };
+            if let (Some(accepted), Some(delivered), Some(measured)) = (
+                rates.accepted.get_mut(at),
+                rates.delivered.get_mut(at),
+                measured.get_mut(at),
+            ) {
                 *accepted = Some(accepted.unwrap_or(0.0) + minute.counted.accepted as f64);
                 *delivered = Some(delivered.unwrap_or(0.0) + minute.counted.delivered as f64);
                 *measured += 1.0;
             }
         }
-        for (at, minutes) in measured.iter().enumerate().filter(|(_, minutes)| **minutes > 0.0) {
+        for (at, minutes) in measured
+            .iter()
+            .enumerate()
+            .filter(|(_, minutes)| **minutes > 0.0)
+        {
             for series in [&mut rates.accepted, &mut rates.delivered] {
                 if let Some(Some(value)) = series.get_mut(at) {
                     *value /= minutes;

@@ -5,7 +5,9 @@ use maud::{Markup, html};
 
 use crate::{
     db::{Queue, QueuePage, QueueQuery, QueueRow},
-    domain::{delivery::WaitState, id::Id, reference::ObjectRef, registry::StoreSnapshot, time::Micros},
+    domain::{
+        delivery::WaitState, id::Id, reference::ObjectRef, registry::StoreSnapshot, time::Micros,
+    },
     web::{
         api::queues::{Asked, read},
         console::{
@@ -19,7 +21,17 @@ use crate::{
 };
 
 /// Filters that an address may carry, named as in the API.
-pub const FILTERS: [&str; 9] = ["state", "message", "mapping_id", "consumer_class", "object", "message_id", "start_date", "end_date", "source"];
+pub const FILTERS: [&str; 9] = [
+    "state",
+    "message",
+    "mapping_id",
+    "consumer_class",
+    "object",
+    "message_id",
+    "start_date",
+    "end_date",
+    "source",
+];
 /// Rows on a page.
 const ROWS: usize = 50;
 
@@ -44,13 +56,28 @@ pub enum Question {
 }
 
 /// Reads the filters the way the API does.
-pub fn question(fields: &Fields, queue: Queue, types: &[String], store: &StoreSnapshot) -> Question {
-    let pairs: Vec<_> = fields.0.iter().filter(|(name, _)| FILTERS.contains(&name.as_str()) || name == "after").collect();
+pub fn question(
+    fields: &Fields,
+    queue: Queue,
+    types: &[String],
+    store: &StoreSnapshot,
+) -> Question {
+    let pairs: Vec<_> = fields
+        .0
+        .iter()
+        .filter(|(name, _)| FILTERS.contains(&name.as_str()) || name == "after")
+        .collect();
     let text = serde_urlencoded::to_string(&pairs).unwrap_or_default();
     let known: Vec<&str> = FILTERS.iter().copied().chain(["after"]).collect();
     let mut query = Query::read(&text, &known);
     let PageAsked { after, .. } = query.page();
-    let asked = read(&mut query, queue, PageAsked { number: 1, after }, types, store);
+    let asked = read(
+        &mut query,
+        queue,
+        PageAsked { number: 1, after },
+        types,
+        store,
+    );
     if let Err(error) = query.finish() {
         return Question::Wrong(error.document().errors.to_vec());
     }
@@ -68,7 +95,11 @@ pub fn question(fields: &Fields, queue: Queue, types: &[String], store: &StoreSn
 }
 
 /// `GET /console/queues/:queue`
-pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    person: Person,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let (queue, name) = queue_of(&place).ok_or(Refusal::Missing("queue"))?;
     let fields = Fields::read(request.query_string());
     let store = person.store(fields.some("store"))?;
@@ -82,7 +113,11 @@ pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest
     };
     let tabs = [
         ("incoming", "Incoming", stats.incoming),
-        ("accepted", "Accepted", stats.pending + stats.failing + stats.scheduled + stats.parked),
+        (
+            "accepted",
+            "Accepted",
+            stats.pending + stats.failing + stats.scheduled + stats.parked,
+        ),
         ("archived", "Archived", stats.archived),
     ];
     let body = html! {
@@ -98,12 +133,24 @@ pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest
         }
         (rows(&person, &store, queue, name, &fields, &found))
     };
-    let frame = Frame { title: &format!("{name} queue"), person: &person, store: Some(&store), place: "/queues/accepted", notice: Notice::of(fields.get("notice")), live: true };
+    let frame = Frame {
+        title: &format!("{name} queue"),
+        person: &person,
+        store: Some(&store),
+        place: "/queues/accepted",
+        notice: Notice::of(fields.get("notice")),
+        live: true,
+    };
     Ok(ok(frame.around(body)))
 }
 
 fn nothing() -> QueuePage {
-    QueuePage { rows: Vec::new(), next: None, matching: 0, counted_up_to: 0 }
+    QueuePage {
+        rows: Vec::new(),
+        next: None,
+        matching: 0,
+        counted_up_to: 0,
+    }
 }
 
 /// A count with separators: `1,204,331`.
@@ -119,11 +166,27 @@ pub fn count_words(count: u64) -> String {
     out
 }
 
-fn filters(fields: &Fields, queue: Queue, name: &str, types: &[String], store: &StoreSnapshot) -> Markup {
+fn filters(
+    fields: &Fields,
+    queue: Queue,
+    name: &str,
+    types: &[String],
+    store: &StoreSnapshot,
+) -> Markup {
     let states: &[(&str, &str)] = match queue {
         Queue::Incoming => &[],
-        Queue::Accepted => &[("pending", "Pending"), ("failing", "Failing"), ("scheduled", "Scheduled"), ("parked", "Parked"), ("held", "Held: mapping disabled")],
-        Queue::Archived => &[("completed", "Completed"), ("never_processed", "Not sent: nobody wanted it"), ("archived", "Archived or removed")],
+        Queue::Accepted => &[
+            ("pending", "Pending"),
+            ("failing", "Failing"),
+            ("scheduled", "Scheduled"),
+            ("parked", "Parked"),
+            ("held", "Held: mapping disabled"),
+        ],
+        Queue::Archived => &[
+            ("completed", "Completed"),
+            ("never_processed", "Not sent: nobody wanted it"),
+            ("archived", "Archived or removed"),
+        ],
     };
     let chosen = FILTERS.iter().filter(|name| fields.some(name).is_some());
     html! {
@@ -158,22 +221,41 @@ fn filters(fields: &Fields, queue: Queue, name: &str, types: &[String], store: &
 
 fn shown_filter(fields: &Fields, filter: &str, store: &StoreSnapshot) -> String {
     let value = fields.get(filter);
-    let mapping = value.parse::<Id>().ok().filter(|_| filter == "mapping_id").and_then(|id| store.mappings.values().find(|entry| entry.id == id));
+    let mapping = value
+        .parse::<Id>()
+        .ok()
+        .filter(|_| filter == "mapping_id")
+        .and_then(|id| store.mappings.values().find(|entry| entry.id == id));
     mapping.map_or_else(|| value.to_owned(), |entry| entry.value.name.clone())
 }
 
 /// The same question without one filter (and from its first page).
 fn without(fields: &Fields, queue: &str, filter: &str) -> String {
-    let pairs: Vec<(&str, &str)> = kept(fields).into_iter().filter(|(name, _)| *name != filter).collect();
+    let pairs: Vec<(&str, &str)> = kept(fields)
+        .into_iter()
+        .filter(|(name, _)| *name != filter)
+        .collect();
     links::with(&format!("/console/queues/{queue}"), &pairs)
 }
 
 /// Store and filters of an address, without the page's key and notices.
 pub fn kept(fields: &Fields) -> Vec<(&str, &str)> {
-    fields.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| *name == "store" || FILTERS.contains(name)).collect()
+    fields
+        .0
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, _)| *name == "store" || FILTERS.contains(name))
+        .collect()
 }
 
-fn rows(person: &Person, store: &StoreSnapshot, queue: Queue, name: &str, fields: &Fields, found: &QueuePage) -> Markup {
+fn rows(
+    person: &Person,
+    store: &StoreSnapshot,
+    queue: Queue,
+    name: &str,
+    fields: &Fields,
+    found: &QueuePage,
+) -> Markup {
     let may = person.changes(store.store.key) && queue == Queue::Accepted;
     let narrowed = FILTERS.iter().any(|name| fields.some(name).is_some());
     let mut further = kept(fields);
@@ -221,7 +303,11 @@ fn rows(person: &Person, store: &StoreSnapshot, queue: Queue, name: &str, fields
 }
 
 fn matching(found: &QueuePage) -> String {
-    let more = if found.matching >= found.counted_up_to && found.counted_up_to > 0 { "+" } else { "" };
+    let more = if found.matching >= found.counted_up_to && found.counted_up_to > 0 {
+        "+"
+    } else {
+        ""
+    };
     match found.matching {
         1 => "1 match".to_owned(),
         count => format!("{}{more} match", count_words(count as u64)),
@@ -330,7 +416,11 @@ pub async fn go(person: Person, request: HttpRequest) -> Result<HttpResponse, Re
 /// A letter or two and then digits: `R123456789`.
 fn looks_like_order(text: &str) -> bool {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    text.len() - digits.len() <= 3 && digits.len() >= 2 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+    text.len() - digits.len() <= 3
+        && digits.len() >= 2
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -339,11 +429,19 @@ mod tests {
 
     #[test]
     fn counts_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_204_331].map(count_words), ["0", "999", "1,000", "1,204,331"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_204_331].map(count_words),
+            ["0", "999", "1,000", "1,204,331"]
+        );
     }
 
     #[test]
     fn order_numbers_are_recognised() {
-        assert!(looks_like_order("R123") && looks_like_order("1234") && !looks_like_order("refused") && !looks_like_order(""));
+        assert!(
+            looks_like_order("R123")
+                && looks_like_order("1234")
+                && !looks_like_order("refused")
+                && !looks_like_order("")
+        );
     }
 }

@@ -27,10 +27,21 @@ use super::{mapping_form::problems_of, queues::count_words};
 /// `GET /console/stores`
 pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
-    show_list(&person, &Fields::default(), &Problems::default(), Notice::of(fields.get("notice"))).await
+    show_list(
+        &person,
+        &Fields::default(),
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    )
+    .await
 }
 
-async fn show_list(person: &Person, typed: &Fields, problems: &Problems, notice: Option<Notice>) -> Result<HttpResponse, Refusal> {
+async fn show_list(
+    person: &Person,
+    typed: &Fields,
+    problems: &Problems,
+    notice: Option<Notice>,
+) -> Result<HttpResponse, Refusal> {
     let stores = person.stores();
     let body = html! {
         h1 { "Stores" }
@@ -57,7 +68,15 @@ async fn show_list(person: &Person, typed: &Fields, problems: &Problems, notice:
             }
         }
     };
-    Ok(ok(Frame { title: "Stores", person, store: None, place: "/stores", notice, live: false }.around(body)))
+    Ok(ok(Frame {
+        title: "Stores",
+        person,
+        store: None,
+        place: "/stores",
+        notice,
+        live: false,
+    }
+    .around(body)))
 }
 
 fn store_fields(typed: &Fields, problems: &Problems) -> Markup {
@@ -87,11 +106,36 @@ pub async fn create(post: Post) -> Result<HttpResponse, Refusal> {
     if let Err(error) = reader.finish("store") {
         return show_list(&person, &fields, &problems_of(&error), None).await;
     }
-    let delta = audit::change(&person, vec![EntityChange::Create { store: None, subject: None, entity: Entity::Store(store) }]).await?;
-    let row = delta.rows.first().ok_or_else(|| Refusal::failed(&"a new store has no row", false))?;
+    let delta = audit::change(
+        &person,
+        vec![EntityChange::Create {
+            store: None,
+            subject: None,
+            entity: Entity::Store(store),
+        }],
+    )
+    .await?;
+    let row = delta
+        .rows
+        .first()
+        .ok_or_else(|| Refusal::failed(&"a new store has no row", false))?;
     let (text, token) = make("first token", vec![Scope::Admin], None);
-    audit::change(&person, vec![EntityChange::Create { store: Some(StoreKey(row.key)), subject: None, entity: Entity::Token(token) }]).await?;
-    Ok(secret_page(&person, "The store is made", &text, &format!("/console/stores/{}", row.id), &row.id.to_string()))
+    audit::change(
+        &person,
+        vec![EntityChange::Create {
+            store: Some(StoreKey(row.key)),
+            subject: None,
+            entity: Entity::Token(token),
+        }],
+    )
+    .await?;
+    Ok(secret_page(
+        &person,
+        "The store is made",
+        &text,
+        &format!("/console/stores/{}", row.id),
+        &row.id.to_string(),
+    ))
 }
 
 /// Shows a token's text, this once.
@@ -103,23 +147,53 @@ fn secret_page(person: &Person, title: &str, text: &str, back: &str, store: &str
         dl .facts { dt { "Store" } dd .mono { (store) } dt { "Header" } dd .mono { "X-Augury-Token" } }
         p { a .button .main href=(back) { "I have kept it" } }
     };
-    ok(Frame { title, person, store: None, place: "/stores", notice: None, live: false }.around(body))
+    ok(Frame {
+        title,
+        person,
+        store: None,
+        place: "/stores",
+        notice: None,
+        live: false,
+    }
+    .around(body))
 }
 
 /// `GET /console/stores/:id`
-pub async fn page(person: Person, place: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    person: Person,
+    place: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let store = person.store(Some(&place))?;
-    show(&person, &store, None, &Problems::default(), Notice::of(fields.get("notice"))).await
+    show(
+        &person,
+        &store,
+        None,
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    )
+    .await
 }
 
-async fn show(person: &Person, store: &StoreSnapshot, typed: Option<&Fields>, problems: &Problems, notice: Option<Notice>) -> Result<HttpResponse, Refusal> {
+async fn show(
+    person: &Person,
+    store: &StoreSnapshot,
+    typed: Option<&Fields>,
+    problems: &Problems,
+    notice: Option<Notice>,
+) -> Result<HttpResponse, Refusal> {
     let stats = person.hub.backend().queue_stats(store.store.key).await?;
     let may = person.changes(store.store.key);
     let address = format!("/console/stores/{}", store.store.id);
     let own = &store.store.value;
-    let text = |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
-    let stored = Fields(vec![("name".into(), own.name.clone()), text("api_url", &own.api_url), text("version", &own.version)]);
+    let text =
+        |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
+    let stored = Fields(vec![
+        ("name".into(), own.name.clone()),
+        text("api_url", &own.api_url),
+        text("version", &own.version),
+    ]);
     let body = html! {
         p .crumbs { a href="/console/stores" { "Stores" } }
         h1 { (Foreign(&own.name)) }
@@ -158,7 +232,15 @@ async fn show(person: &Person, store: &StoreSnapshot, typed: Option<&Fields>, pr
             form method="post" action=(address) { (problems.summary()) (hidden("form_token", &person.form_token)) (store_fields(typed.unwrap_or(&stored), problems)) button .main name="action" value="save" { "Save" } }
         } }
     };
-    Ok(ok(Frame { title: &own.name, person, store: Some(store), place: "/stores", notice, live: false }.around(body)))
+    Ok(ok(Frame {
+        title: &own.name,
+        person,
+        store: Some(store),
+        place: "/stores",
+        notice,
+        live: false,
+    }
+    .around(body)))
 }
 
 /// `POST /console/stores/:id` with `action=save`, `token` or `revoke`.
@@ -169,28 +251,72 @@ pub async fn act(post: Post, place: web::Path<String>) -> Result<HttpResponse, R
     let address = format!("/console/stores/{}", store.store.id);
     match fields.get("action") {
         "token" => {
-            let scopes: Vec<Scope> = [("push", Scope::Push), ("read", Scope::Read), ("admin", Scope::Admin)].into_iter().filter(|(word, _)| fields.all("scopes").any(|scope| scope == *word)).map(|(_, scope)| scope).collect();
+            let scopes: Vec<Scope> = [
+                ("push", Scope::Push),
+                ("read", Scope::Read),
+                ("admin", Scope::Admin),
+            ]
+            .into_iter()
+            .filter(|(word, _)| fields.all("scopes").any(|scope| scope == *word))
+            .map(|(_, scope)| scope)
+            .collect();
             if scopes.is_empty() {
-                return Err(Refusal::Unreadable("A token needs at least one scope".into()));
+                return Err(Refusal::Unreadable(
+                    "A token needs at least one scope".into(),
+                ));
             }
-            let name: String = fields.some("token_name").unwrap_or("token").chars().filter(|c| !c.is_control()).take(100).collect();
+            let name: String = fields
+                .some("token_name")
+                .unwrap_or("token")
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect();
             let (text, token) = make(&name, scopes, None);
-            audit::change(&person, vec![EntityChange::Create { store: Some(store.store.key), subject: None, entity: Entity::Token(token) }]).await?;
-            Ok(secret_page(&person, "The token is made", &text, &address, &store.store.id.to_string()))
+            audit::change(
+                &person,
+                vec![EntityChange::Create {
+                    store: Some(store.store.key),
+                    subject: None,
+                    entity: Entity::Token(token),
+                }],
+            )
+            .await?;
+            Ok(secret_page(
+                &person,
+                "The token is made",
+                &text,
+                &address,
+                &store.store.id.to_string(),
+            ))
         }
         "revoke" => {
-            let key = fields.get("token").parse().map(TokenKey).ok().filter(|key| store.tokens.contains_key(key)).ok_or(Refusal::Missing("token"))?;
+            let key = fields
+                .get("token")
+                .parse()
+                .map(TokenKey)
+                .ok()
+                .filter(|key| store.tokens.contains_key(key))
+                .ok_or(Refusal::Missing("token"))?;
             audit::change(&person, vec![EntityChange::Delete { key: key.0 }]).await?;
             Ok(go_to(&links::noticed(&address, "deleted")))
         }
         _ => {
-            let raw = to_raw_value(&store_body(&fields)).map_err(|error| Refusal::failed(&error, false))?;
+            let raw = to_raw_value(&store_body(&fields))
+                .map_err(|error| Refusal::failed(&error, false))?;
             let mut reader = fields::Fields::read(&raw, "", &[]);
             let changed = read(&mut reader, Some(&store.store.value));
             if let Err(error) = reader.finish("store") {
                 return show(&person, &store, Some(&fields), &problems_of(&error), None).await;
             }
-            audit::change(&person, vec![EntityChange::Replace { key: store.store.key.0, entity: Entity::Store(changed) }]).await?;
+            audit::change(
+                &person,
+                vec![EntityChange::Replace {
+                    key: store.store.key.0,
+                    entity: Entity::Store(changed),
+                }],
+            )
+            .await?;
             Ok(go_to(&links::noticed(&address, "saved")))
         }
     }

@@ -55,13 +55,23 @@ pub struct Story {
 
 /// The application a mapping belongs to, as people call it: `warehouse.ship` is Warehouse.
 fn app(store: &StoreSnapshot, mapping: MappingKey) -> String {
-    app_name(store.mapping_name(mapping).unwrap_or("an application that is gone"))
+    app_name(
+        store
+            .mapping_name(mapping)
+            .unwrap_or("an application that is gone"),
+    )
 }
 
 fn app_name(mapping: &str) -> String {
-    let name = mapping.split('.').next().unwrap_or(mapping).replace('_', " ");
+    let name = mapping
+        .split('.')
+        .next()
+        .unwrap_or(mapping)
+        .replace('_', " ");
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// `order:new` is "Order placed".
@@ -84,26 +94,54 @@ fn happened(kind: &str) -> String {
     }
     let words = kind.replace(':', " ").replace(['_', '-'], " ");
     let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 impl Story {
     /// The story of a timeline.
     pub fn of(store: &StoreSnapshot, timeline: &Timeline, now: Micros) -> Self {
-        let mut story = Self { lines: Vec::new(), open: Vec::new(), now };
+        let mut story = Self {
+            lines: Vec::new(),
+            open: Vec::new(),
+            now,
+        };
         let mut attempts: HashMap<Id, Vec<&Attempt>> = HashMap::new();
         for entry in &timeline.entries {
-            if let TimelineEntry::Attempt { delivery_id, attempt, .. } = entry {
+            if let TimelineEntry::Attempt {
+                delivery_id,
+                attempt,
+                ..
+            } = entry
+            {
                 attempts.entry(*delivery_id).or_default().push(attempt);
             }
         }
         for entry in &timeline.entries {
             match entry {
                 TimelineEntry::Message(message) => story.message(store, message),
-                TimelineEntry::Delivery { id, mapping, location, attempts: tries, due_at, last_error, at, completed_at, .. } => {
+                TimelineEntry::Delivery {
+                    id,
+                    mapping,
+                    location,
+                    attempts: tries,
+                    due_at,
+                    last_error,
+                    at,
+                    completed_at,
+                    ..
+                } => {
                     let own = attempts.get(id).map(Vec::as_slice).unwrap_or_default();
                     let last = own.last().map_or(*at, |attempt| attempt.started_at);
-                    let delivery = Told { id: *id, app: app(store, *mapping), tries: *tries, error: last_error.as_deref(), due_at: *due_at, attempts: own };
+                    let delivery = Told {
+                        id: *id,
+                        app: app(store, *mapping),
+                        tries: *tries,
+                        error: last_error.as_deref(),
+                        due_at: *due_at,
+                        attempts: own,
+                    };
                     story.delivery(&delivery, *location, completed_at.unwrap_or(last));
                 }
                 TimelineEntry::Event(event) => story.event(event),
@@ -122,11 +160,19 @@ impl Story {
         let what = happened(&message.kind);
         let words = match &message.source {
             Source::Consumer(_) => html! { "This led to: " (Foreign(&what)) },
-            Source::Endpoint(name) => html! { (Foreign(&app_name(name))) " says: " (Foreign(&what)) },
+            Source::Endpoint(name) => {
+                html! { (Foreign(&app_name(name))) " says: " (Foreign(&what)) }
+            }
             Source::Person(name) => html! { (Foreign(&what)) ", by " (Foreign(name)) },
             _ => html! { (Foreign(&what)) },
         };
-        self.lines.push(Line { at: message.at, mark: Mark::Incoming, words, more: None, message: Some(message.id) });
+        self.lines.push(Line {
+            at: message.at,
+            mark: Mark::Incoming,
+            words,
+            more: None,
+            message: Some(message.id),
+        });
         for skip in &message.skipped {
             let app = app(store, skip.mapping);
             let words = html! { "Not sent to " (Foreign(&app)) ": " @match &skip.reason {
@@ -134,23 +180,49 @@ impl Story {
                 SkipReason::Duplicate(_) => { "it had this before" }
                 SkipReason::Disabled => { "it is switched off" }
             } };
-            self.lines.push(Line { at: message.at, mark: Mark::NotSent, words, more: None, message: Some(message.id) });
+            self.lines.push(Line {
+                at: message.at,
+                mark: Mark::NotSent,
+                words,
+                more: None,
+                message: Some(message.id),
+            });
         }
         if message.location == Locator::Archived(ArchiveReason::NoSubscriber) {
-            self.lines.push(Line { at: message.at, mark: Mark::NotSent, words: html! { "Not sent: no application listens to this" }, more: None, message: Some(message.id) });
+            self.lines.push(Line {
+                at: message.at,
+                mark: Mark::NotSent,
+                words: html! { "Not sent: no application listens to this" },
+                more: None,
+                message: Some(message.id),
+            });
         }
     }
 
     fn delivery(&mut self, told: &Told<'_>, location: Locator, at: Micros) {
         let Told { app, tries, .. } = told;
         let error = html! { (Foreign(told.error.unwrap_or("no reason was given"))) };
-        let failed = told.attempts.iter().filter(|attempt| !attempt.error.is_empty()).count();
+        let failed = told
+            .attempts
+            .iter()
+            .filter(|attempt| !attempt.error.is_empty())
+            .count();
         let times = html! { @if *tries > 1 { " (" (tries) " tries)" } };
-        let due = told.due_at.map(|due| html! { " in " (span_words(due.since(self.now))) " (" (clock(due)) ")" });
+        let due = told
+            .due_at
+            .map(|due| html! { " in " (span_words(due.since(self.now))) " (" (clock(due)) ")" });
         let due = due.unwrap_or_default();
         let (mark, words, open) = match location {
-            Locator::Accepted(WaitState::Pending) if *tries > 0 => (Mark::Sending, html! { "Sending to " (Foreign(app)) " again" }, Some(html! { (Foreign(app)) " is tried again" })),
-            Locator::Accepted(WaitState::Pending) => (Mark::Pending, html! { "Waits to be sent to " (Foreign(app)) }, Some(html! { "Waits to be sent to " (Foreign(app)) })),
+            Locator::Accepted(WaitState::Pending) if *tries > 0 => (
+                Mark::Sending,
+                html! { "Sending to " (Foreign(app)) " again" },
+                Some(html! { (Foreign(app)) " is tried again" }),
+            ),
+            Locator::Accepted(WaitState::Pending) => (
+                Mark::Pending,
+                html! { "Waits to be sent to " (Foreign(app)) },
+                Some(html! { "Waits to be sent to " (Foreign(app)) }),
+            ),
             Locator::Accepted(WaitState::Failing) => (
                 Mark::Failing,
                 html! { (Foreign(app)) " refused: " (error) (times) ". Tries again" (due) },
@@ -161,34 +233,84 @@ impl Story {
                 html! { (Foreign(app)) " works on it, asked again" (due) },
                 Some(html! { (Foreign(app)) " works on it" }),
             ),
-            Locator::Accepted(WaitState::Parked) => (Mark::Parked, html! { (Foreign(app)) ": " (error) (times) ". Needs a person" }, Some(html! { (Foreign(app)) " needs a person" })),
-            Locator::Accepted(WaitState::Held) => (Mark::Held, html! { (Foreign(app)) " is switched off; it waits" }, Some(html! { (Foreign(app)) " is switched off" })),
-            Locator::Archived(ArchiveReason::Completed) => (Mark::Completed, html! { (Foreign(app)) " took it" @if failed > 0 { " after " (failed) @if failed == 1 { " refusal" } @else { " refusals" } } }, None),
-            Locator::Archived(ArchiveReason::Archived) => (Mark::Archived, html! { "Put aside for " (Foreign(app)) " by a person" }, None),
-            Locator::Archived(_) => (Mark::Archived, html! { "Not sent to " (Foreign(app)) ": it was removed" }, None),
+            Locator::Accepted(WaitState::Parked) => (
+                Mark::Parked,
+                html! { (Foreign(app)) ": " (error) (times) ". Needs a person" },
+                Some(html! { (Foreign(app)) " needs a person" }),
+            ),
+            Locator::Accepted(WaitState::Held) => (
+                Mark::Held,
+                html! { (Foreign(app)) " is switched off; it waits" },
+                Some(html! { (Foreign(app)) " is switched off" }),
+            ),
+            Locator::Archived(ArchiveReason::Completed) => (
+                Mark::Completed,
+                html! { (Foreign(app)) " took it" @if failed > 0 { " after " (failed) @if failed == 1 { " refusal" } @else { " refusals" } } },
+                None,
+            ),
+            Locator::Archived(ArchiveReason::Archived) => (
+                Mark::Archived,
+                html! { "Put aside for " (Foreign(app)) " by a person" },
+                None,
+            ),
+            Locator::Archived(_) => (
+                Mark::Archived,
+                html! { "Not sent to " (Foreign(app)) ": it was removed" },
+                None,
+            ),
             Locator::Incoming | Locator::Routed => return,
         };
         if let Some(open) = open {
             self.open.push((mark, open));
         }
-        self.lines.push(Line { at, mark, words, more: told.failures(), message: Some(told.id) });
+        self.lines.push(Line {
+            at,
+            mark,
+            words,
+            more: told.failures(),
+            message: Some(told.id),
+        });
     }
 
     fn event(&mut self, event: &EventRow) {
         let times = html! { @if event.occurrences > 1 { " (" (event.occurrences) " times)" } };
-        let app = if event.origin == "integrator" { "Integrator".to_owned() } else { app_name(&event.origin) };
-        let (mark, words) = match event.level {
-            Level::Info => (Mark::Completed, html! { (Foreign(&app)) ": " (Foreign(&event.subject)) (times) }),
-            Level::Warn => (Mark::Failing, html! { "Warning from " (Foreign(&app)) ": " (Foreign(&event.subject)) (times) }),
-            Level::Error => (Mark::Parked, html! { "Problem at " (Foreign(&app)) ": " (Foreign(&event.subject)) (times) }),
+        let app = if event.origin == "integrator" {
+            "Integrator".to_owned()
+        } else {
+            app_name(&event.origin)
         };
-        let more = (!event.description.is_empty() && event.description != event.subject).then(|| html! { p { (Passage(&event.description, 1_000)) } });
-        self.lines.push(Line { at: event.last_at, mark, words, more, message: event.message_id });
+        let (mark, words) = match event.level {
+            Level::Info => (
+                Mark::Completed,
+                html! { (Foreign(&app)) ": " (Foreign(&event.subject)) (times) },
+            ),
+            Level::Warn => (
+                Mark::Failing,
+                html! { "Warning from " (Foreign(&app)) ": " (Foreign(&event.subject)) (times) },
+            ),
+            Level::Error => (
+                Mark::Parked,
+                html! { "Problem at " (Foreign(&app)) ": " (Foreign(&event.subject)) (times) },
+            ),
+        };
+        let more = (!event.description.is_empty() && event.description != event.subject)
+            .then(|| html! { p { (Passage(&event.description, 1_000)) } });
+        self.lines.push(Line {
+            at: event.last_at,
+            mark,
+            words,
+            more,
+            message: event.message_id,
+        });
     }
 
     /// What is going on now; what is done when nothing is.
     pub fn now(&self, _viewer: Viewer) -> Markup {
-        let worst = if self.open.iter().any(|(mark, _)| *mark == Mark::Parked) { "bad" } else { "" };
+        let worst = if self.open.iter().any(|(mark, _)| *mark == Mark::Parked) {
+            "bad"
+        } else {
+            ""
+        };
         html! {
             @if !self.lines.is_empty() {
                 div .notice .now .(if self.open.is_empty() { "good" } else { worst }) {
@@ -239,12 +361,17 @@ struct Told<'a> {
 impl Told<'_> {
     /// The tries, when there was more than the one that worked.
     fn failures(&self) -> Option<Markup> {
-        let failed = self.attempts.iter().any(|attempt| !attempt.error.is_empty());
-        failed.then(|| html! {
-            ul { @for attempt in self.attempts.iter().take(30) { li {
-                (clock(attempt.started_at)) " "
-                @if attempt.error.is_empty() { "answered" } @else { (Foreign(&attempt.error)) }
-            } } }
+        let failed = self
+            .attempts
+            .iter()
+            .any(|attempt| !attempt.error.is_empty());
+        failed.then(|| {
+            html! {
+                ul { @for attempt in self.attempts.iter().take(30) { li {
+                    (clock(attempt.started_at)) " "
+                    @if attempt.error.is_empty() { "answered" } @else { (Foreign(&attempt.error)) }
+                } } }
+            }
         })
     }
 }

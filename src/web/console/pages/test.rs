@@ -20,9 +20,18 @@ use crate::{
 };
 
 const SAMPLES: [(&str, &str); 5] = [
-    ("order:new", r#"{"order":{"number":"R100200300","status":"complete","email":"spree@example.com","totals":{"item":30,"adjustment":4,"tax":1.5,"shipping":2.5,"payment":34,"order":34},"line_items":[{"sku":"TW-TOTE","name":"Tidewater tote","quantity":2,"price":15}]}}"#),
-    ("order:canceled", r#"{"order":{"number":"R100200300","status":"canceled","email":"spree@example.com"}}"#),
-    ("shipment:ready", r#"{"shipment":{"number":"H100200300","order_number":"R100200300","status":"ready","tracking":null,"items":[{"sku":"TW-TOTE","quantity":2}]}}"#),
+    (
+        "order:new",
+        r#"{"order":{"number":"R100200300","status":"complete","email":"spree@example.com","totals":{"item":30,"adjustment":4,"tax":1.5,"shipping":2.5,"payment":34,"order":34},"line_items":[{"sku":"TW-TOTE","name":"Tidewater tote","quantity":2,"price":15}]}}"#,
+    ),
+    (
+        "order:canceled",
+        r#"{"order":{"number":"R100200300","status":"canceled","email":"spree@example.com"}}"#,
+    ),
+    (
+        "shipment:ready",
+        r#"{"shipment":{"number":"H100200300","order_number":"R100200300","status":"ready","tracking":null,"items":[{"sku":"TW-TOTE","quantity":2}]}}"#,
+    ),
     ("stock:change", r#"{"sku":"TW-TOTE","quantity":10}"#),
     ("user:new", r#"{"user":{"email":"ann@example.com"}}"#),
 ];
@@ -33,16 +42,37 @@ pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     let store = person.store(fields.some("store"))?;
     let (kind, payload) = match fields.get("from").parse::<Id>() {
         Ok(id) => {
-            let message = person.hub.backend().message_detail(store.store.key, id).await?.message;
-            (message.kind.as_str().to_owned(), pretty(message.payload.as_str()))
+            let message = person
+                .hub
+                .backend()
+                .message_detail(store.store.key, id)
+                .await?
+                .message;
+            (
+                message.kind.as_str().to_owned(),
+                pretty(message.payload.as_str()),
+            )
         }
         Err(_) => {
-            let (kind, payload) = SAMPLES.iter().find(|(kind, _)| *kind == fields.get("sample")).unwrap_or(&SAMPLES[0]);
+            let (kind, payload) = SAMPLES
+                .iter()
+                .find(|(kind, _)| *kind == fields.get("sample"))
+                .unwrap_or(&SAMPLES[0]);
             ((*kind).to_owned(), pretty(payload))
         }
     };
-    let typed = Fields(vec![("message".into(), kind), ("payload".into(), payload), ("test".into(), "true".into())]);
-    Ok(show(&person, &store, &typed, &Problems::default(), Notice::of(fields.get("notice"))))
+    let typed = Fields(vec![
+        ("message".into(), kind),
+        ("payload".into(), payload),
+        ("test".into(), "true".into()),
+    ]);
+    Ok(show(
+        &person,
+        &store,
+        &typed,
+        &Problems::default(),
+        Notice::of(fields.get("notice")),
+    ))
 }
 
 /// JSON with line breaks and indents; members, numbers and texts stay as they were written.
@@ -94,7 +124,13 @@ fn pretty(text: &str) -> String {
     out
 }
 
-fn show(person: &Person, store: &StoreSnapshot, typed: &Fields, problems: &Problems, notice: Option<Notice>) -> HttpResponse {
+fn show(
+    person: &Person,
+    store: &StoreSnapshot,
+    typed: &Fields,
+    problems: &Problems,
+    notice: Option<Notice>,
+) -> HttpResponse {
     let may = person.changes(store.store.key);
     let id = store.store.id.to_string();
     let body = html! {
@@ -110,7 +146,15 @@ fn show(person: &Person, store: &StoreSnapshot, typed: &Fields, problems: &Probl
             }
         } @else { p { "You may look, not push." } }
     };
-    ok(Frame { title: "Test", person, store: Some(store), place: "/test", notice, live: false }.around(body))
+    ok(Frame {
+        title: "Test",
+        person,
+        store: Some(store),
+        place: "/test",
+        notice,
+        live: false,
+    }
+    .around(body))
 }
 
 /// `POST /console/test`
@@ -119,35 +163,82 @@ pub async fn push(post: Post, request: HttpRequest) -> Result<HttpResponse, Refu
     let store = person.store(Fields::read(request.query_string()).some("store"))?;
     person.admin(store.store.key)?;
     let mut problems = Problems::default();
-    let payload: Option<Box<serde_json::value::RawValue>> = match serde_json::from_str(fields.raw("payload")) {
-        Ok(payload) => Some(payload),
-        Err(error) => {
-            problems.add("payload", format!("This is no JSON: line {}, column {}.", error.line(), error.column()));
-            None
-        }
+    let payload: Option<Box<serde_json::value::RawValue>> =
+        match serde_json::from_str(fields.raw("payload")) {
+            Ok(payload) => Some(payload),
+            Err(error) => {
+                problems.add(
+                    "payload",
+                    format!(
+                        "This is no JSON: line {}, column {}.",
+                        error.line(),
+                        error.column()
+                    ),
+                );
+                None
+            }
+        };
+    let Some(payload) = payload else {
+        return Ok(show(&person, &store, &fields, &problems, None));
     };
-    let Some(payload) = payload else { return Ok(show(&person, &store, &fields, &problems, None)) };
-    let limits = PayloadLimits { bytes: person.hub.config().server.max_body_bytes, ..PayloadLimits::default() };
-    let pusher = Pusher { store: store.store.key, source: Source::Person(person.name().to_owned()), limits };
-    let kind = to_raw_value(fields.get("message")).map_err(|error| Refusal::failed(&error, false))?;
-    let text = format!(r#"{{"message":{},"payload":{}}}"#, kind.get(), payload.get());
-    let raw: Box<serde_json::value::RawValue> = serde_json::from_str(&text).map_err(|error| Refusal::failed(&error, false))?;
+    let limits = PayloadLimits {
+        bytes: person.hub.config().server.max_body_bytes,
+        ..PayloadLimits::default()
+    };
+    let pusher = Pusher {
+        store: store.store.key,
+        source: Source::Person(person.name().to_owned()),
+        limits,
+    };
+    let kind =
+        to_raw_value(fields.get("message")).map_err(|error| Refusal::failed(&error, false))?;
+    let text = format!(
+        r#"{{"message":{},"payload":{}}}"#,
+        kind.get(),
+        payload.get()
+    );
+    let raw: Box<serde_json::value::RawValue> =
+        serde_json::from_str(&text).map_err(|error| Refusal::failed(&error, false))?;
     let mut message = match pusher.read(&raw) {
         Ok(pushed) => pushed.message,
-        Err(error) => return Ok(show(&person, &store, &fields, &super::mapping_form::problems_of(&error), None)),
+        Err(error) => {
+            return Ok(show(
+                &person,
+                &store,
+                &fields,
+                &super::mapping_form::problems_of(&error),
+                None,
+            ));
+        }
     };
     message.test = fields.some("test").is_some();
     let kind = message.kind.as_str().to_owned();
-    let accepted = person.hub.accept(vec![Acceptance { message, idempotency: None }]).await.map_err(|error| match error {
-        AcceptError::Db(error) => error.into(),
-        error => Refusal::failed(&error, true),
-    })?;
+    let accepted = person
+        .hub
+        .accept(vec![Acceptance {
+            message,
+            idempotency: None,
+        }])
+        .await
+        .map_err(|error| match error {
+            AcceptError::Db(error) => error.into(),
+            error => Refusal::failed(&error, true),
+        })?;
     let id = match accepted.first() {
         Some(Accepted::New { id, .. } | Accepted::Repeated { id }) => *id,
         _ => return Err(Refusal::failed(&"a pushed message was not answered", false)),
     };
-    audit::note(&person, Some(store.store.key), "pushed", format!("message {id} of {kind}")).await?;
-    Ok(go_to(&links::noticed(&links::message(store.store.id, id), "pushed")))
+    audit::note(
+        &person,
+        Some(store.store.key),
+        "pushed",
+        format!("message {id} of {kind}"),
+    )
+    .await?;
+    Ok(go_to(&links::noticed(
+        &links::message(store.store.id, id),
+        "pushed",
+    )))
 }
 
 #[cfg(test)]
@@ -158,7 +249,10 @@ mod tests {
     fn json_is_laid_out_and_stays_what_it_was() {
         let text = r#"{"b":[1.50,{"a":"x, \"{y}\""}],"a":{},"c":[ ]}"#;
         let shown = pretty(text);
-        assert!(shown.contains("1.50") && shown.contains("\n    {\n"), "{shown}");
+        assert!(
+            shown.contains("1.50") && shown.contains("\n    {\n"),
+            "{shown}"
+        );
         let squeezed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert_eq!(squeezed(&shown), squeezed(text));
     }

@@ -3,7 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, ResponseError, dev::Payload,
+    FromRequest, HttpRequest, HttpResponse, ResponseError,
+    dev::Payload,
     http::{StatusCode, header},
     web::{Bytes, BytesMut},
 };
@@ -66,7 +67,10 @@ impl Refusal {
     pub fn failed(cause: &dyn std::fmt::Display, transient: bool) -> Self {
         let request_id = hex::encode(rand::random::<[u8; 6]>());
         log::error!(request_id = request_id.as_str(); "a page of the console failed: {cause}");
-        Self::Failed { request_id, transient }
+        Self::Failed {
+            request_id,
+            transient,
+        }
     }
 }
 
@@ -83,7 +87,9 @@ impl ResponseError for Refusal {
             Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Self::Failed { transient: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed {
+                transient: true, ..
+            } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,7 +97,9 @@ impl ResponseError for Refusal {
     fn error_response(&self) -> HttpResponse {
         if let Self::SignIn { next } = self {
             let next = serde_urlencoded::to_string([("next", next)]).unwrap_or_default();
-            return HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/console/sign-in?{next}"))).finish();
+            return HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, format!("/console/sign-in?{next}")))
+                .finish();
         }
         let (title, what, todo) = match self {
             Self::Forbidden(needs) => ("Not yours to do", format!("This takes {needs}."), "Ask an operator of this hub; people and their roles are on the page People."),
@@ -102,12 +110,19 @@ impl ResponseError for Refusal {
             Self::Failed { request_id, .. } => ("The hub failed", format!("This is a defect of the hub (request {request_id})."), "The log has the reason under that request id."),
             Self::SignIn { .. } => ("Sign in", String::new(), ""),
         };
-        answer(self.status_code(), bare_page(title, None, maud::html! {
-            h1 { (title) }
-            p { (what) }
-            p .muted { (todo) }
-            p { a .button href="/console" { "To the overview" } }
-        }))
+        answer(
+            self.status_code(),
+            bare_page(
+                title,
+                None,
+                maud::html! {
+                    h1 { (title) }
+                    p { (what) }
+                    p .muted { (todo) }
+                    p { a .button href="/console" { "To the overview" } }
+                },
+            ),
+        )
     }
 }
 
@@ -150,14 +165,30 @@ impl Person {
     /// # Errors
     /// 403.
     pub fn operator(&self) -> Result<(), Refusal> {
-        if self.is_operator() { Ok(()) } else { Err(Refusal::Forbidden("the role operator")) }
+        if self.is_operator() {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden("the role operator"))
+        }
     }
 
     /// The stores they see, by name.
     #[must_use]
     pub fn stores(&self) -> Vec<Arc<StoreSnapshot>> {
-        let mut stores: Vec<_> = self.registry.stores.values().filter(|store| self.account.value.sees(store.store.key)).cloned().collect();
-        stores.sort_by(|a, b| a.store.value.name.cmp(&b.store.value.name).then(a.store.key.cmp(&b.store.key)));
+        let mut stores: Vec<_> = self
+            .registry
+            .stores
+            .values()
+            .filter(|store| self.account.value.sees(store.store.key))
+            .cloned()
+            .collect();
+        stores.sort_by(|a, b| {
+            a.store
+                .value
+                .name
+                .cmp(&b.store.value.name)
+                .then(a.store.key.cmp(&b.store.key))
+        });
         stores
     }
 
@@ -167,10 +198,15 @@ impl Person {
     /// 404 when there is none for them.
     pub fn store(&self, id: Option<&str>) -> Result<Arc<StoreSnapshot>, Refusal> {
         let found = match id.filter(|id| !id.is_empty()) {
-            Some(id) => id.parse::<Id>().ok().and_then(|id| self.registry.store_by_id(id).cloned()),
+            Some(id) => id
+                .parse::<Id>()
+                .ok()
+                .and_then(|id| self.registry.store_by_id(id).cloned()),
             None => self.stores().into_iter().next(),
         };
-        found.filter(|store| self.account.value.sees(store.store.key)).ok_or(Refusal::Missing("store"))
+        found
+            .filter(|store| self.account.value.sees(store.store.key))
+            .ok_or(Refusal::Missing("store"))
     }
 
     /// Whether they may change what belongs to this store.
@@ -184,21 +220,57 @@ impl Person {
     /// # Errors
     /// 403.
     pub fn admin(&self, store: StoreKey) -> Result<(), Refusal> {
-        if self.changes(store) { Ok(()) } else { Err(Refusal::Forbidden("the role operator or store admin")) }
+        if self.changes(store) {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden("the role operator or store admin"))
+        }
     }
 
     async fn of(request: HttpRequest) -> Result<Self, Refusal> {
         let hub = hub_of(&request)?;
-        let address = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-        let sign_in = || Refusal::SignIn { next: if request.method() == actix_web::http::Method::GET { address.clone() } else { "/console".into() } };
+        let address = request
+            .uri()
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let sign_in = || Refusal::SignIn {
+            next: if request.method() == actix_web::http::Method::GET {
+                address.clone()
+            } else {
+                "/console".into()
+            },
+        };
         let text = text_of(&hub, &request).ok_or_else(sign_in)?;
         let session = digest_of_session(&text);
         let now = hub.now();
-        let row = hub.backend().session_find(session.clone()).await?.filter(|row| now < row.expires_at).ok_or_else(sign_in)?;
+        let row = hub
+            .backend()
+            .session_find(session.clone())
+            .await?
+            .filter(|row| now < row.expires_at)
+            .ok_or_else(sign_in)?;
         let registry = hub.registry();
-        let account = registry.accounts.get(&row.account).cloned().ok_or_else(sign_in)?;
-        let theme = request.cookie("theme").map(|cookie| cookie.value().to_owned()).filter(|theme| matches!(theme.as_str(), "light" | "dark")).unwrap_or_default();
-        Ok(Self { hub, registry, account, form_token: form_token(&text), session, address, theme, now })
+        let account = registry
+            .accounts
+            .get(&row.account)
+            .cloned()
+            .ok_or_else(sign_in)?;
+        let theme = request
+            .cookie("theme")
+            .map(|cookie| cookie.value().to_owned())
+            .filter(|theme| matches!(theme.as_str(), "light" | "dark"))
+            .unwrap_or_default();
+        Ok(Self {
+            hub,
+            registry,
+            account,
+            form_token: form_token(&text),
+            session,
+            address,
+            theme,
+            now,
+        })
     }
 }
 
@@ -225,13 +297,19 @@ impl Fields {
     /// A field's value without white space around it; empty when it is not there.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value.trim())
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map_or("", |(_, value)| value.trim())
     }
 
     /// A field's value as it came.
     #[must_use]
     pub fn raw(&self, name: &str) -> &str {
-        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// A field's value when it has one.
@@ -242,7 +320,10 @@ impl Fields {
 
     /// All values of a field that may be there more than once.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -280,7 +361,10 @@ impl FromRequest for Post {
 /// # Errors
 /// 500 when it was made without.
 pub fn hub_of(request: &HttpRequest) -> Result<Hub, Refusal> {
-    request.app_data::<Hub>().cloned().ok_or_else(|| Refusal::failed(&"the server was made without a hub", false))
+    request
+        .app_data::<Hub>()
+        .cloned()
+        .ok_or_else(|| Refusal::failed(&"the server was made without a hub", false))
 }
 
 /// The fields of a form's body.
@@ -296,7 +380,8 @@ pub async fn read_form(payload: &mut Payload) -> Result<Fields, Refusal> {
         }
         body.extend_from_slice(&chunk);
     }
-    let text = std::str::from_utf8(&body).map_err(|_| Refusal::Unreadable("The form is not UTF-8".into()))?;
+    let text = std::str::from_utf8(&body)
+        .map_err(|_| Refusal::Unreadable("The form is not UTF-8".into()))?;
     Ok(Fields::read(text))
 }
 
@@ -304,13 +389,27 @@ pub async fn read_form(payload: &mut Payload) -> Result<Fields, Refusal> {
 /// that says nothing is judged by the form's token alone.
 #[must_use]
 pub fn is_foreign(hub: &Hub, request: &HttpRequest) -> bool {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     if header("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return true;
     }
-    let Some(origin) = header("origin") else { return false };
-    let Some(host) = origin.split_once("://").map(|(_, host)| host) else { return origin != "null" || header("sec-fetch-site").is_none() };
-    let public = hub.config().server.public_url.as_ref().and_then(|url| Some((url.host_str()?, url.port())));
+    let Some(origin) = header("origin") else {
+        return false;
+    };
+    let Some(host) = origin.split_once("://").map(|(_, host)| host) else {
+        return origin != "null" || header("sec-fetch-site").is_none();
+    };
+    let public = hub
+        .config()
+        .server
+        .public_url
+        .as_ref()
+        .and_then(|url| Some((url.host_str()?, url.port())));
     let is_public = public.is_some_and(|(name, port)| match port {
         Some(port) => host == format!("{name}:{port}"),
         None => host == name,

@@ -14,8 +14,8 @@ mod sign_in;
 mod throttle;
 
 pub use door::{Fields, Person, Post, Refusal, hub_of};
-pub(super) use sign_in::{check_name, check_new_password};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, verify_password};
 pub use session::{form_token, new_text, session_cookie};
+pub(super) use sign_in::{check_name, check_new_password};
 pub use sign_in::{sign_in, sign_in_page, sign_out};
 pub use throttle::Throttle;

@@ -7,11 +7,17 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::Passw
 pub const MIN_PASSWORD_CHARS: usize = 10;
 
 /// A hash that no password has, so that an unknown name takes as long to refuse as a known one.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MQ$q3JmQk0gYhJkqzH8ZB0Bq2uJx0l3kPp0rQ3kO5mXyTQ";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MQ$q3JmQk0gYhJkqzH8ZB0Bq2uJx0l3kPp0rQ3kO5mXyTQ";
 
 /// The hash of a password, with a salt of its own. `None` when the machine has no randomness or memory for it.
 pub async fn hash_password(password: String) -> Option<String> {
-    let hash = move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).ok();
+    let hash = move || {
+        Argon2::default()
+            .hash_password(password.as_bytes())
+            .map(|hash| hash.to_string())
+            .ok()
+    };
     block(hash).await.ok().flatten()
 }
 
@@ -20,7 +26,11 @@ pub async fn verify_password(password: String, hash: Option<String>) -> bool {
     let verify = move || {
         let known = hash.is_some();
         let text = hash.unwrap_or_else(|| NOBODY.to_owned());
-        let fits = PasswordHash::new(&text).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+        let fits = PasswordHash::new(&text).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
         fits && known
     };
     block(verify).await.unwrap_or(false)

@@ -45,7 +45,11 @@ pub fn digest_of_session(text: &str) -> String {
 /// Whether others reach this hub by TLS.
 #[must_use]
 pub fn is_secure(hub: &Hub) -> bool {
-    hub.config().server.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
+    hub.config()
+        .server
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.scheme() == "https")
 }
 
 /// The cookie that carries a session's text; an empty text removes it.
@@ -53,7 +57,12 @@ pub fn is_secure(hub: &Hub) -> bool {
 pub fn session_cookie(hub: &Hub, text: &str) -> Cookie<'static> {
     let secure = is_secure(hub);
     let name = if secure { SECURE_NAME } else { PLAIN_NAME };
-    let mut cookie = Cookie::build(name, text.to_owned()).path("/").http_only(true).same_site(SameSite::Lax).secure(secure).finish();
+    let mut cookie = Cookie::build(name, text.to_owned())
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .finish();
     if text.is_empty() {
         cookie.make_removal();
     } else {
@@ -66,7 +75,11 @@ pub fn session_cookie(hub: &Hub, text: &str) -> Cookie<'static> {
 /// The session's text that came with a request.
 #[must_use]
 pub fn text_of(hub: &Hub, request: &HttpRequest) -> Option<String> {
-    let name = if is_secure(hub) { SECURE_NAME } else { PLAIN_NAME };
+    let name = if is_secure(hub) {
+        SECURE_NAME
+    } else {
+        PLAIN_NAME
+    };
     let text = request.cookie(name)?.value().to_owned();
     (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }

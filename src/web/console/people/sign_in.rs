@@ -1,6 +1,10 @@
 //! The door: signing in, signing out, and making the first account of a new hub.
 
-use actix_web::{HttpRequest, HttpResponse, http::{StatusCode, header}, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use maud::{Markup, html};
 
 use crate::{
@@ -9,7 +13,10 @@ use crate::{
     domain::registry::{Account, Entity, Principal, Role},
     web::{
         auth::digest_of_token,
-        console::{ConsoleState, answer, html::{Problems, bare_page, hidden, span_words, text_field}},
+        console::{
+            ConsoleState, answer,
+            html::{Problems, bare_page, hidden, span_words, text_field},
+        },
     },
 };
 
@@ -17,7 +24,9 @@ use super::{
     Post, Refusal,
     door::{Fields, hub_of, is_foreign, read_form},
     password::{MIN_PASSWORD_CHARS, hash_password, verify_password},
-    session::{SESSION_TIME, digest_of_session, fits_form, form_token, new_text, session_cookie, text_of},
+    session::{
+        SESSION_TIME, digest_of_session, fits_form, form_token, new_text, session_cookie, text_of,
+    },
 };
 
 /// `GET /console/sign-in?next=`
@@ -27,36 +36,73 @@ use super::{
 pub async fn sign_in_page(request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let hub = hub_of(&request)?;
     let fields = Fields::read(request.query_string());
-    Ok(door(&hub, &request, &fields, &Problems::default(), StatusCode::OK))
+    Ok(door(
+        &hub,
+        &request,
+        &fields,
+        &Problems::default(),
+        StatusCode::OK,
+    ))
 }
 
 /// `POST /console/sign-in`
 ///
 /// # Errors
 /// 403 for a form from elsewhere, 503 without a database.
-pub async fn sign_in(request: HttpRequest, state: web::Data<ConsoleState>, payload: web::Payload) -> Result<HttpResponse, Refusal> {
+pub async fn sign_in(
+    request: HttpRequest,
+    state: web::Data<ConsoleState>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
     let hub = hub_of(&request)?;
     let fields = read_form(&mut payload.into_inner()).await?;
     let text = text_of(&hub, &request).unwrap_or_default();
     if is_foreign(&hub, &request) || !fits_form(&text, fields.get("form_token")) {
         let mut problems = Problems::default();
         problems.add("name", "Please send this again: the page was older than its cookie. Cookies must be allowed for this site.");
-        return Ok(door(&hub, &request, &fields, &problems, StatusCode::FORBIDDEN));
+        return Ok(door(
+            &hub,
+            &request,
+            &fields,
+            &problems,
+            StatusCode::FORBIDDEN,
+        ));
     }
     let name = fields.get("name").to_lowercase();
-    let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    let peer = request
+        .peer_addr()
+        .map(|peer| peer.ip().to_string())
+        .unwrap_or_default();
     let (by_name, by_peer) = (format!("name:{name}"), format!("peer:{peer}"));
     let keys = [by_name.as_str(), by_peer.as_str()];
     let mut problems = Problems::default();
     if let Some(wait) = state.throttle.wait(&keys, hub.now()) {
-        problems.add("password", format!("Too many failures. Try again in {}.", span_words(wait)));
-        return Ok(door(&hub, &request, &fields, &problems, StatusCode::TOO_MANY_REQUESTS));
+        problems.add(
+            "password",
+            format!("Too many failures. Try again in {}.", span_words(wait)),
+        );
+        return Ok(door(
+            &hub,
+            &request,
+            &fields,
+            &problems,
+            StatusCode::TOO_MANY_REQUESTS,
+        ));
     }
     let account = match hub.registry().accounts.is_empty() {
         true => first_account(&hub, &fields, &name, &mut problems).await?,
         false => {
-            let known = hub.registry().accounts.values().find(|entry| entry.value.name == name).cloned();
-            let fits = verify_password(fields.raw("password").to_owned(), known.as_ref().map(|entry| entry.value.password.clone())).await;
+            let known = hub
+                .registry()
+                .accounts
+                .values()
+                .find(|entry| entry.value.name == name)
+                .cloned();
+            let fits = verify_password(
+                fields.raw("password").to_owned(),
+                known.as_ref().map(|entry| entry.value.password.clone()),
+            )
+            .await;
             match known.filter(|_| fits) {
                 Some(entry) => Some(entry.key),
                 None => {
@@ -68,17 +114,33 @@ pub async fn sign_in(request: HttpRequest, state: web::Data<ConsoleState>, paylo
     };
     let Some(account) = account else {
         state.throttle.fail(&keys, hub.now());
-        return Ok(door(&hub, &request, &fields, &problems, StatusCode::UNAUTHORIZED));
+        return Ok(door(
+            &hub,
+            &request,
+            &fields,
+            &problems,
+            StatusCode::UNAUTHORIZED,
+        ));
     };
     state.throttle.succeed(&keys);
     let now = hub.now();
     // A new text, whatever the browser brought: nobody can prepare a session for somebody else.
     let text = new_text();
-    let row = SessionRow { digest: digest_of_session(&text), account, created_at: now, expires_at: now.plus(SESSION_TIME) };
+    let row = SessionRow {
+        digest: digest_of_session(&text),
+        account,
+        created_at: now,
+        expires_at: now.plus(SESSION_TIME),
+    };
     hub.backend().session_end(SessionEnd::Expired(now)).await?;
     hub.backend().session_insert(row).await?;
-    let next = Some(fields.get("next")).filter(|next| is_own(next)).unwrap_or("/console");
-    Ok(HttpResponse::SeeOther().cookie(session_cookie(&hub, &text)).insert_header((header::LOCATION, next)).finish())
+    let next = Some(fields.get("next"))
+        .filter(|next| is_own(next))
+        .unwrap_or("/console");
+    Ok(HttpResponse::SeeOther()
+        .cookie(session_cookie(&hub, &text))
+        .insert_header((header::LOCATION, next))
+        .finish())
 }
 
 /// `POST /console/sign-out`
@@ -87,7 +149,9 @@ pub async fn sign_in(request: HttpRequest, state: web::Data<ConsoleState>, paylo
 /// 503 without a database: then the session is not over, and must not look so.
 pub async fn sign_out(post: Post) -> Result<HttpResponse, Refusal> {
     let hub = &post.person.hub;
-    hub.backend().session_end(SessionEnd::One(post.person.session.clone())).await?;
+    hub.backend()
+        .session_end(SessionEnd::One(post.person.session.clone()))
+        .await?;
     Ok(HttpResponse::SeeOther()
         .cookie(session_cookie(hub, ""))
         .insert_header((header::LOCATION, "/console/sign-in?signed_out=1"))
@@ -96,11 +160,23 @@ pub async fn sign_out(post: Post) -> Result<HttpResponse, Refusal> {
 
 /// Whether an address is on this hub: a path, and not `//elsewhere`.
 fn is_own(next: &str) -> bool {
-    next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && next.chars().all(|c| c.is_ascii_graphic())
+    next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains('\\')
+        && next.chars().all(|c| c.is_ascii_graphic())
 }
 
-async fn first_account(hub: &Hub, fields: &Fields, name: &str, problems: &mut Problems) -> Result<Option<crate::domain::key::AccountKey>, Refusal> {
-    let is_operator = hub.registry().principals.get(&digest_of_token(fields.get("token"))) == Some(&Principal::Operator);
+async fn first_account(
+    hub: &Hub,
+    fields: &Fields,
+    name: &str,
+    problems: &mut Problems,
+) -> Result<Option<crate::domain::key::AccountKey>, Refusal> {
+    let is_operator = hub
+        .registry()
+        .principals
+        .get(&digest_of_token(fields.get("token")))
+        == Some(&Principal::Operator);
     if !is_operator {
         problems.add("token", "This is not the operator's token. The hub printed it once at its first start, or INTEGRATOR_OPERATOR_TOKEN sets it.");
     }
@@ -109,17 +185,43 @@ async fn first_account(hub: &Hub, fields: &Fields, name: &str, problems: &mut Pr
     if !problems.is_empty() {
         return Ok(None);
     }
-    let password = hash_password(fields.raw("new_password").to_owned()).await.ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
-    let entity = Entity::Account(Account { name: name.to_owned(), password, role: Role::Operator, stores: Vec::new() });
-    let delta = hub.change_registry(vec![EntityChange::Create { store: None, subject: None, entity }]).await?;
-    let change = NewAudit { store: None, who: name.to_owned(), action: "created".into(), subject: format!("account {name}, the first"), was: None, is: None };
+    let password = hash_password(fields.raw("new_password").to_owned())
+        .await
+        .ok_or_else(|| Refusal::failed(&"a password could not be hashed", true))?;
+    let entity = Entity::Account(Account {
+        name: name.to_owned(),
+        password,
+        role: Role::Operator,
+        stores: Vec::new(),
+    });
+    let delta = hub
+        .change_registry(vec![EntityChange::Create {
+            store: None,
+            subject: None,
+            entity,
+        }])
+        .await?;
+    let change = NewAudit {
+        store: None,
+        who: name.to_owned(),
+        action: "created".into(),
+        subject: format!("account {name}, the first"),
+        was: None,
+        is: None,
+    };
     hub.backend().audit_insert(vec![change], hub.now()).await?;
-    Ok(delta.rows.first().map(|row| crate::domain::key::AccountKey(row.key)))
+    Ok(delta
+        .rows
+        .first()
+        .map(|row| crate::domain::key::AccountKey(row.key)))
 }
 
 /// Whether a name can be an account's.
 pub(in crate::web::console) fn check_name(name: &str, problems: &mut Problems) {
-    let fits = (1..=64).contains(&name.chars().count()) && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+'));
+    let fits = (1..=64).contains(&name.chars().count())
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+'));
     if !fits {
         problems.add("name", "A name has 1 to 64 letters, digits, and . - _ @ +");
     }
@@ -137,7 +239,13 @@ pub(in crate::web::console) fn check_new_password(fields: &Fields, problems: &mu
     }
 }
 
-fn door(hub: &Hub, request: &HttpRequest, fields: &Fields, problems: &Problems, status: StatusCode) -> HttpResponse {
+fn door(
+    hub: &Hub,
+    request: &HttpRequest,
+    fields: &Fields,
+    problems: &Problems,
+    status: StatusCode,
+) -> HttpResponse {
     let text = text_of(hub, request).unwrap_or_else(new_text);
     let first = hub.registry().accounts.is_empty();
     let body = html! {
@@ -160,7 +268,10 @@ fn door(hub: &Hub, request: &HttpRequest, fields: &Fields, problems: &Problems, 
             }
         }
     };
-    let mut shown = answer(status, bare_page(if first { "First account" } else { "Sign in" }, None, body));
+    let mut shown = answer(
+        status,
+        bare_page(if first { "First account" } else { "Sign in" }, None, body),
+    );
     // Fails only for a cookie that is no header's value, and this one is hex.
     let _ = shown.add_cookie(&session_cookie(hub, &text));
     shown
@@ -176,7 +287,13 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere_after_signing_in() {
-        for (next, own) in [("/console/events?q=1", true), ("//evil.example", false), ("/\\evil", false), ("https://evil", false), ("", false)] {
+        for (next, own) in [
+            ("/console/events?q=1", true),
+            ("//evil.example", false),
+            ("/\\evil", false),
+            ("https://evil", false),
+            ("", false),
+        ] {
             assert_eq!(is_own(next), own, "{next}");
         }
     }

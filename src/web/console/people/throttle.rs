@@ -45,12 +45,20 @@ impl Throttle {
         if failures.len() >= REMEMBERED {
             let horizon = now.minus(LONGEST);
             failures.retain(|_, past| past.last > horizon);
-            if failures.len() >= REMEMBERED && let Some(oldest) = failures.iter().min_by_key(|(_, past)| past.last).map(|(key, _)| key.clone()) {
+            if failures.len() >= REMEMBERED
+                && let Some(oldest) = failures
+                    .iter()
+                    .min_by_key(|(_, past)| past.last)
+                    .map(|(key, _)| key.clone())
+            {
                 failures.remove(&oldest);
             }
         }
         for key in keys {
-            let past = failures.entry((*key).to_owned()).or_insert(Failures { count: 0, last: now });
+            let past = failures.entry((*key).to_owned()).or_insert(Failures {
+                count: 0,
+                last: now,
+            });
             // Who has waited long is a beginner again.
             if now.since(past.last) > LONGEST {
                 past.count = 0;
