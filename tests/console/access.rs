@@ -145,7 +145,7 @@ async fn a_role_sees_and_does_what_is_its_own() {
     let (_, page) = ann.get(&hub, "/console/people").await;
     let label = page
         .split("<label")
-        .find(|part| part.contains(">Own<"))
+        .find(|part| part.contains("name=\"stores\"") && part.contains(">Own<"))
         .unwrap();
     let key = between(label, "value=\"", "\"").to_owned();
     let person = |name, role| {

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Hub, eventually};
+use crate::support::{Hub, PATIENCE, eventually};
 
 /// The account that tests sign in with.
 pub const NAME: &str = "ann";
@@ -123,7 +123,9 @@ impl Browser {
 
     /// The text that can be read on the page.
     pub async fn text(&self) -> String {
-        let text = self.run("return document.body.innerText").await;
+        let text = self
+            .run("return document.body.innerText.replace(/\\s+/g, ' ')")
+            .await;
         text.as_str().unwrap_or_default().to_owned()
     }
 
@@ -135,15 +137,23 @@ impl Browser {
 
     /// Waits until the page says this.
     pub async fn reads(&self, words: &str) {
-        eventually(&format!("the page says {words:?}"), || async {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
             // Between two pages there is nothing to run a script in.
-            let body = json!({"script": "return document.body.innerText", "args": []});
+            let script =
+                "return location.href + ' ' + document.body.innerText.replace(/\\s+/g, ' ')";
+            let body = json!({"script": script, "args": []});
             let text = self.post("/execute/sync", body).await.unwrap_or_default();
-            text.as_str()
-                .is_some_and(|text| text.contains(words))
-                .then_some(())
-        })
-        .await;
+            let text = text.as_str().unwrap_or_default();
+            if text.contains(words) {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "the page never says {words:?}, but:\n{text}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn find(&self, using: &str, value: &str) -> Result<String, String> {

@@ -14,7 +14,7 @@ const CONTROL: &str = "a\u{0}b\u{1b}[31mred\u{7f}\u{85}";
 #[actix_web::test]
 async fn hostile_strings_are_shown_and_harmless() {
     let hub = Hub::start().await;
-    let store = hub.store(SCRIPT).await;
+    let store = hub.store("<script>window.pwned=5</script>\u{202e}").await;
     let answer = json!({
         "notifications": [{"level": "error", "subject": format!("{SCRIPT}{TURNED}"), "description": format!("{CONTROL}{}", "y".repeat(100_000))}],
         SCRIPT: TURNED,
@@ -28,7 +28,7 @@ async fn hostile_strings_are_shown_and_harmless() {
         )
     })
     .await;
-    let more = json!({"options": {"retries_allowed": false}, "messages": ["*"]});
+    let more = json!({"options": {"retries_allowed": false}, "messages": ["order:updated"]});
     hub.mapping(&store, "evil.<b>name</b>", &sink.url, more)
         .await;
     let payload = json!({

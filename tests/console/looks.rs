@@ -92,13 +92,15 @@ async fn pages_fit_their_window_and_leave_nobody_out() {
         json!({}),
     )
     .await;
-    let more = json!({"options": {"retries_allowed": false}});
+    let more = json!({"messages": ["shipment:ready"], "options": {"retries_allowed": false}});
     hub.mapping(&store, "warehouse.ship", &format!("{}/no", sink.url), more)
         .await;
     for number in 0..60 {
         let order = order(&format!("R{number}"), "complete");
         hub.push(&store, "order:new", json!({"order": order})).await;
     }
+    let shipment = json!({"shipment": {"number": "H31", "order_number": "R31"}});
+    hub.push(&store, "shipment:ready", shipment).await;
     hub.quiet(&store).await;
     let browser = Browser::start(&hub, 1280, 900).await;
     browser.make_first_account(OPERATOR).await;
@@ -115,8 +117,6 @@ async fn pages_fit_their_window_and_leave_nobody_out() {
         (1280, 900, "light"),
         (400, 800, "dark"),
         (2560, 1440, "light"),
-        (1280, 900, "dark"),
-        (400, 800, "light"),
     ] {
         browser.resize(width, height).await;
         browser.prefer(scheme).await;

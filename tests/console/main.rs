@@ -10,6 +10,10 @@ mod hostile;
 mod looks;
 mod tasks;
 
-#[allow(dead_code, unused_imports, reason = "shared with the suite, which uses all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the suite, which uses all of it"
+)]
 #[path = "../suite/support/mod.rs"]
 mod support;

@@ -21,14 +21,14 @@ async fn a_person_signs_in_is_refused_and_signs_out() {
     browser.make_first_account(OPERATOR).await;
     browser.press("Sign out").await;
     browser.reads("You are signed out").await;
-    browser.open("/console/events?level=error").await;
+    browser.open("/console/audit?after=9000").await;
     browser.sign_in(NAME, "a wrong password").await;
     browser.reads("The name or the password is wrong").await;
     browser.sign_in(NAME, PASSWORD).await;
     browser.reads("Sign out").await;
     assert_eq!(
         browser.place().await,
-        "/console/events?level=error",
+        "/console/audit?after=9000",
         "back where they wanted to go"
     );
     // A session outlives the hub's process.

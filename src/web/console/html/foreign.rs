@@ -33,6 +33,30 @@ impl Render for Passage<'_> {
     }
 }
 
+/// Foreign text where no markup can stand (an option, a title): what cannot be seen is written out, what is long is cut.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for letter in text.chars().take(LINE_CHARS) {
+        if is_drawn(letter) {
+            out.push_str(&picture(letter));
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// What is shown instead of a character that cannot be seen.
+fn picture(letter: char) -> String {
+    let code = letter as u32;
+    match code {
+        0x00..=0x1f => char::from_u32(0x2400 + code).unwrap_or('?').to_string(),
+        0x7f => '\u{2421}'.to_string(),
+        _ => format!("U+{code:04X}"),
+    }
+}
+
 /// The text's beginning, and how many characters are left out.
 fn cut(text: &str, chars: usize) -> (&str, usize) {
     match text.char_indices().nth(chars) {
@@ -58,13 +82,8 @@ impl Render for Drawn<'_> {
             }
             self.text.get(plain..at).unwrap_or_default().render_to(out);
             let code = letter as u32;
-            let picture = match code {
-                0x00..=0x1f => char::from_u32(0x2400 + code).unwrap_or('?').to_string(),
-                0x7f => '\u{2421}'.to_string(),
-                _ => format!("U+{code:04X}"),
-            };
             let title = format!("character U+{code:04X}");
-            html! { span .drawn title=(title) { (picture) } }.render_to(out);
+            html! { span .drawn title=(title) { (picture(letter)) } }.render_to(out);
             plain = at + letter.len_utf8();
         }
         self.text.get(plain..).unwrap_or_default().render_to(out);

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::foreign::Foreign;
+
 /// What is wrong with a form: field and sentence.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(pub Vec<(String, String)>);
@@ -99,7 +101,7 @@ pub fn text_area(
 #[must_use]
 pub fn check_box(name: &str, value: &str, label: &str, checked: bool) -> Markup {
     html! {
-        label .check { input type="checkbox" name=(name) value=(value) checked[checked]; span { (label) } }
+        label .check { input type="checkbox" name=(name) value=(value) checked[checked]; span { (Foreign(label)) } }
     }
 }
 

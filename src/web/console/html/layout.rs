@@ -7,7 +7,11 @@ use crate::{
     web::console::{assets, people::Person},
 };
 
-use super::{foreign::Foreign, form::hidden, when::clock};
+use super::{
+    foreign::{Foreign, plain},
+    form::hidden,
+    when::clock,
+};
 
 /// A word to the person on top of a page.
 #[derive(Debug, Clone)]
@@ -157,7 +161,7 @@ impl Frame<'_> {
                     label .unseen for="store-choice" { "Store" }
                     select #store-choice name="store" {
                         @for store in stores.iter().take(500) {
-                            option value=(store.store.id) selected[store.store.id.to_string() == chosen] { (store.store.value.name) }
+                            option value=(store.store.id) selected[store.store.id.to_string() == chosen] { (plain(&store.store.value.name)) }
                         }
                     }
                     button { "Show" }
@@ -176,7 +180,7 @@ fn head(title: &str) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="robots" content="noindex";
             meta name="referrer" content="same-origin";
-            title { (title) " - Integrator" }
+            title { (plain(title)) " - Integrator" }
             link rel="stylesheet" href=(assets::path("console.css"));
             link rel="icon" href=(assets::path("icon.svg")) type="image/svg+xml";
             script src=(assets::path("console.js")) defer {}

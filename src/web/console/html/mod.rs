@@ -16,7 +16,7 @@ mod when;
 
 pub use chart::{Series, chart};
 pub use fold::{diff_table, json_tree};
-pub use foreign::{Foreign, Passage};
+pub use foreign::{Foreign, Passage, plain};
 pub use form::{Problems, check_box, hidden, text_area, text_field};
 pub use layout::{Frame, Notice, bare_page};
 pub use mark::{Mark, mark_of};

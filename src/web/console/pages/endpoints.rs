@@ -148,10 +148,7 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
             ));
         }
     };
-    let settings = EndpointSettings {
-        paused,
-        ..store.endpoints.get(&endpoint).cloned().unwrap_or_default()
-    };
+    let settings = EndpointSettings { paused };
     let change = EntityChange::Create {
         store: Some(store.store.key),
         subject: Some(endpoint.0),

@@ -244,7 +244,7 @@ pub fn form(
             (problems.summary())
             (hidden("form_token", &person.form_token))
             (text_field("name", "Name", "text", typed.get("name"), "Application and service, such as warehouse.ship", problems))
-            (text_field("url", "Address", "url", typed.get("url"), "The service's whole address. Messages are posted there.", problems))
+            (text_field("url", "Address", "text", typed.get("url"), "The service's whole address. Messages are posted there.", problems))
             (text_field("token", "Token", "password", typed.raw("token"), if existing { "Sent in X-Augury-Token. It is not shown; leave this empty to keep it." } else { "Sent in X-Augury-Token. Empty: none is sent." }, problems))
             @if existing { (check_box("no_token", "true", "Send no token any more", typed.some("no_token").is_some())) }
             (text_area("messages", "Messages", 3, typed.raw("messages"), "One type a line: order:new, order:*, or * for all.", problems))

@@ -12,7 +12,7 @@ use crate::{
         api::queues::{Asked, read},
         console::{
             go_to,
-            html::{Foreign, Frame, Mark, Notice, When, hidden, mark_of},
+            html::{Foreign, Frame, Mark, Notice, When, hidden, mark_of, plain},
             links, ok,
             people::{Fields, Person, Refusal},
         },
@@ -158,7 +158,7 @@ pub fn count_words(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -203,7 +203,7 @@ fn filters(
             @if queue != Queue::Incoming {
                 label { "To" select name="mapping_id" {
                     option value="" { "any" }
-                    @for entry in store.mappings.values() { option value=(entry.id) selected[fields.get("mapping_id") == entry.id.to_string()] { (entry.value.name) } }
+                    @for entry in store.mappings.values() { option value=(entry.id) selected[fields.get("mapping_id") == entry.id.to_string()] { (plain(&entry.value.name)) } }
                 } }
             }
             label { "Object" input name="object" value=(fields.get("object")) placeholder="order/R123" size="14" autocomplete="off" spellcheck="false"; }

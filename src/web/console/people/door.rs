@@ -35,6 +35,8 @@ pub enum Refusal {
         /// Where they wanted to go.
         next: String,
     },
+    /// There is no store yet: to the first steps.
+    NoStore,
     /// They may not do this; what it takes.
     Forbidden(&'static str),
     /// There is no such thing (for them).
@@ -83,7 +85,7 @@ impl std::fmt::Display for Refusal {
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::SignIn { .. } => StatusCode::SEE_OTHER,
+            Self::SignIn { .. } | Self::NoStore => StatusCode::SEE_OTHER,
             Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -101,6 +103,11 @@ impl ResponseError for Refusal {
                 .insert_header((header::LOCATION, format!("/console/sign-in?{next}")))
                 .finish();
         }
+        if matches!(self, Self::NoStore) {
+            return HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, "/console"))
+                .finish();
+        }
         let (title, what, todo) = match self {
             Self::Forbidden(needs) => ("Not yours to do", format!("This takes {needs}."), "Ask an operator of this hub; people and their roles are on the page People."),
             Self::Missing(what) => ("Not here", format!("There is no such {what}, or not any more."), "Finished messages are dropped after the days that are configured. Look in the archive, or go back to the overview."),
@@ -108,7 +115,7 @@ impl ResponseError for Refusal {
             Self::Unreadable(why) => ("Not understood", format!("{why}."), "Go back and correct it."),
             Self::Failed { request_id, transient: true } => ("No answer from the database", format!("The page could not be read (request {request_id})."), "Reload in a moment. If it stays so, the hub's log says why."),
             Self::Failed { request_id, .. } => ("The hub failed", format!("This is a defect of the hub (request {request_id})."), "The log has the reason under that request id."),
-            Self::SignIn { .. } => ("Sign in", String::new(), ""),
+            Self::SignIn { .. } | Self::NoStore => ("Sign in", String::new(), ""),
         };
         answer(
             self.status_code(),
@@ -202,7 +209,7 @@ impl Person {
                 .parse::<Id>()
                 .ok()
                 .and_then(|id| self.registry.store_by_id(id).cloned()),
-            None => self.stores().into_iter().next(),
+            None => return self.stores().into_iter().next().ok_or(Refusal::NoStore),
         };
         found
             .filter(|store| self.account.value.sees(store.store.key))
