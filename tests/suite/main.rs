@@ -6,6 +6,7 @@
 mod crash;
 mod isolation;
 mod order;
+mod push;
 mod supervision;
 mod support;
 mod travel;
