@@ -2,6 +2,7 @@
 //!
 //! Needs `chromium` and `chromedriver` on the path (Debian: the packages chromium and chromium-driver; `scripts/test` installs
 //! them). `INTEGRATOR_SCREENSHOTS=FOLDER` keeps pictures of every page; `INTEGRATOR_AXE=FILE` (axe-core's `axe.min.js`) adds axe's rules.
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod access;
 mod browser;
