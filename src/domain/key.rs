@@ -41,6 +41,8 @@ keys! {
     EventKey,
     /// A person's account.
     AccountKey,
+    /// A backfill of a polled store.
+    BackfillKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

@@ -17,6 +17,7 @@ mod error;
 mod extract;
 mod fields;
 mod health;
+mod hooks;
 mod paths;
 mod query;
 
@@ -52,6 +53,10 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub, state: Arc<ConsoleState>)
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
         .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
+        .service(
+            api::at("/hooks/spree/{store}", "POST")
+                .route(api::on(actix_web::http::Method::POST, hooks::spree)),
+        )
         .configure(api::configure)
         .configure(|config| console::configure(config, state))
         .default_service(web::to(nothing));
