@@ -16,6 +16,7 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+mod people;
 mod polling;
 mod query;
 mod rows;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
     Backfill, BackfillState, FoundRow, NewBackfill, ObjectSeen, OddSeen, PollCommit, PollCursor,
     PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState, SetAsideRow,
@@ -282,6 +284,23 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Drops up to `limit` rows of what is known about a deleted store's shop; call again until 0.
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize>;
+
+    // ---- people ----------------------------------------------------------------------------------------------------
+
+    /// Keeps a session, so that it outlives a restart.
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()>;
+
+    /// The session with this digest, also when it is over.
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>>;
+
+    /// Ends sessions. What is not there is ended already.
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()>;
+
+    /// Records changes.
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()>;
+
+    /// Recorded changes, newest first.
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ mod loops;
 mod message;
 mod objects;
 mod open;
+mod people;
 mod person;
 mod polling;
 mod reader;
@@ -49,11 +50,11 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, Backfill, BackfillState, DbResult, Due, EntityChange, EventPage,
-    EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail, NewBackfill, OwnerKind,
-    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, QueuePage, QueueQuery,
-    QueueStats, RegistryDelta, RouteOutcome, Routed, SetAsideRow, Settled, SweepBounds,
-    SweepReport, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, DbResult, Due,
+    EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail,
+    NewAudit, NewBackfill, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState,
+    Pulse, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SessionEnd,
+    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -508,6 +509,38 @@ impl Backend for SqliteBackend {
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
         self.writer
             .write(limit, move |session| polling::forget(session, store, limit))
+            .await
+    }
+
+    async fn session_insert(&self, row: SessionRow) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_insert(session, &row))
+            .await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.readers
+            .read(move |conn| people::session_find(conn, digest.clone()))
+            .await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_end(session, &end))
+            .await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.writer
+            .write(changes.len(), move |session| {
+                people::audit_insert(session, &changes, now)
+            })
+            .await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.readers
+            .read(move |conn| people::audit_list(conn, &query))
             .await
     }
 

@@ -9,20 +9,20 @@
 //! Read next: `push.rs` for the way in, `places.rs` for how states are worded.
 
 mod endpoints;
-mod mapping_fields;
+pub(in crate::web) mod mapping_fields;
 mod mappings;
-mod message;
+pub(in crate::web) mod message;
 mod notifications;
 mod objects;
-mod parameter_value;
-mod parameters;
-mod places;
+pub(in crate::web) mod parameter_value;
+pub(in crate::web) mod parameters;
+pub(in crate::web) mod places;
 mod polling;
 mod push;
-mod pushed;
-mod queues;
-mod stores;
-mod tokens;
+pub(in crate::web) mod pushed;
+pub(in crate::web) mod queues;
+pub(in crate::web) mod stores;
+pub(in crate::web) mod tokens;
 
 use std::future::ready;
 
