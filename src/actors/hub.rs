@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +22,7 @@ use super::{
     intake::{Load, Submit},
     metrics::{Metrics, Refusal, Snapshot},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
+    poller::{self, Hint},
     shared::{KeysInWork, Shared, Work},
     transport::{self, TransportError, TransportFactory},
     vitals::Office,
@@ -29,9 +30,12 @@ use super::{
 use crate::{
     config::Config,
     consumers::{self, Consumer},
-    db::{Acceptance, Accepted, DbError, DbResult, EntityChange, RegistryDelta, SharedBackend},
+    db::{
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange,
+        NewBackfill, RegistryDelta, SharedBackend,
+    },
     domain::{
-        key::{DeliveryKey, EndpointKey, StoreKey},
+        key::{BackfillKey, DeliveryKey, EndpointKey, StoreKey},
         registry::Registry,
         time::Micros,
     },
@@ -174,13 +178,15 @@ impl Hub {
         clock: SharedClock,
         outside: Outside,
     ) -> Result<Self, StartError> {
+        let clients = transport::clients(&config.egress)?;
         let transport = match outside.transport {
             Some(transport) => transport,
-            None => transport::http(&config.egress)?,
+            None => transport::http(Arc::clone(&clients)),
         };
         // The Overseer's mailbox is served between ticks, so a missed tick or two is a hang.
         let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
         let shared = Arc::new(Shared {
+            accepted: AtomicU64::new(0),
             load: Arc::new(Load::new(config.intake.max_waiting)),
             config,
             backend,
@@ -188,9 +194,11 @@ impl Hub {
             registry: RegistryCache::default(),
             consumers: Arc::new(outside.consumers),
             transport,
+            clients,
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
             tidying: Mutex::default(),
+            forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
@@ -359,7 +367,21 @@ impl Hub {
         let patience =
             Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
         let answered = tokio::time::timeout(patience, answered).await;
-        answered.map_err(|_| away())?.map_err(|_| away())?
+        let accepted = answered.map_err(|_| away())?.map_err(|_| away())??;
+        let new = accepted
+            .iter()
+            .filter(|one| matches!(one, Accepted::New { .. }))
+            .count();
+        self.shared
+            .accepted
+            .fetch_add(new as u64, Ordering::Relaxed);
+        Ok(accepted)
+    }
+
+    /// How many messages were accepted from outside since the process started.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
     }
 
     /// Tries a waiting delivery now, on a person's word.
@@ -415,6 +437,66 @@ impl Hub {
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);
+    }
+
+    /// Something of a polled store is to be looked at now. For other stores nothing happens.
+    pub fn hint(&self, store: StoreKey, hint: Hint) {
+        self.shared.directory.door(store).hint(hint);
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Whether this store is polled.
+    #[must_use]
+    pub fn is_polled(&self, store: StoreKey) -> bool {
+        let registry = self.registry();
+        let snapshot = registry.stores.get(&store);
+        snapshot.is_some_and(|snapshot| poller::Entry::of(&snapshot.store.value).is_some())
+    }
+
+    /// Polls all collections of a store now.
+    pub fn poll_now(&self, store: StoreKey) {
+        self.shared.directory.door(store).poll_now();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Finds out anew which shop a store's is.
+    pub fn probe_now(&self, store: StoreKey) {
+        self.shared.directory.door(store).probe_now();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Begins a backfill.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was begun then.
+    pub async fn backfill_begin(&self, backfill: NewBackfill) -> DbResult<Backfill> {
+        let store = backfill.store;
+        let begun = self
+            .shared
+            .backend
+            .backfill_insert(backfill, self.now())
+            .await?;
+        self.look_at_backfills(store);
+        Ok(begun)
+    }
+
+    /// Stops a backfill; what it has said stays said. False when it does not run (any more).
+    ///
+    /// # Errors
+    /// Those of the database; it goes on then.
+    pub async fn backfill_stop(&self, store: StoreKey, key: BackfillKey) -> DbResult<bool> {
+        let stopped = self
+            .shared
+            .backend
+            .backfill_end(store, key, BackfillState::Stopped, self.now())
+            .await?;
+        self.look_at_backfills(store);
+        Ok(stopped)
+    }
+
+    fn look_at_backfills(&self, store: StoreKey) {
+        self.shared.directory.door(store).look_at_backfills();
+        self.shared.directory.ring(Office::Poller(store));
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.

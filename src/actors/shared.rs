@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,15 +12,20 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, metrics::Metrics,
-    transport::TransportFactory, vitals::Office,
+    clock::SharedClock,
+    directory::Directory,
+    hub::RegistryCache,
+    intake::Load,
+    metrics::Metrics,
+    transport::{ClientFactory, TransportFactory},
+    vitals::Office,
 };
 use crate::{
     config::Config,
     consumers::Consumer,
     db::{DbResult, HeldMapping, IdempotencyKey, RegistryDelta, SharedBackend},
     domain::{
-        key::{EndpointKey, MappingKey, TokenKey},
+        key::{EndpointKey, MappingKey, StoreKey, TokenKey},
         registry::{Entity, Registry},
         time::Micros,
     },
@@ -43,14 +48,20 @@ pub struct Shared {
     pub consumers: Consumers,
     /// Who posts.
     pub transport: TransportFactory,
+    /// Who asks shops.
+    pub clients: ClientFactory,
     /// Where the actors are.
     pub directory: Directory,
+    /// Messages accepted from outside since the process started.
+    pub accepted: AtomicU64,
     /// Messages between the door and the disk.
     pub load: Arc<Load>,
     /// Pushers' keys whose message is between the door and the disk.
     pub keys: Arc<KeysInWork>,
     /// Mappings whose held deliveries are to be released or removed; filled by registry changes, emptied by the Sweeper.
     pub tidying: Mutex<Vec<(MappingKey, HeldMapping)>>,
+    /// Deleted stores of whose shops something is still known; filled by registry changes, emptied by the Sweeper.
+    pub forgetting: Mutex<Vec<StoreKey>>,
     /// Work that a stop waits for.
     pub work: Arc<Work>,
     /// The hub is stopping: nothing new is begun.
@@ -85,6 +96,15 @@ impl Shared {
         let before = self.registry.current();
         let delta = self.backend.registry_changes(before.version).await?;
         let upkeep = upkeep_of(&before, &delta);
+        let deleted = delta
+            .rows
+            .iter()
+            .filter(|row| row.deleted && matches!(row.entity, Entity::Store(_)))
+            .map(|row| StoreKey(row.key));
+        self.forgetting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(deleted);
         self.registry.absorb(delta);
         let after = self.registry.current();
         if !upkeep.is_empty() {
@@ -105,6 +125,7 @@ impl Shared {
                 };
                 store(registry) == store(other)
             };
+            self.ring_pollers(&before, &after);
             let concerned: HashSet<EndpointKey> = before
                 .endpoints
                 .keys()
@@ -118,6 +139,26 @@ impl Shared {
             }
         }
         Ok(after)
+    }
+
+    /// Pollers of stores that changed look, those that are missing are started, and what is known of deleted stores' shops goes.
+    fn ring_pollers(&self, before: &Registry, after: &Registry) {
+        let mut is_new = false;
+        for (key, store) in &after.stores {
+            let former = before.stores.get(key).map(|store| &store.store.value);
+            if former != Some(&store.store.value) {
+                is_new = true;
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        for key in before.stores.keys() {
+            if !after.stores.contains_key(key) {
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        if is_new {
+            self.directory.look_after_pollers();
+        }
     }
 }
 

@@ -39,6 +39,10 @@ keys! {
     TokenKey,
     /// An event (a log entry for people).
     EventKey,
+    /// A person's account.
+    AccountKey,
+    /// A backfill of a polled store.
+    BackfillKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

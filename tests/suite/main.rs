@@ -6,6 +6,7 @@
 mod crash;
 mod isolation;
 mod order;
+mod polling;
 mod push;
 mod supervision;
 mod support;
