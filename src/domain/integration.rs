@@ -361,7 +361,11 @@ impl Allowed {
             Self::Values(values) if values.iter().any(|own| own == text) => Ok(()),
             Self::Values(values) => {
                 let shown: Vec<_> = values.iter().take(20).map(String::as_str).collect();
-                let more = if values.len() > shown.len() { ", ..." } else { "" };
+                let more = if values.len() > shown.len() {
+                    ", ..."
+                } else {
+                    ""
+                };
                 Err(format!("must be one of {}{more}", shown.join(", ")))
             }
             // A pattern that does not compile was left out when it was read; one that slipped in refuses nothing.
@@ -434,7 +438,10 @@ mod tests {
         );
         assert_eq!(own.services.len(), 1);
         assert_eq!(own.state(), IntegrationState::Pending);
-        assert_eq!(own.services_from, ServicesFrom::EndpointJson { read_at: Micros(5) });
+        assert_eq!(
+            own.services_from,
+            ServicesFrom::EndpointJson { read_at: Micros(5) }
+        );
     }
 
     #[test]
@@ -461,7 +468,10 @@ mod tests {
             integration().icon_address().unwrap(),
             "https://ep.example.org/app/acme.png"
         );
-        assert_eq!(join("https://ep.example.org", "/"), "https://ep.example.org/");
+        assert_eq!(
+            join("https://ep.example.org", "/"),
+            "https://ep.example.org/"
+        );
         let mut own = integration();
         own.icon_url = Some("https://cdn.example.org/a.png".into());
         assert_eq!(own.icon_address().unwrap(), "https://cdn.example.org/a.png");

@@ -132,7 +132,10 @@ impl<'a> Members<'a> {
 
     /// Where a name stands twice, the last one counts.
     fn last_by_name(&self) -> HashMap<&str, &'a RawValue> {
-        self.0.iter().map(|(name, value)| (&**name, *value)).collect()
+        self.0
+            .iter()
+            .map(|(name, value)| (&**name, *value))
+            .collect()
     }
 
     /// Each name once, at its first place, with its last value.
@@ -171,8 +174,7 @@ struct Writer(String);
 impl Writer {
     fn member(&mut self, name: &str, raw: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0
-            .push_str(&serde_json::Value::from(name).to_string());
+        self.0.push_str(&serde_json::Value::from(name).to_string());
         self.0.push(':');
         self.0.push_str(raw);
     }
@@ -258,8 +260,14 @@ mod tests {
 
     #[test]
     fn only_objects_are_merged() {
-        assert!(matches!(merge(None, "[1]"), Err(MergeError::Partial { .. })));
-        assert!(matches!(merge(Some("7"), "{}"), Err(MergeError::Known { .. })));
+        assert!(matches!(
+            merge(None, "[1]"),
+            Err(MergeError::Partial { .. })
+        ));
+        assert!(matches!(
+            merge(Some("7"), "{}"),
+            Err(MergeError::Known { .. })
+        ));
     }
 
     proptest! {

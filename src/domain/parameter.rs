@@ -188,8 +188,14 @@ mod tests {
     fn a_list_arrives_as_an_array_an_object_or_json_in_a_text() {
         let list = json!([{"Ground": "GND"}]);
         assert_eq!(DataType::List.read(&list), Ok(list.clone()));
-        assert_eq!(DataType::List.read(&json!({"Ground": "GND"})), Ok(list.clone()));
-        assert_eq!(DataType::List.read(&json!("[{\"Ground\":\"GND\"}]")), Ok(list));
+        assert_eq!(
+            DataType::List.read(&json!({"Ground": "GND"})),
+            Ok(list.clone())
+        );
+        assert_eq!(
+            DataType::List.read(&json!("[{\"Ground\":\"GND\"}]")),
+            Ok(list)
+        );
         assert_eq!(DataType::List.read(&json!("")), Ok(json!([])));
     }
 

@@ -365,11 +365,16 @@ fn ticks_until(anchor: Micros, count: u32, interval: Interval, until: Micros) ->
     }
     use chrono::Datelike;
     let (from, to) = (anchor.date(), until.date());
-    let months = i64::from(to.year() - from.year()) * 12 + i64::from(to.month()) - i64::from(from.month());
+    let months =
+        i64::from(to.year() - from.year()) * 12 + i64::from(to.month()) - i64::from(from.month());
     // Months passed by the calendar's pages are one too many while the day or the time of day has not come yet.
     let pages = u64::try_from(months).ok()? / u64::from(count);
     let reached = tick(anchor, count, interval, pages).is_some_and(|tick| tick <= until);
-    Some(if reached { pages } else { pages.saturating_sub(1) })
+    Some(if reached {
+        pages
+    } else {
+        pages.saturating_sub(1)
+    })
 }
 
 /// The `n`th tick after `anchor`; the anchor itself for 0.

@@ -35,6 +35,30 @@ pub struct ReturnedMessage {
     pub extra: Option<String>,
 }
 
+/// An object that an endpoint of the second dialect returned, perhaps only some of its members: it is merged by id
+/// with what is known ([`super::merge`]) and becomes a message when that changes anything.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReturnedObject {
+    /// What it is, in the singular: `order`.
+    pub kind: String,
+    /// Its id; a number as its text.
+    pub id: String,
+    /// The object as JSON text, checked like a payload.
+    pub raw: String,
+}
+
+impl std::fmt::Debug for ReturnedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ReturnedObject({}/{}, {} bytes)",
+            self.kind,
+            self.id,
+            self.raw.len()
+        )
+    }
+}
+
 /// A notification that an endpoint returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
@@ -81,6 +105,8 @@ pub struct ServiceAnswer {
     pub notifications: Vec<Notification>,
     /// Configuration to save.
     pub parameters: Vec<ReturnedParameter>,
+    /// Objects to merge with what is known of them; only the second dialect has them.
+    pub objects: Vec<ReturnedObject>,
     /// "Ask me again later."
     pub ask_again: Option<AskAgain>,
     /// What the endpoint says of the outcome in a sentence: an error's text, a summary.
@@ -98,6 +124,7 @@ impl Default for ServiceAnswer {
             messages: Vec::new(),
             notifications: Vec::new(),
             parameters: Vec::new(),
+            objects: Vec::new(),
             ask_again: None,
             summary: None,
             result: None,
@@ -107,6 +134,7 @@ impl Default for ServiceAnswer {
 }
 
 /// How an attempt ended.
+#[allow(clippy::large_enum_variant)] // one value per attempt, moved once; a box would cost more than it saves
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finish {
     /// An answer came.

@@ -141,9 +141,9 @@ pub fn plan(
         let Some(value) = read else {
             continue;
         };
-        let problem = fields.iter().find_map(|(_, field)| {
-            field.allowed.as_ref()?.check(&value).err()
-        });
+        let problem = fields
+            .iter()
+            .find_map(|(_, field)| field.allowed.as_ref()?.check(&value).err());
         match problem {
             Some(problem) => errors.push(format!("parameters.{short}: {problem}")),
             None => {
@@ -199,7 +199,10 @@ fn chosen<'a>(
             None => errors.push(format!(
                 "enabled: {} has no service {}",
                 integration.name,
-                name.chars().filter(|c| !c.is_control()).take(100).collect::<String>()
+                name.chars()
+                    .filter(|c| !c.is_control())
+                    .take(100)
+                    .collect::<String>()
             )),
         }
     }
@@ -260,7 +263,8 @@ fn missing(
     {
         for parameter in &service.requires.parameters {
             let name = whole_name(&integration.name, &parameter.name);
-            let there = values.contains_key(name.as_str()) || given.contains_key(&name) || known(&name);
+            let there =
+                values.contains_key(name.as_str()) || given.contains_key(&name) || known(&name);
             // A check box that is not ticked is not sent.
             let needed = !parameter.optional
                 && parameter.data_type.data_type() != DataType::Boolean
@@ -323,7 +327,9 @@ fn parameters(
             let used = fields.iter().any(|(service, _)| chosen.contains(service));
             let value = match values.get(name.as_str()) {
                 Some(value) => value.clone(),
-                None if data_type == DataType::Boolean && used && !known(name) => Value::Bool(false),
+                None if data_type == DataType::Boolean && used && !known(name) => {
+                    Value::Bool(false)
+                }
                 None => return None,
             };
             Some(Parameter {
@@ -377,10 +383,14 @@ fn mapping(
 /// The scheduler a service recommends: it pushes the first whole type among the recommended messages.
 fn schedule(integration: &Integration, service: &Service) -> Option<PlannedSchedule> {
     let schedule = service.recommends.schedule.clone()?;
-    let key = service.recommends.messages.iter().find_map(|pattern| match pattern {
-        TypePattern::Exact(kind) => Some(kind.clone()),
-        TypePattern::Below(_) | TypePattern::All => None,
-    })?;
+    let key = service
+        .recommends
+        .messages
+        .iter()
+        .find_map(|pattern| match pattern {
+            TypePattern::Exact(kind) => Some(kind.clone()),
+            TypePattern::Below(_) | TypePattern::All => None,
+        })?;
     Some(PlannedSchedule {
         mapping: whole_name(&integration.name, &service.name),
         schedule,

@@ -47,7 +47,7 @@ const MAX_SENTENCES: usize = 100;
 /// Reads the document as it came over the network.
 #[must_use]
 pub fn read(body: &[u8]) -> EndpointDescription {
-    let mut reader = Reader::default();
+    let reader = Reader::default();
     if body.len() > MAX_BYTES {
         return reader.unusable(format!(
             "endpoint.json: is {} bytes long, at most {MAX_BYTES} are read",
@@ -62,7 +62,8 @@ pub fn read(body: &[u8]) -> EndpointDescription {
         Ok(Value::Object(document)) => reader.read(document),
         Ok(_) => reader.unusable("endpoint.json: must be an object".to_owned()),
         Err(_) if text.trim_start().starts_with('<') => reader.unusable(
-            "endpoint.json: is a web page and not JSON; is the address the application's?".to_owned(),
+            "endpoint.json: is a web page and not JSON; is the address the application's?"
+                .to_owned(),
         ),
         Err(error) => reader.unusable(format!("endpoint.json: is not JSON: {error}")),
     }
@@ -124,12 +125,14 @@ impl Reader {
         let services = self.either(&mut document, "", &["services", "consumers"]);
         match services {
             Some(Value::Array(services)) if services.is_empty() => self.error(
-                "services: is empty; enter the services by hand if the application has any".to_owned(),
+                "services: is empty; enter the services by hand if the application has any"
+                    .to_owned(),
             ),
             Some(Value::Array(services)) => self.read_services(services),
             Some(_) => self.error("services: must be an array of objects".to_owned()),
             None => self.error(
-                "services: is missing; enter the services by hand if the application has any".to_owned(),
+                "services: is missing; enter the services by hand if the application has any"
+                    .to_owned(),
             ),
         }
         self.out
@@ -142,7 +145,8 @@ impl Reader {
             }
             None => self.warn("name: is missing; the registered name is used".to_owned()),
             Some(_) => self.warn(
-                "name: must be small letters, digits, - and _; the registered name is used".to_owned(),
+                "name: must be small letters, digits, - and _; the registered name is used"
+                    .to_owned(),
             ),
         }
     }
@@ -179,7 +183,9 @@ impl Reader {
             return self.warn(format!("{place}: stands twice; the first one counts"));
         }
         let Some(path) = path else {
-            return self.warn(format!("{place}.path: is missing; the service was left out"));
+            return self.warn(format!(
+                "{place}.path: is missing; the service was left out"
+            ));
         };
         if path.contains(|c: char| c.is_whitespace() || c.is_control()) || path.contains("://") {
             return self.warn(format!(
@@ -188,12 +194,20 @@ impl Reader {
         }
         let path = format!("/{}", path.trim_start_matches('/'));
         let description = self
-            .text(object.remove("description"), &format!("{place}.description"), TEXT_CHARS)
+            .text(
+                object.remove("description"),
+                &format!("{place}.description"),
+                TEXT_CHARS,
+            )
             .unwrap_or_default();
         let required = self.flag(object.remove("required"), &format!("{place}.required"));
         let requires = self.section(&mut object, &place, &["requires"]);
         let requires = self.read_requires(requires, &place);
-        let recommends = self.section(&mut object, &place, &["recommends", "reccomends", "recomends"]);
+        let recommends = self.section(
+            &mut object,
+            &place,
+            &["recommends", "reccomends", "recomends"],
+        );
         let recommends = self.read_recommends(recommends, &place);
         // What a service produces was dropped from the protocol within a year; the hub never used it.
         object.remove("produces");
@@ -228,22 +242,36 @@ impl Reader {
                 for (index, item) in items.into_iter().take(MAX_PARAMETERS).enumerate() {
                     let place = format!("{place}.parameters[{index}]");
                     if let Some(parameter) = self.read_parameter(item, &place) {
-                        if requires.parameters.iter().any(|own| own.name == parameter.name) {
-                            self.warn(format!("{place}: {} stands twice; the first one counts", parameter.name));
+                        if requires
+                            .parameters
+                            .iter()
+                            .any(|own| own.name == parameter.name)
+                        {
+                            self.warn(format!(
+                                "{place}: {} stands twice; the first one counts",
+                                parameter.name
+                            ));
                         } else {
                             requires.parameters.push(parameter);
                         }
                     }
                 }
             }
-            Some(_) => self.warn(format!("{place}.parameters: must be an array; it was left out")),
+            Some(_) => self.warn(format!(
+                "{place}.parameters: must be an array; it was left out"
+            )),
         }
         for (name, value) in section.into_iter().take(MAX_ITEMS) {
             match value {
                 Value::String(text) => {
-                    requires.other.insert(cut(&name, LINE_CHARS), cut(&text, TEXT_CHARS));
+                    requires
+                        .other
+                        .insert(cut(&name, LINE_CHARS), cut(&text, TEXT_CHARS));
                 }
-                _ => self.warn(format!("{place}.{}: is no text and was left out", cut(&name, 100))),
+                _ => self.warn(format!(
+                    "{place}.{}: is no text and was left out",
+                    cut(&name, 100)
+                )),
             }
         }
         requires
@@ -263,8 +291,12 @@ impl Reader {
         };
         let name = self.text(object.remove("name"), &format!("{place}.name"), LINE_CHARS);
         // Dots are allowed here: `order_confirmation.from`.
-        let Some(name) = name.filter(|name| name.len() <= 200 && !name.contains(char::is_whitespace)) else {
-            self.warn(format!("{place}.name: is missing or has blanks; the parameter was left out"));
+        let Some(name) =
+            name.filter(|name| name.len() <= 200 && !name.contains(char::is_whitespace))
+        else {
+            self.warn(format!(
+                "{place}.name: is missing or has blanks; the parameter was left out"
+            ));
             return None;
         };
         let place = place.rsplit_once('[').map_or(place, |(list, _)| list);
@@ -279,13 +311,18 @@ impl Reader {
         let description = self
             .text(description, &format!("{place}.description"), TEXT_CHARS)
             .unwrap_or_default();
-        let data_type = self.read_type(object.remove("data_type").or(object.remove("type")), &place);
+        let data_type =
+            self.read_type(object.remove("data_type").or(object.remove("type")), &place);
         let default = self.read_default(object.remove("default"), data_type.data_type(), &place);
         let allowed = self.read_allowed(object.remove("allowed"), &place);
         let optional = self.flag(object.remove("optional"), &format!("{place}.optional"));
         Some(ServiceParameter {
             enables: self.names(object.remove("enables"), &format!("{place}.enables")),
-            depends_on: self.text(object.remove("depends_on"), &format!("{place}.depends_on"), LINE_CHARS),
+            depends_on: self.text(
+                object.remove("depends_on"),
+                &format!("{place}.depends_on"),
+                LINE_CHARS,
+            ),
             name,
             description,
             data_type,
@@ -364,13 +401,18 @@ impl Reader {
             match TypePattern::parse(name.trim()) {
                 Ok(pattern) if recommends.messages.contains(&pattern) => {}
                 Ok(pattern) => recommends.messages.push(pattern),
-                Err(error) => self.warn(format!("{place}.messages: {} {error}; it was left out", cut(&name, 100))),
+                Err(error) => self.warn(format!(
+                    "{place}.messages: {} {error}; it was left out",
+                    cut(&name, 100)
+                )),
             }
         }
         recommends.identifiers = self.read_identifiers(section.remove("identifiers"), &place);
         for name in ["event_key", "events_key", "events", "event_details"] {
             if section.remove(name).is_some() {
-                self.warn(format!("{place}.{name}: is a hint of 2013 that has no use any more"));
+                self.warn(format!(
+                    "{place}.{name}: is a hint of 2013 that has no use any more"
+                ));
             }
         }
         recommends.filters = self.read_filters(section.remove("filters"), &place);
@@ -381,8 +423,13 @@ impl Reader {
                 options.insert(name.to_owned(), value);
             }
         }
-        let retries = self.either(&mut options, &format!("{place}.options"), &["retries_allowed", "allow_retries"]);
-        recommends.options.retries_allowed = self.flag(retries, &format!("{place}.options.retries_allowed"));
+        let retries = self.either(
+            &mut options,
+            &format!("{place}.options"),
+            &["retries_allowed", "allow_retries"],
+        );
+        recommends.options.retries_allowed =
+            self.flag(retries, &format!("{place}.options.retries_allowed"));
         recommends.options.dialect = match options.remove("dialect") {
             Some(Value::String(word)) if word == "2" => Some(Dialect::Two),
             Some(Value::Number(number)) if number.as_u64() == Some(2) => Some(Dialect::Two),
@@ -407,15 +454,22 @@ impl Reader {
             Some(Value::Object(object)) => {
                 for (name, path) in object {
                     let added = match path.as_str() {
-                        Some(path) => identifiers.add(&name, path).map_err(|error: IdentifierError| error.to_string()),
+                        Some(path) => identifiers
+                            .add(&name, path)
+                            .map_err(|error: IdentifierError| error.to_string()),
                         None => Err("must be a path".to_owned()),
                     };
                     if let Err(problem) = added {
-                        self.warn(format!("{place}.identifiers.{}: {problem}; it was left out", cut(&name, 100)));
+                        self.warn(format!(
+                            "{place}.identifiers.{}: {problem}; it was left out",
+                            cut(&name, 100)
+                        ));
                     }
                 }
             }
-            Some(_) => self.warn(format!("{place}.identifiers: must be an object of names and paths; it was left out")),
+            Some(_) => self.warn(format!(
+                "{place}.identifiers: must be an object of names and paths; it was left out"
+            )),
         }
         identifiers
     }
@@ -426,7 +480,9 @@ impl Reader {
             Some(Value::Array(items)) => items,
             Some(object @ Value::Object(_)) => vec![object],
             Some(_) => {
-                self.warn(format!("{place}.filters: must be an array; it was left out"));
+                self.warn(format!(
+                    "{place}.filters: must be an array; it was left out"
+                ));
                 return Vec::new();
             }
         };
@@ -434,7 +490,8 @@ impl Reader {
         for (index, mut item) in items.into_iter().take(MAX_ITEMS).enumerate() {
             let place = format!("{place}.filters[{index}]");
             let text = |name| item.get(name).and_then(Value::as_str);
-            if text("operator") == Some("contains") && text("value").is_some_and(looks_like_pattern) {
+            if text("operator") == Some("contains") && text("value").is_some_and(looks_like_pattern)
+            {
                 self.warn(format!(
                     "{place}: contains with what looks like a regular expression was read as match"
                 ));
@@ -456,7 +513,12 @@ impl Reader {
     }
 
     /// The first of several spellings that is there; another than the first is told.
-    fn either(&mut self, section: &mut Map<String, Value>, place: &str, names: &[&str]) -> Option<Value> {
+    fn either(
+        &mut self,
+        section: &mut Map<String, Value>,
+        place: &str,
+        names: &[&str],
+    ) -> Option<Value> {
         let mut found = None;
         for name in names {
             let Some(value) = section.remove(*name) else {
@@ -464,7 +526,10 @@ impl Reader {
             };
             let dot = if place.is_empty() { "" } else { "." };
             if found.is_some() {
-                self.warn(format!("{place}{dot}{name}: was left out, since {} is there too", names[0]));
+                self.warn(format!(
+                    "{place}{dot}{name}: was left out, since {} is there too",
+                    names[0]
+                ));
                 continue;
             }
             if *name != names[0] {
@@ -476,13 +541,21 @@ impl Reader {
     }
 
     /// An object under one of several spellings; anything else is empty.
-    fn section(&mut self, object: &mut Map<String, Value>, place: &str, names: &[&str]) -> Map<String, Value> {
+    fn section(
+        &mut self,
+        object: &mut Map<String, Value>,
+        place: &str,
+        names: &[&str],
+    ) -> Map<String, Value> {
         match self.either(object, place, names) {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(section)) => section,
             Some(Value::Array(items)) if items.is_empty() => Map::new(),
             Some(_) => {
-                self.warn(format!("{place}.{}: must be an object; it was left out", names[0]));
+                self.warn(format!(
+                    "{place}.{}: must be an object; it was left out",
+                    names[0]
+                ));
                 Map::new()
             }
         }
@@ -529,12 +602,17 @@ impl Reader {
                     .take(MAX_ITEMS)
                     .collect();
                 if names.len() < count {
-                    self.warn(format!("{place}: {} items were left out", count - names.len()));
+                    self.warn(format!(
+                        "{place}: {} items were left out",
+                        count - names.len()
+                    ));
                 }
                 names
             }
             Some(_) => {
-                self.warn(format!("{place}: must be an array of texts; it was left out"));
+                self.warn(format!(
+                    "{place}: must be an array of texts; it was left out"
+                ));
                 Vec::new()
             }
         }

@@ -223,7 +223,12 @@ mod tests {
     fn one_right_signature_among_others_is_enough() {
         let many = format!("v1,AAAA v2,{} v1a,abc {SIGNATURE}", &SIGNATURE[3..]);
         assert_eq!(check(&many, "1614265330", BODY), Ok(()));
-        for wrong in ["", "v1,", "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", &SIGNATURE[3..]] {
+        for wrong in [
+            "",
+            "v1,",
+            "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            &SIGNATURE[3..],
+        ] {
             assert_eq!(check(wrong, "1614265330", BODY), Err(VerifyError::NoMatch));
         }
     }
@@ -234,7 +239,10 @@ mod tests {
             check(SIGNATURE, "1614265330", br#"{"test": 2432232315}"#),
             Err(VerifyError::NoMatch)
         );
-        assert_eq!(check(SIGNATURE, "1614265331", BODY), Err(VerifyError::NoMatch));
+        assert_eq!(
+            check(SIGNATURE, "1614265331", BODY),
+            Err(VerifyError::NoMatch)
+        );
         let signed = Signed {
             id: "msg_other",
             timestamp: "1614265330",
@@ -252,7 +260,10 @@ mod tests {
         let new = (AT + TOLERANCE_SECS + 1).to_string();
         assert_eq!(check(SIGNATURE, &old, BODY), Err(VerifyError::TooOld));
         assert_eq!(check(SIGNATURE, &new, BODY), Err(VerifyError::TooNew));
-        assert_eq!(check(SIGNATURE, "soon", BODY), Err(VerifyError::BadTimestamp));
+        assert_eq!(
+            check(SIGNATURE, "soon", BODY),
+            Err(VerifyError::BadTimestamp)
+        );
         let edge = (AT - TOLERANCE_SECS).to_string();
         assert_eq!(check(SIGNATURE, &edge, BODY), Err(VerifyError::NoMatch));
     }
@@ -297,8 +308,14 @@ mod tests {
             SigningSecret::read("whsec_not base64").unwrap_err(),
             SecretError::NotBase64
         );
-        assert_eq!(SigningSecret::read("short").unwrap_err(), SecretError::Length);
-        assert_eq!(SigningSecret::read("whsec_").unwrap_err(), SecretError::Length);
+        assert_eq!(
+            SigningSecret::read("short").unwrap_err(),
+            SecretError::Length
+        );
+        assert_eq!(
+            SigningSecret::read("whsec_").unwrap_err(),
+            SecretError::Length
+        );
         assert!(!format!("{:?}", secret(SECRET)).contains("MfKQ"));
     }
 }

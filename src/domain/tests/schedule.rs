@@ -53,12 +53,18 @@ fn what_cannot_be_a_schedule_is_said_by_field() {
         (json!({"count": 1, "interval": "fortnights"}), "interval:"),
         (json!({"count": 1}), "interval:"),
         (json!({}), "count:"),
-        (json!({"count": 1, "interval": "days", "cron": "@daily"}), "count:"),
+        (
+            json!({"count": 1, "interval": "days", "cron": "@daily"}),
+            "count:",
+        ),
         (json!({"cron": "61 * * * *"}), "cron:"),
         (json!({"cron": "* * * * * *"}), "cron:"),
         (json!({"cron": "0 0 30 2 *"}), "cron: never"),
         (json!({"cron": "ж * * * *"}), "cron:"),
-        (json!({"cron": "@daily", "time_zone": "Mars/Base"}), "time_zone:"),
+        (
+            json!({"cron": "@daily", "time_zone": "Mars/Base"}),
+            "time_zone:",
+        ),
     ] {
         let sentence = read(value.clone()).unwrap_err();
         assert!(sentence.starts_with(expected), "{value}: {sentence}");
@@ -213,7 +219,11 @@ fn a_schedule_is_told_in_words_and_written_as_it_is_read() {
     assert_eq!(every(1, Interval::Months).describe(), "every month");
     assert_eq!(every(5, Interval::Days).describe(), "every 5 days");
     let cron = Schedule::cron(" 30  2 * *  mon ", "Europe/Berlin").unwrap();
-    assert!(cron.describe().ends_with("(Europe/Berlin)"), "{}", cron.describe());
+    assert!(
+        cron.describe().ends_with("(Europe/Berlin)"),
+        "{}",
+        cron.describe()
+    );
     let written = serde_json::to_value(&cron).unwrap();
     assert_eq!(
         written,

@@ -46,11 +46,20 @@ fn signup(parameters: Value, enabled: &[&str]) -> Signup {
 }
 
 fn made(parameters: Value, enabled: &[&str]) -> Plan {
-    plan(&integration(), Some(IntegrationKey(7)), &signup(parameters, enabled), &|_| false).unwrap()
+    plan(
+        &integration(),
+        Some(IntegrationKey(7)),
+        &signup(parameters, enabled),
+        &|_| false,
+    )
+    .unwrap()
 }
 
 fn refused(parameters: Value, enabled: &[&str]) -> Vec<String> {
-    plan(&integration(), None, &signup(parameters, enabled), &|_| false).unwrap_err()
+    plan(&integration(), None, &signup(parameters, enabled), &|_| {
+        false
+    })
+    .unwrap_err()
 }
 
 fn value<'a>(plan: &'a Plan, name: &str) -> Option<&'a Value> {
@@ -68,7 +77,10 @@ fn values_become_prefixed_typed_secret_parameters() {
     );
     assert_eq!(value(&plan, "acme.api_key"), Some(&json!("k-1")));
     assert_eq!(value(&plan, "acme.batch"), Some(&json!(10)));
-    assert_eq!(value(&plan, "acme.names"), Some(&json!([{"Ground": "GND"}])));
+    assert_eq!(
+        value(&plan, "acme.names"),
+        Some(&json!([{"Ground": "GND"}]))
+    );
     assert_eq!(value(&plan, "acme.speed"), Some(&json!("slow")));
     assert_eq!(value(&plan, "acme.copy"), Some(&json!(false)));
     assert_eq!(value(&plan, "acme.copy_to"), None);
@@ -93,7 +105,10 @@ fn services_become_mappings_and_those_not_chosen_disabled_ones() {
     assert!(poll.mapping.enabled && poll.mapping.required);
     assert!(!extra.mapping.enabled);
     assert_eq!(extra.mapping.url, "https://ep.example.org/");
-    assert_eq!(extra.mapping.options.dialect, crate::domain::registry::Dialect::Two);
+    assert_eq!(
+        extra.mapping.options.dialect,
+        crate::domain::registry::Dialect::Two
+    );
 }
 
 #[test]
@@ -122,7 +137,16 @@ fn a_value_matters_only_when_its_check_box_is_ticked() {
         refused(json!({"api_key": "k", "copy": "1"}), &["send_order"]),
         ["parameters.copy_to: is needed by the service send_order"]
     );
-    assert!(value(&made(json!({"api_key": "k", "copy": "on", "copy_to": "a@b"}), &["send_order"]), "acme.copy_to").is_some());
+    assert!(
+        value(
+            &made(
+                json!({"api_key": "k", "copy": "on", "copy_to": "a@b"}),
+                &["send_order"]
+            ),
+            "acme.copy_to"
+        )
+        .is_some()
+    );
 }
 
 #[test]
@@ -131,10 +155,22 @@ fn a_wrong_value_is_told_by_field_and_not_repeated() {
         json!({"api_key": ["s3cret"], "batch": "s3cret", "speed": "s3cret", "colour": "s3cret"}),
         &["send_order", "nothing"],
     );
-    for field in ["api_key: must be a text", "batch: must be a whole", "speed: must be one of slow, fast", "colour: is not a"] {
-        assert!(errors.iter().any(|error| error.contains(field)), "{field} {errors:?}");
+    for field in [
+        "api_key: must be a text",
+        "batch: must be a whole",
+        "speed: must be one of slow, fast",
+        "colour: is not a",
+    ] {
+        assert!(
+            errors.iter().any(|error| error.contains(field)),
+            "{field} {errors:?}"
+        );
     }
-    assert!(errors.iter().any(|error| error == "enabled: acme has no service nothing"));
+    assert!(
+        errors
+            .iter()
+            .any(|error| error == "enabled: acme has no service nothing")
+    );
     assert!(!errors.join(" ").contains("s3cret"));
     assert!(!errors.join(" ").contains("is needed"), "{errors:?}");
 }
@@ -143,13 +179,20 @@ fn a_wrong_value_is_told_by_field_and_not_repeated() {
 fn signing_up_again_keeps_what_is_left_out_or_masked() {
     let again = signup(json!({"api_key": "***", "batch": 3}), &["send_order"]);
     let plan = plan(&integration(), None, &again, &|name| name != "acme.batch").unwrap();
-    let names: Vec<_> = plan.parameters.iter().map(|own| own.name.as_str()).collect();
+    let names: Vec<_> = plan
+        .parameters
+        .iter()
+        .map(|own| own.name.as_str())
+        .collect();
     assert_eq!(names, ["acme.batch"]);
 }
 
 #[test]
 fn a_name_given_with_and_without_prefix_is_refused() {
-    let errors = refused(json!({"api_key": "a", "acme.api_key": "b"}), &["send_order"]);
+    let errors = refused(
+        json!({"api_key": "a", "acme.api_key": "b"}),
+        &["send_order"],
+    );
     assert!(errors[0].contains("twice"), "{errors:?}");
 }
 

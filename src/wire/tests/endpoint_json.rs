@@ -18,7 +18,10 @@ fn service(members: Value) -> EndpointDescription {
 
 fn warned(description: &EndpointDescription, about: &str) {
     assert!(
-        description.warnings.iter().any(|warning| warning.contains(about)),
+        description
+            .warnings
+            .iter()
+            .any(|warning| warning.contains(about)),
         "{about} is not in {:?}",
         description.warnings
     );
@@ -57,7 +60,10 @@ fn a_clean_document_is_read_without_a_word_and_written_as_it_was() {
     assert_eq!(description.error_messages, Vec::<String>::new());
     assert_eq!(description.warnings, Vec::<String>::new());
     assert_eq!(description.name.as_deref(), Some("mailer"));
-    assert_eq!(serde_json::to_value(&description.services).unwrap(), services);
+    assert_eq!(
+        serde_json::to_value(&description.services).unwrap(),
+        services
+    );
     let back: Vec<Service> = serde_json::from_value(services).unwrap();
     assert_eq!(back, description.services);
 }
@@ -87,14 +93,31 @@ fn every_older_spelling_is_understood_and_told() {
     assert_eq!(own.path, "/get_things");
     assert_eq!(own.requires.other["sku"], "what it is about");
     assert!(!own.requires.other.contains_key("humanizers"));
-    let names: Vec<_> = own.requires.parameters.iter().map(|own| own.name.as_str()).collect();
+    let names: Vec<_> = own
+        .requires
+        .parameters
+        .iter()
+        .map(|own| own.name.as_str())
+        .collect();
     assert_eq!(names, ["legacy.access_key", "bare"]);
     assert_eq!(own.requires.parameters[0].description, "The key");
     assert_eq!(own.requires.parameters[0].data_type, FieldType::String);
-    assert_eq!(own.recommends.messages, [TypePattern::parse("thing:poll").unwrap()]);
+    assert_eq!(
+        own.recommends.messages,
+        [TypePattern::parse("thing:poll").unwrap()]
+    );
     assert_eq!(own.recommends.options.retries_allowed, Some(false));
     assert!(own.recommends.identifiers.is_empty());
-    for about in ["consumers", "paramaters", "reccomends", "keys", "event_key", "events_key", "allow_retries", "value"] {
+    for about in [
+        "consumers",
+        "paramaters",
+        "reccomends",
+        "keys",
+        "event_key",
+        "events_key",
+        "allow_retries",
+        "value",
+    ] {
         warned(&description, about);
     }
 }
@@ -121,7 +144,13 @@ fn a_type_may_be_missing_a_password_or_a_checkbox() {
     let kinds: Vec<_> = own.iter().map(|own| own.data_type).collect();
     assert_eq!(
         kinds,
-        [FieldType::String, FieldType::Password, FieldType::Boolean, FieldType::String, FieldType::Integer]
+        [
+            FieldType::String,
+            FieldType::Password,
+            FieldType::Boolean,
+            FieldType::String,
+            FieldType::Integer
+        ]
     );
     assert_eq!(own[2].default, Some(json!(true)));
     assert_eq!(own[4].default, None);
@@ -132,12 +161,16 @@ fn a_type_may_be_missing_a_password_or_a_checkbox() {
 
 #[test]
 fn a_schedule_is_read_with_its_count_as_text() {
-    let description = service(json!({"recommends": {"schedule": {"count": "15", "interval": "minutes"}}}));
+    let description =
+        service(json!({"recommends": {"schedule": {"count": "15", "interval": "minutes"}}}));
     assert_eq!(
         description.services[0].recommends.schedule,
         Some(Schedule::every(15, Interval::Minutes).unwrap())
     );
-    warned(&service(json!({"recommends": {"schedule": {"count": 1, "interval": "blinks"}}})), "interval:");
+    warned(
+        &service(json!({"recommends": {"schedule": {"count": 1, "interval": "blinks"}}})),
+        "interval:",
+    );
 }
 
 #[test]
@@ -147,7 +180,14 @@ fn identifiers_and_filters_may_be_json_in_a_text() {
         "filters": "[{\"path\":\"payload.a\",\"operator\":\"present\"}]"
     }}));
     assert_eq!(description.warnings, Vec::<String>::new());
-    assert_eq!(description.services[0].recommends.identifiers.iter().count(), 1);
+    assert_eq!(
+        description.services[0]
+            .recommends
+            .identifiers
+            .iter()
+            .count(),
+        1
+    );
     assert_eq!(description.services[0].recommends.filters.len(), 1);
 }
 
@@ -160,11 +200,17 @@ fn what_makes_it_unusable_is_said_in_plain_words() {
         ("{\"name\":\"a\"}", "services: is missing"),
         ("{\"name\":\"a\",\"services\":[]}", "services: is empty"),
         ("{\"name\":\"a\",\"services\":{}}", "must be an array"),
-        ("{\"name\":\"a\",\"services\":[{\"name\":\"x\"}]}", "none of them can be used"),
+        (
+            "{\"name\":\"a\",\"services\":[{\"name\":\"x\"}]}",
+            "none of them can be used",
+        ),
     ] {
         let description = read(body.as_bytes());
         assert!(
-            description.error_messages.iter().any(|error| error.contains(expected)),
+            description
+                .error_messages
+                .iter()
+                .any(|error| error.contains(expected)),
             "{body}: {:?}",
             description.error_messages
         );
@@ -203,7 +249,14 @@ fn what_cannot_be_used_of_a_service_is_left_out_with_a_word() {
     assert_eq!(own.recommends.messages.len(), 1);
     assert_eq!(own.recommends.identifiers.iter().count(), 1);
     assert_eq!(own.recommends.filters.len(), 1);
-    for about in ["a.allowed", "parameters[1].name", "count", "Order New", "identifiers.n", "filters[0]"] {
+    for about in [
+        "a.allowed",
+        "parameters[1].name",
+        "count",
+        "Order New",
+        "identifiers.n",
+        "filters[0]",
+    ] {
         warned(&description, about);
     }
 }
@@ -215,7 +268,10 @@ fn services_entered_by_hand_are_read_alike() {
         let description = read_services(&given);
         assert_eq!(description.warnings, Vec::<String>::new());
         assert_eq!(description.services[0].recommends.messages.len(), 1);
-        assert_eq!(description.services[0].recommends.options.dialect, Some(Dialect::Two));
+        assert_eq!(
+            description.services[0].recommends.options.dialect,
+            Some(Dialect::Two)
+        );
     }
     assert!(!read_services(&json!("x")).error_messages.is_empty());
 }
