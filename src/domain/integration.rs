@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, fmt};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use super::{
     filter::Filter, identifier::Identifiers, message_type::TypePattern, parameter::DataType,
@@ -20,6 +21,12 @@ use super::{
 
 /// The longest name of an integration, service or parameter, in bytes.
 pub const MAX_NAME_BYTES: usize = 100;
+
+/// The longest address, in bytes.
+pub const MAX_URL_BYTES: usize = 2_000;
+
+/// The longest token, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 1_000;
 
 /// The most memory that one compiled regular expression may take, in bytes.
 const MAX_REGEX_BYTES: usize = 256 * 1024;
@@ -118,6 +125,41 @@ impl Integration {
         } else {
             IntegrationState::Ready
         }
+    }
+
+    /// What is wrong with what an operator gave, each `field: sentence`; services are checked when they are read.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if !is_name(&self.name) {
+            mistakes.push("name: must be small letters, digits, - and _".to_owned());
+        }
+        match Url::parse(&self.url) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                mistakes.push("url: must begin with http:// or https://".to_owned());
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                mistakes.push("url: must hold no user name or password".to_owned());
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                mistakes.push("url: must have nothing behind its path, no ? and no #".to_owned());
+            }
+            Ok(_) if self.url.len() <= MAX_URL_BYTES => {}
+            _ => {
+                mistakes.push("url: must be an address such as https://app.example.org".to_owned())
+            }
+        }
+        if self.category.trim().is_empty() || self.category.len() > MAX_NAME_BYTES {
+            mistakes.push(format!("category: must have 1 to {MAX_NAME_BYTES} bytes"));
+        }
+        // It travels in a header: visible ASCII, RFC 9110, 5.5.
+        let visible = self.token.bytes().all(|b| matches!(b, b'!'..=b'~'));
+        if !visible || self.token.len() > MAX_TOKEN_BYTES {
+            mistakes.push(format!(
+                "token: must be at most {MAX_TOKEN_BYTES} letters, digits and signs without blanks"
+            ));
+        }
+        mistakes
     }
 
     /// Takes over what its endpoint.json says, read at `at`. A text that the operator gave (`display`) stays; so do services when the new
@@ -401,106 +443,5 @@ pub fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn integration() -> Integration {
-        serde_json::from_value(json!({
-            "name": "acme", "url": "https://ep.example.org/app/", "category": "mail", "token": "secret-token",
-            "icon_url": "/acme.png",
-            "services": [{"name": "send_order", "path": "/send_order"}]
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn it_is_ready_with_services_and_without_errors() {
-        let mut own = integration();
-        assert_eq!(own.state(), IntegrationState::Ready);
-        own.error_messages.push("services: is empty".into());
-        assert_eq!(own.state(), IntegrationState::Pending);
-        own.error_messages.clear();
-        own.services.clear();
-        assert_eq!(own.state(), IntegrationState::Pending);
-    }
-
-    #[test]
-    fn a_broken_description_leaves_the_services_that_were_known() {
-        let mut own = integration();
-        own.describe(
-            EndpointDescription {
-                error_messages: vec!["endpoint.json: is not JSON".into()],
-                ..EndpointDescription::default()
-            },
-            Micros(5),
-        );
-        assert_eq!(own.services.len(), 1);
-        assert_eq!(own.state(), IntegrationState::Pending);
-        assert_eq!(
-            own.services_from,
-            ServicesFrom::EndpointJson { read_at: Micros(5) }
-        );
-    }
-
-    #[test]
-    fn another_name_than_the_registered_one_is_told() {
-        let mut own = integration();
-        own.display = Some("Mine".into());
-        own.describe(
-            EndpointDescription {
-                name: Some("other".into()),
-                display: Some("Theirs".into()),
-                services: vec![Service::default()],
-                ..EndpointDescription::default()
-            },
-            Micros(5),
-        );
-        assert_eq!(own.name, "acme");
-        assert_eq!(own.display.as_deref(), Some("Mine"));
-        assert!(own.warnings[0].contains("other"), "{:?}", own.warnings);
-    }
-
-    #[test]
-    fn addresses_are_joined_with_one_slash() {
-        assert_eq!(
-            integration().icon_address().unwrap(),
-            "https://ep.example.org/app/acme.png"
-        );
-        assert_eq!(
-            join("https://ep.example.org", "/"),
-            "https://ep.example.org/"
-        );
-        let mut own = integration();
-        own.icon_url = Some("https://cdn.example.org/a.png".into());
-        assert_eq!(own.icon_address().unwrap(), "https://cdn.example.org/a.png");
-    }
-
-    #[test]
-    fn a_service_is_found_by_its_short_and_its_whole_name() {
-        let own = integration();
-        assert!(own.service("send_order").is_some());
-        assert!(own.service("acme.send_order").is_some());
-        assert!(own.service("send").is_none());
-    }
-
-    #[test]
-    fn allowed_values_are_a_list_or_a_pattern() {
-        let values: Allowed = serde_json::from_value(json!(["slow", "fast"])).unwrap();
-        assert_eq!(values.check(&json!("slow")), Ok(()));
-        assert_eq!(
-            values.check(&json!("s3cret")).unwrap_err(),
-            "must be one of slow, fast"
-        );
-        let pattern: Allowed = serde_json::from_value(json!("^[^@]+@[^@]+$")).unwrap();
-        assert_eq!(pattern.check(&json!("a@b")), Ok(()));
-        assert!(pattern.check(&json!("ab")).is_err());
-        assert_eq!(pattern.check(&json!([{"a": "b"}])), Ok(()));
-    }
-
-    #[test]
-    fn the_token_is_not_shown_by_debug() {
-        assert!(!format!("{:?}", integration()).contains("secret-token"));
-    }
-}
+#[path = "tests/integration.rs"]
+mod tests;

@@ -7,6 +7,9 @@
 //! [`routing::route`] decides which mappings get it ([`filter`], [`identifier`], fed by [`lookup`] in one pass over the
 //! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
 //!
+//! Beside that way stand [`integration`] and [`signup`] (what applications offer, and the mappings made of it), [`schedule`] (when
+//! schedulers tick), [`rule`] (consumers without code) and [`merge`] (partial objects of the second dialect).
+//!
 //! Read next: `delivery.rs` for the states, `routing.rs` for the decision.
 
 pub mod delivery;

@@ -1,7 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::schedule::{Interval, Schedule};
+use crate::domain::{
+    message_type::TypePattern,
+    registry::Dialect,
+    schedule::{Interval, Schedule},
+};
 
 fn described(document: &Value) -> EndpointDescription {
     read(document.to_string().as_bytes())
