@@ -40,11 +40,11 @@ impl DataType {
     ///
     /// | type | taken | stored |
     /// |---|---|---|
-    /// | string | a text; a number, true or false as its text | a text, white space kept |
+    /// | string | a text; a number, true or false as its text; null as the empty one | a text, white space kept |
     /// | integer | a whole number in 64 bits, or a text of one | a number |
     /// | float | a finite number, or a text of one | a number |
     /// | boolean | true, false, 1, 0, or a text of these, `yes`, `no`, `on`, `off` | true or false |
-    /// | list | an array, a single object (a list of one), or a text holding either as JSON | an array |
+    /// | list | an array of objects, a single object (a list of one), or a text holding either as JSON | an array |
     ///
     /// Forms send everything as text and a list as JSON inside it (WIRE A.2), hence the leniency.
     ///
@@ -57,6 +57,7 @@ impl DataType {
                 Value::String(_) => Some(value.clone()),
                 Value::Number(number) => Some(Value::String(number.to_string())),
                 Value::Bool(flag) => Some(Value::String(flag.to_string())),
+                Value::Null => Some(Value::String(String::new())),
                 _ => None,
             },
             Self::Integer => integer_of(value).map(Value::from),
@@ -70,7 +71,7 @@ impl DataType {
                 Self::Integer => "must be a whole number",
                 Self::Float => "must be a number",
                 Self::Boolean => "must be true or false",
-                Self::List => "must be a list, or a text holding one as JSON",
+                Self::List => "must be an array of objects, or a text holding one as JSON",
             }
             .to_owned()
         })?;
@@ -135,15 +136,14 @@ fn boolean_of(value: &Value) -> Option<bool> {
 }
 
 fn list_of(value: &Value) -> Option<Value> {
-    match value {
-        Value::Array(_) => Some(value.clone()),
-        Value::Object(_) => Some(Value::Array(vec![value.clone()])),
-        Value::String(text) if text.trim().is_empty() => Some(Value::Array(Vec::new())),
-        Value::String(text) => match serde_json::from_str(text).ok()? {
-            list @ Value::Array(_) => Some(list),
-            object @ Value::Object(_) => Some(Value::Array(vec![object])),
-            _ => None,
-        },
+    let list = match value {
+        Value::String(text) if text.trim().is_empty() => Value::Array(Vec::new()),
+        Value::String(text) => serde_json::from_str(text).ok()?,
+        other => other.clone(),
+    };
+    match list {
+        Value::Object(_) => Some(Value::Array(vec![list])),
+        Value::Array(items) if items.iter().all(Value::is_object) => Some(Value::Array(items)),
         _ => None,
     }
 }
@@ -207,6 +207,7 @@ mod tests {
             (DataType::Float, json!("NaN")),
             (DataType::Boolean, json!("s3cret")),
             (DataType::List, json!("s3cret")),
+            (DataType::List, json!([{}, "s3cret"])),
             (DataType::String, json!(["s3cret"])),
         ] {
             let sentence = kind.read(&value).unwrap_err();
