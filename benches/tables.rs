@@ -139,33 +139,93 @@ const DESIGN: Variation = Variation {
 };
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let messages: i64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(60_000);
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench");
+    let messages: i64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60_000);
     let only = arguments.next();
     let variations = [
-        Variation { name: "wide: one delivery table", wide: true, ..DESIGN },
+        Variation {
+            name: "wide: one delivery table",
+            wide: true,
+            ..DESIGN
+        },
         DESIGN,
-        Variation { name: "tables, no mapping index", mapping_index: false, ..DESIGN },
-        Variation { name: "tables, object buckets 2^16", bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, object buckets 2^14", bucket_shift: 14, ..DESIGN },
-        Variation { name: "tables, 8 KB pages", page_bytes: 8192, ..DESIGN },
-        Variation { name: "tables, 8 KB, buckets 2^16", page_bytes: 8192, bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, 16 KB, buckets 2^16", page_bytes: 16384, bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, attempts WITHOUT ROWID", attempt_pair: true, ..DESIGN },
-        Variation { name: "tables, archived with rowid", archived_rowid: true, ..DESIGN },
-        Variation { name: "tables, one transaction", one_transaction: true, ..DESIGN },
-        Variation { name: "tables, 16 KB, 2^16, one tx", page_bytes: 16384, bucket_shift: 16, one_transaction: true, ..DESIGN },
+        Variation {
+            name: "tables, no mapping index",
+            mapping_index: false,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, object buckets 2^16",
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, object buckets 2^14",
+            bucket_shift: 14,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 8 KB pages",
+            page_bytes: 8192,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 8 KB, buckets 2^16",
+            page_bytes: 8192,
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 16 KB, buckets 2^16",
+            page_bytes: 16384,
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, attempts WITHOUT ROWID",
+            attempt_pair: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, archived with rowid",
+            archived_rowid: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, one transaction",
+            one_transaction: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 16 KB, 2^16, one tx",
+            page_bytes: 16384,
+            bucket_shift: 16,
+            one_transaction: true,
+            ..DESIGN
+        },
     ];
-    println!("{:34} {:>10} {:>8} {:>10}", "design", "messages/s", "CPU us", "bytes/msg");
+    println!(
+        "{:34} {:>10} {:>8} {:>10}",
+        "design", "messages/s", "CPU us", "bytes/msg"
+    );
     for variation in variations {
-        if only.as_deref().is_none_or(|word| variation.name.contains(word)) {
+        if only
+            .as_deref()
+            .is_none_or(|word| variation.name.contains(word))
+        {
             measure(variation, messages);
         }
     }
 }
 
 fn measure(variation: Variation, messages: i64) {
-    let folder = tempfile::tempdir_in(std::env::var("TABLES_DIR").unwrap_or_else(|_| ".".into())).expect("a folder to write to");
+    let folder = tempfile::tempdir_in(std::env::var("TABLES_DIR").unwrap_or_else(|_| ".".into()))
+        .expect("a folder to write to");
     let mut conn = open(&folder.path().join("hub.db"), variation);
     let payload = "x".repeat(2500);
     let (started, cpu, written) = (Instant::now(), cpu_us(), written_bytes());
@@ -192,7 +252,11 @@ fn open(path: &Path, variation: Variation) -> SqliteConnection {
         "PRAGMA page_size = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; {COMMON}",
         variation.page_bytes
     );
-    script += if variation.attempt_pair { ATTEMPT_PAIR } else { ATTEMPT };
+    script += if variation.attempt_pair {
+        ATTEMPT_PAIR
+    } else {
+        ATTEMPT
+    };
     if variation.wide {
         script += &format!(
             "CREATE TABLE delivery ({DELIVERY_COLUMNS}, completed_at INTEGER, result TEXT, PRIMARY KEY (seq)) STRICT;
@@ -217,7 +281,9 @@ fn open(path: &Path, variation: Variation) -> SqliteConnection {
         script += &if variation.archived_rowid {
             format!("CREATE TABLE archived ({archived}, PRIMARY KEY (seq)) STRICT; CREATE INDEX archived_store ON archived (store, seq);").replace("seq INTEGER NOT NULL, endpoint", "seq INTEGER, endpoint")
         } else {
-            format!("CREATE TABLE archived ({archived}, PRIMARY KEY (store, seq)) STRICT, WITHOUT ROWID;")
+            format!(
+                "CREATE TABLE archived ({archived}, PRIMARY KEY (store, seq)) STRICT, WITHOUT ROWID;"
+            )
         };
         script += "CREATE INDEX archived_mapping ON archived (mapping, seq);
              CREATE INDEX archived_kind ON archived (kind, seq);
@@ -240,40 +306,139 @@ fn batch(conn: &mut SqliteConnection, variation: Variation, seq: &mut i64, paylo
     let each = || (0..128).map(move |n| first + n);
     begin(conn);
     for n in each() {
-        run!(conn, MessageInsert { seq: n, token: "R123456789", at: n, payload: payload });
-        run!(conn, ObjectInsert { bucket: n >> variation.bucket_shift, hash: object(n), message: n });
+        run!(
+            conn,
+            MessageInsert {
+                seq: n,
+                token: "R123456789",
+                at: n,
+                payload: payload
+            }
+        );
+        run!(
+            conn,
+            ObjectInsert {
+                bucket: n >> variation.bucket_shift,
+                hash: object(n),
+                message: n
+            }
+        );
         run!(conn, IncomingInsert { seq: n });
     }
     between(conn, variation, *seq, 0, 128);
     for n in each() {
         run!(conn, IncomingDelete { seq: n });
         let delivery = n + 128;
-        run!(conn, RoutingInsert { id: n << 16, body: &format!("[1,[[{delivery},8]],[]]") });
+        run!(
+            conn,
+            RoutingInsert {
+                id: n << 16,
+                body: &format!("[1,[[{delivery},8]],[]]")
+            }
+        );
         let (lane, at) = (object(n), n);
         if variation.wide {
-            run!(conn, WideInsert { seq: delivery, message: n, lane: lane, pos: delivery, lane2: lane, due: at, since: at, created: at, claim: None });
+            run!(
+                conn,
+                WideInsert {
+                    seq: delivery,
+                    message: n,
+                    lane: lane,
+                    pos: delivery,
+                    lane2: lane,
+                    due: at,
+                    since: at,
+                    created: at,
+                    claim: None
+                }
+            );
         } else {
-            run!(conn, AcceptedInsert { seq: delivery, message: n, lane: lane, pos: delivery, lane2: lane, due: at, since: at, created: at, claim: None });
+            run!(
+                conn,
+                AcceptedInsert {
+                    seq: delivery,
+                    message: n,
+                    lane: lane,
+                    pos: delivery,
+                    lane2: lane,
+                    due: at,
+                    since: at,
+                    created: at,
+                    claim: None
+                }
+            );
         }
     }
     between(conn, variation, *seq, 1, 128);
     for n in each() {
         let delivery = n + 128;
         if variation.wide {
-            let (lane, head): (i64, i64) =
-                WideSettle { attempted: n, completed: n, seq: delivery, life: std::marker::PhantomData }.get_result(conn).expect("settled");
+            let (lane, head): (i64, i64) = WideSettle {
+                attempted: n,
+                completed: n,
+                seq: delivery,
+                life: std::marker::PhantomData,
+            }
+            .get_result(conn)
+            .expect("settled");
             let _ = head;
-            let _: Vec<i64> = WideNext { lane, life: std::marker::PhantomData }.load(conn).expect("next");
+            let _: Vec<i64> = WideNext {
+                lane,
+                life: std::marker::PhantomData,
+            }
+            .load(conn)
+            .expect("next");
         } else {
-            let (endpoint, mapping, kind, message, lane, _head, created): (i64, i64, i64, i64, i64, i64, i64) =
-                AcceptedDelete { seq: delivery, life: std::marker::PhantomData }.get_result(conn).expect("settled");
-            let _: Vec<i64> = LaneNext { lane, life: std::marker::PhantomData }.load(conn).expect("next");
-            run!(conn, ArchivedInsert { seq: delivery, endpoint: endpoint, mapping: mapping, kind: kind, message: message, created: created, attempted: n, completed: n });
+            let (endpoint, mapping, kind, message, lane, _head, created): (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ) = AcceptedDelete {
+                seq: delivery,
+                life: std::marker::PhantomData,
+            }
+            .get_result(conn)
+            .expect("settled");
+            let _: Vec<i64> = LaneNext {
+                lane,
+                life: std::marker::PhantomData,
+            }
+            .load(conn)
+            .expect("next");
+            run!(
+                conn,
+                ArchivedInsert {
+                    seq: delivery,
+                    endpoint: endpoint,
+                    mapping: mapping,
+                    kind: kind,
+                    message: message,
+                    created: created,
+                    attempted: n,
+                    completed: n
+                }
+            );
         }
         if variation.attempt_pair {
-            run!(conn, AttemptPairInsert { id: delivery, at: n });
+            run!(
+                conn,
+                AttemptPairInsert {
+                    id: delivery,
+                    at: n
+                }
+            );
         } else {
-            run!(conn, AttemptInsert { id: delivery << 16 | 1, at: n });
+            run!(
+                conn,
+                AttemptInsert {
+                    id: delivery << 16 | 1,
+                    at: n
+                }
+            );
         }
     }
     finish(conn, *seq, 2, 128);
@@ -300,12 +465,23 @@ fn finish(conn: &mut SqliteConnection, seq: i64, state: i64, n: i64) {
 /// User and system time of this process so far, in microseconds (ticks of 10 ms: measure for seconds).
 fn cpu_us() -> i64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<i64>().ok()).sum::<i64>() * 10_000
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .iter()
+        .filter_map(|at| fields.get(*at)?.parse::<i64>().ok())
+        .sum::<i64>()
+        * 10_000
 }
 
 /// Bytes this process caused to be written to the disk's cache so far.
 fn written_bytes() -> i64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    io.lines().find_map(|line| line.strip_prefix("wchar: ")?.trim().parse().ok()).unwrap_or(0)
+    io.lines()
+        .find_map(|line| line.strip_prefix("wchar: ")?.trim().parse().ok())
+        .unwrap_or(0)
 }

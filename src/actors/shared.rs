@@ -97,19 +97,29 @@ impl Shared {
         self.registry.absorb(delta);
         let after = self.registry.current();
         if !upkeep.is_empty() {
-            self.tidying.lock().unwrap_or_else(PoisonError::into_inner).extend(upkeep);
+            self.tidying
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(upkeep);
             self.directory.ring(Office::Sweeper);
         }
         if after.version != before.version {
             let is_same = |endpoint: &EndpointKey, registry: &Registry, other: &Registry| {
                 let store = |registry: &Registry| {
-                    let store = registry.endpoints.get(endpoint).and_then(|store| registry.stores.get(store));
+                    let store = registry
+                        .endpoints
+                        .get(endpoint)
+                        .and_then(|store| registry.stores.get(store));
                     store.map(Arc::as_ptr)
                 };
                 store(registry) == store(other)
             };
-            let concerned: HashSet<EndpointKey> =
-                before.endpoints.keys().chain(after.endpoints.keys()).copied().collect();
+            let concerned: HashSet<EndpointKey> = before
+                .endpoints
+                .keys()
+                .chain(after.endpoints.keys())
+                .copied()
+                .collect();
             for endpoint in concerned {
                 if !is_same(&endpoint, &before, &after) {
                     self.directory.ring_dispatcher(endpoint);
@@ -132,7 +142,9 @@ fn upkeep_of(before: &Registry, delta: &RegistryDelta) -> Vec<(MappingKey, HeldM
     let mut upkeep = Vec::new();
     for row in &delta.rows {
         match &row.entity {
-            Entity::Mapping(_) if row.deleted => upkeep.push((MappingKey(row.key), HeldMapping::Remove)),
+            Entity::Mapping(_) if row.deleted => {
+                upkeep.push((MappingKey(row.key), HeldMapping::Remove))
+            }
             Entity::Mapping(mapping) => {
                 let store = row.store.and_then(|store| before.stores.get(&store));
                 let former = store.and_then(|store| store.mappings.get(&MappingKey(row.key)));
@@ -144,7 +156,9 @@ fn upkeep_of(before: &Registry, delta: &RegistryDelta) -> Vec<(MappingKey, HeldM
             }
             Entity::Store(_) if row.deleted => {
                 let store = before.stores.get(&crate::domain::key::StoreKey(row.key));
-                upkeep.extend(store.into_iter().flat_map(|store| store.mappings.keys().map(|key| (*key, HeldMapping::Remove))));
+                upkeep.extend(store.into_iter().flat_map(|store| {
+                    store.mappings.keys().map(|key| (*key, HeldMapping::Remove))
+                }));
             }
             _ => {}
         }
@@ -165,7 +179,10 @@ impl<A: Actor> Post<A> {
     /// The newest address.
     #[must_use]
     pub fn get(&self) -> Option<Addr<A>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Puts another actor here.
@@ -209,21 +226,35 @@ pub struct OverseerDoor {
 impl Directory {
     /// Puts up the bell of an office.
     pub fn set_bell(&self, office: Office, bell: Bell) {
-        self.bells.write().unwrap_or_else(PoisonError::into_inner).insert(office, bell);
+        self.bells
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(office, bell);
     }
 
     /// Says who starts dispatchers that are missing.
     pub fn set_overseer(&self, door: Option<OverseerDoor>) {
-        *self.overseer.write().unwrap_or_else(PoisonError::into_inner) = door;
+        *self
+            .overseer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = door;
     }
 
     fn overseer(&self) -> Option<OverseerDoor> {
-        self.overseer.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.overseer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Wakes the actor of an office that is not a dispatcher's.
     pub fn ring(&self, office: Office) {
-        let bell = self.bells.read().unwrap_or_else(PoisonError::into_inner).get(&office).cloned();
+        let bell = self
+            .bells
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&office)
+            .cloned();
         if let Some(bell) = bell {
             bell.ring();
         }
@@ -231,7 +262,12 @@ impl Directory {
 
     /// Wakes an endpoint's dispatcher; where there is none, has one started, which looks by itself.
     pub fn ring_dispatcher(&self, endpoint: EndpointKey) {
-        let seat = self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).map(|seat| seat.bell.clone());
+        let seat = self
+            .seats
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&endpoint)
+            .map(|seat| seat.bell.clone());
         match seat {
             Some(bell) => bell.ring(),
             None => self.ensure(endpoint),
@@ -240,7 +276,9 @@ impl Directory {
 
     fn ensure(&self, endpoint: EndpointKey) {
         // A lost one is made good by the Sweeper, which looks for endpoints that nobody serves.
-        let is_lost = self.overseer().is_some_and(|door| door.ensure.try_send(Ensure(endpoint)).is_err());
+        let is_lost = self
+            .overseer()
+            .is_some_and(|door| door.ensure.try_send(Ensure(endpoint)).is_err());
         if is_lost {
             log::debug!("the overseer is busy; endpoint {endpoint} is served a little later");
         }
@@ -249,20 +287,32 @@ impl Directory {
     /// A dispatcher of this generation has nothing to do any more. It will say so again if this is lost.
     pub fn offer_to_retire(&self, endpoint: EndpointKey, generation: u64) {
         if let Some(door) = self.overseer() {
-            door.may_retire.try_send(MayRetire { endpoint, generation }).ok();
+            door.may_retire
+                .try_send(MayRetire {
+                    endpoint,
+                    generation,
+                })
+                .ok();
         }
     }
 
     /// How many endpoints have a dispatcher, or are getting a new one.
     #[must_use]
     pub fn seated(&self) -> usize {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.seats
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// The dispatcher of an endpoint.
     #[must_use]
     pub fn seat(&self, endpoint: EndpointKey) -> Option<Seat> {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).cloned()
+        self.seats
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&endpoint)
+            .cloned()
     }
 
     /// Seats a dispatcher, or takes the seat away.
@@ -307,14 +357,20 @@ impl KeysInWork {
             .filter_map(|(position, key)| key.map(|key| (position, (key.token, key.key))))
             .collect();
         let mut in_work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken: Vec<usize> =
-            wanted.iter().filter(|(_, key)| in_work.contains(key)).map(|(position, _)| *position).collect();
+        let taken: Vec<usize> = wanted
+            .iter()
+            .filter(|(_, key)| in_work.contains(key))
+            .map(|(position, _)| *position)
+            .collect();
         if !taken.is_empty() {
             return Err(taken);
         }
         let mine: HashSet<_> = wanted.into_iter().map(|(_, key)| key).collect();
         in_work.extend(mine.iter().copied());
-        Ok(HeldKeys { of: Arc::clone(self), mine })
+        Ok(HeldKeys {
+            of: Arc::clone(self),
+            mine,
+        })
     }
 }
 
@@ -364,7 +420,9 @@ impl Work {
                 done.await;
             }
         };
-        tokio::time::timeout(deadline, all).await.map_err(|_| self.open.load(Ordering::SeqCst))
+        tokio::time::timeout(deadline, all)
+            .await
+            .map_err(|_| self.open.load(Ordering::SeqCst))
     }
 }
 

@@ -40,12 +40,23 @@ pub fn digest_of_token(text: &str) -> String {
 /// (dialect 2), `Authorization: Bearer` (RFC 6750). Empty ones count as absent: clients of 2013 send them.
 #[must_use]
 pub fn token_of(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    [text("x-augury-token"), text("x-hub-access-token"), bearer].into_iter().flatten().find(|token| !token.is_empty())
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| {
+            let (scheme, token) = value.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+    [text("x-augury-token"), text("x-hub-access-token"), bearer]
+        .into_iter()
+        .flatten()
+        .find(|token| !token.is_empty())
 }
 
 /// Whoever sent the request, with a valid token.
@@ -61,11 +72,21 @@ pub struct Caller {
 
 impl Caller {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let hub = request.app_data::<Hub>().ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
+        let hub = request
+            .app_data::<Hub>()
+            .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
         let token = token_of(request.headers()).ok_or_else(ApiError::no_token)?;
         let registry = hub.registry();
-        let principal = registry.principals.get(&digest_of_token(token)).ok_or_else(ApiError::bad_token)?.clone();
-        let caller = Self { hub: hub.clone(), registry, principal };
+        let principal = registry
+            .principals
+            .get(&digest_of_token(token))
+            .ok_or_else(ApiError::bad_token)?
+            .clone();
+        let caller = Self {
+            hub: hub.clone(),
+            registry,
+            principal,
+        };
         match caller.token() {
             Some((_, token)) if !token.alive(caller.hub.now()) => Err(ApiError::bad_token()),
             _ => Ok(caller),
@@ -73,7 +94,9 @@ impl Caller {
     }
 
     fn token(&self) -> Option<(StoreKey, &crate::domain::registry::Token)> {
-        let Principal::Store { store, token } = &self.principal else { return None };
+        let Principal::Store { store, token } = &self.principal else {
+            return None;
+        };
         let entry = self.registry.stores.get(store)?.tokens.get(token)?;
         Some((*store, &entry.value))
     }
@@ -94,7 +117,10 @@ impl Caller {
     /// # Errors
     /// 404 when there is no such store for this caller, 403 when the token lacks the scope.
     pub fn enter(&self, store: &str, scope: Scope) -> Result<Arc<StoreSnapshot>, ApiError> {
-        let found = store.parse::<Id>().ok().and_then(|id| self.registry.store_by_id(id));
+        let found = store
+            .parse::<Id>()
+            .ok()
+            .and_then(|id| self.registry.store_by_id(id));
         let found = found.ok_or_else(ApiError::store_not_found)?;
         if self.principal == Principal::Operator {
             return Ok(found.clone());
@@ -110,7 +136,8 @@ impl Caller {
     /// Who that is, for people: the token's name, or `operator`.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.token().map_or("operator", |(_, token)| token.name.as_str())
+        self.token()
+            .map_or("operator", |(_, token)| token.name.as_str())
     }
 
     /// The token that idempotency keys are kept under. The operator's has no row: 0, which no row has.
@@ -185,8 +212,15 @@ impl<S: Needs> FromRequest for InStore<S> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let enter = || {
             let caller = Caller::of(request)?;
-            let store = caller.enter(request.match_info().get("store").unwrap_or_default(), S::SCOPE)?;
-            Ok(Self { caller, store, scope: PhantomData })
+            let store = caller.enter(
+                request.match_info().get("store").unwrap_or_default(),
+                S::SCOPE,
+            )?;
+            Ok(Self {
+                caller,
+                store,
+                scope: PhantomData,
+            })
         };
         ready(enter())
     }
@@ -208,7 +242,11 @@ mod tests {
 
     #[test]
     fn a_token_travels_in_any_of_three_headers() {
-        for header in [("X-Augury-Token", "t"), ("X-Hub-Access-Token", " t "), ("Authorization", "bearer t")] {
+        for header in [
+            ("X-Augury-Token", "t"),
+            ("X-Hub-Access-Token", " t "),
+            ("Authorization", "bearer t"),
+        ] {
             assert_eq!(token(&[header]).as_deref(), Some("t"), "{header:?}");
         }
     }
@@ -217,6 +255,9 @@ mod tests {
     fn an_empty_token_is_none_and_hides_no_other() {
         assert_eq!(token(&[("X-Augury-Token", "")]), None);
         assert_eq!(token(&[("Authorization", "Basic dTpw")]), None);
-        assert_eq!(token(&[("X-Augury-Token", ""), ("Authorization", "Bearer t")]).as_deref(), Some("t"));
+        assert_eq!(
+            token(&[("X-Augury-Token", ""), ("Authorization", "Bearer t")]).as_deref(),
+            Some("t")
+        );
     }
 }

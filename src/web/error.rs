@@ -14,7 +14,9 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::{actors::AcceptError, db::DbError, domain::registry::Scope, wire::hub_api::ErrorDocument};
+use crate::{
+    actors::AcceptError, db::DbError, domain::registry::Scope, wire::hub_api::ErrorDocument,
+};
 
 /// The `Retry-After` of answers that tell why the hub cannot serve now, when nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -34,19 +36,32 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into(), errors: Vec::new(), retry_after: None, allow: None, request_id: None }
+        Self {
+            status,
+            sentence: sentence.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            allow: None,
+            request_id: None,
+        }
     }
 
     /// 400: the body is not JSON.
     #[must_use]
     pub fn not_json(reason: impl fmt::Display) -> Self {
-        Self { errors: vec![format!("body: {reason}")], ..Self::new(StatusCode::BAD_REQUEST, "The body is not JSON.") }
+        Self {
+            errors: vec![format!("body: {reason}")],
+            ..Self::new(StatusCode::BAD_REQUEST, "The body is not JSON.")
+        }
     }
 
     /// 400: the request breaks off or cannot be read.
     #[must_use]
     pub fn broken_request(reason: impl fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("The request could not be read: {reason}."))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("The request could not be read: {reason}."),
+        )
     }
 
     /// 401: no token came with the request.
@@ -68,14 +83,20 @@ impl ApiError {
         let word = scope_word(scope);
         Self {
             errors: vec![format!("token: lacks the scope {word}")],
-            ..Self::new(StatusCode::FORBIDDEN, format!("This token lacks the scope {word}."))
+            ..Self::new(
+                StatusCode::FORBIDDEN,
+                format!("This token lacks the scope {word}."),
+            )
         }
     }
 
     /// 403: no store's token may do this.
     #[must_use]
     pub fn operator_only() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Only the operator's token may do this.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Only the operator's token may do this.",
+        )
     }
 
     /// 404 for a store that does not exist or is not the token's. The sentence is the one that clients of 2013 know.
@@ -87,7 +108,10 @@ impl ApiError {
     /// 404: there is no such thing; `what` is its word, such as `mapping`.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("{} not found.", capitalized(what)))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("{} not found.", capitalized(what)),
+        )
     }
 
     /// 404: there is nothing at this address.
@@ -100,33 +124,66 @@ impl ApiError {
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let sentence = format!("This address does not take this method, only {allow}.");
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, sentence) }
+        Self {
+            allow: Some(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
+        }
     }
 
     /// 409: the request with the same idempotency key is still in work.
     #[must_use]
     pub fn in_flight() -> Self {
-        let sentence = "A request with this Idempotency-Key is still in work; ask again in a moment.";
-        Self { retry_after: Some(RETRY_AFTER), ..Self::new(StatusCode::CONFLICT, sentence) }
+        let sentence =
+            "A request with this Idempotency-Key is still in work; ask again in a moment.";
+        Self {
+            retry_after: Some(RETRY_AFTER),
+            ..Self::new(StatusCode::CONFLICT, sentence)
+        }
+    }
+
+    /// 408: the body did not come in time.
+    #[must_use]
+    pub fn too_slow(allowed: Duration) -> Self {
+        let seconds = allowed.as_secs();
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("The body did not arrive within {seconds} seconds."),
+        )
     }
 
     /// 413, with the limit in bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {limit} bytes, the most that is read."))
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The body is larger than {limit} bytes, the most that is read."),
+        )
     }
 
     /// 415: the body is of a kind that is not read here.
     #[must_use]
     pub fn unsupported(found: &str, wanted: &str) -> Self {
-        let found: String = found.chars().filter(|c| !c.is_control()).take(100).collect();
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("A body of type {found} is not read here, only {wanted}."))
+        let found: String = found
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(100)
+            .collect();
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("A body of type {found} is not read here, only {wanted}."),
+        )
     }
 
     /// 422: `errors` say which field is wrong and how.
     #[must_use]
     pub fn invalid(what: &str, errors: Vec<String>) -> Self {
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("The {what} is not valid.")) }
+        Self {
+            errors,
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("The {what} is not valid."),
+            )
+        }
     }
 
     /// 422 with one thing that is wrong.
@@ -139,25 +196,42 @@ impl ApiError {
     #[must_use]
     pub fn not_possible(what: &str, verb: &str, reason: &str) -> Self {
         let errors = vec![format!("{what}: {reason}")];
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("This {what} cannot be {verb}: {reason}.")) }
+        Self {
+            errors,
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("This {what} cannot be {verb}: {reason}."),
+            )
+        }
     }
 
     /// 503: come back after `retry_after`.
     #[must_use]
     pub fn unavailable(sentence: &str, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence)
+        }
     }
 
     /// 500: a defect of the hub. Logged here, once, with the id that the answer shows.
     #[must_use]
     pub fn internal(cause: &dyn fmt::Display) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The hub failed; the log has the reason.").logged(cause)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The hub failed; the log has the reason.",
+        )
+        .logged(cause)
     }
 
     /// One sentence on what is wrong, and the fields that are.
     #[must_use]
     pub fn document(&self) -> ErrorDocument<'_> {
-        ErrorDocument { error: &self.sentence, errors: &self.errors, request_id: self.request_id.as_deref() }
+        ErrorDocument {
+            error: &self.sentence,
+            errors: &self.errors,
+            request_id: self.request_id.as_deref(),
+        }
     }
 
     fn logged(mut self, cause: &dyn fmt::Display) -> Self {
@@ -180,7 +254,9 @@ pub fn scope_word(scope: Scope) -> &'static str {
 
 fn capitalized(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 impl fmt::Display for ApiError {
@@ -229,9 +305,10 @@ impl From<DbError> for ApiError {
 impl From<AcceptError> for ApiError {
     fn from(error: AcceptError) -> Self {
         match error {
-            AcceptError::Full { retry_after } => {
-                Self::unavailable("The hub has as many messages waiting as it can take.", retry_after)
-            }
+            AcceptError::Full { retry_after } => Self::unavailable(
+                "The hub has as many messages waiting as it can take.",
+                retry_after,
+            ),
             AcceptError::Stopping => Self::unavailable("The hub is stopping.", RETRY_AFTER),
             AcceptError::InFlight { .. } => Self::in_flight(),
             AcceptError::Db(error) => error.into(),
@@ -248,14 +325,20 @@ mod tests {
     async fn shown(error: ApiError) -> (HttpResponse<()>, serde_json::Value) {
         let (head, body) = error.error_response().into_parts();
         let bytes = to_bytes(body).await.expect("a body in memory");
-        (head.drop_body(), serde_json::from_slice(&bytes).expect("JSON"))
+        (
+            head.drop_body(),
+            serde_json::from_slice(&bytes).expect("JSON"),
+        )
     }
 
     #[actix_web::test]
     async fn every_error_has_a_sentence_and_an_array_of_texts() {
         let (head, body) = shown(ApiError::bad_token()).await;
         assert_eq!(head.status(), 401);
-        assert_eq!(body, serde_json::json!({"error": "Token is invalid.", "errors": []}));
+        assert_eq!(
+            body,
+            serde_json::json!({"error": "Token is invalid.", "errors": []})
+        );
         let (head, body) = shown(ApiError::missing_scope(Scope::Admin)).await;
         assert_eq!(head.status(), 403);
         assert_eq!(body["errors"][0], "token: lacks the scope admin");
@@ -263,7 +346,8 @@ mod tests {
 
     #[actix_web::test]
     async fn a_failure_of_the_hub_shows_an_id_and_hides_the_reason() {
-        let (head, body) = shown(DbError::Internal("near \"SELEC\": syntax error".into()).into()).await;
+        let (head, body) =
+            shown(DbError::Internal("near \"SELEC\": syntax error".into()).into()).await;
         assert_eq!(head.status(), 500);
         assert_eq!(body["request_id"].as_str().map(str::len), Some(12));
         assert!(!body.to_string().contains("SELEC"), "{body}");
@@ -271,11 +355,22 @@ mod tests {
 
     #[actix_web::test]
     async fn whoever_is_to_come_back_is_told_when() {
-        let full = AcceptError::Full { retry_after: Duration::from_millis(1_200) };
+        let full = AcceptError::Full {
+            retry_after: Duration::from_millis(1_200),
+        };
         let (head, _) = shown(full.into()).await;
         assert_eq!(head.status(), 503);
-        assert_eq!(head.headers().get("retry-after").map(|v| v.as_bytes()), Some(&b"2"[..]));
+        assert_eq!(
+            head.headers().get("retry-after").map(|v| v.as_bytes()),
+            Some(&b"2"[..])
+        );
         let (head, _) = shown(DbError::Full.into()).await;
-        assert_eq!((head.status().as_u16(), head.headers().contains_key("retry-after")), (503, true));
+        assert_eq!(
+            (
+                head.status().as_u16(),
+                head.headers().contains_key("retry-after")
+            ),
+            (503, true)
+        );
     }
 }

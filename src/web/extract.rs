@@ -5,7 +5,9 @@
 
 use std::{pin::Pin, time::Duration};
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING,
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
@@ -14,6 +16,8 @@ use crate::actors::Hub;
 
 use super::error::ApiError;
 
+/// How long a whole body may take to come: a client that drips keeps a connection and its memory.
+const BODY_TIME: Duration = Duration::from_secs(120);
 /// How much more than the limit is read and thrown away, as a multiple of the limit.
 const DRAINED: usize = 8;
 /// How long that may take.
@@ -36,10 +40,18 @@ impl Kind {
     /// The kind of a media type as `Content-Type` names it.
     #[must_use]
     pub fn of(content_type: &str) -> Self {
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         match essence.as_str() {
             "" | "application/json" | "text/json" => Self::Json,
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines"
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines"
             | "application/jsonlines" => Self::Lines,
             "application/x-www-form-urlencoded" => Self::Form,
             other if other.starts_with("application/") && other.ends_with("+json") => Self::Json,
@@ -62,7 +74,11 @@ impl Body {
     /// A body of this kind.
     #[cfg(test)]
     pub fn of(kind: Kind, bytes: &'static [u8]) -> Self {
-        Self { bytes: Bytes::from_static(bytes), kind, content_type: String::new() }
+        Self {
+            bytes: Bytes::from_static(bytes),
+            kind,
+            content_type: String::new(),
+        }
     }
 
     /// The body as one JSON document, without a look inside.
@@ -88,34 +104,63 @@ impl Body {
 /// # Errors
 /// 400.
 pub fn read_json(bytes: &[u8]) -> Result<&RawValue, ApiError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| ApiError::not_json(format_args!("is not valid UTF-8 from byte {} on", error.valid_up_to())))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        ApiError::not_json(format_args!(
+            "is not valid UTF-8 from byte {} on",
+            error.valid_up_to()
+        ))
+    })?;
     if text.trim().is_empty() {
         return Err(ApiError::not_json("is empty"));
     }
     serde_json::from_str(text).map_err(ApiError::not_json)
 }
 
-async fn read(hub: Option<Hub>, request: HttpRequest, mut payload: Payload) -> Result<Body, ApiError> {
+async fn read(
+    hub: Option<Hub>,
+    request: HttpRequest,
+    mut payload: Payload,
+) -> Result<Body, ApiError> {
     let hub = hub.ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
     let limit = hub.config().server.max_body_bytes;
-    if let Some(coding) = request.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok())
+    if let Some(coding) = request
+        .headers()
+        .get(CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok())
         && !coding.trim().is_empty()
         && !coding.trim().eq_ignore_ascii_case("identity")
     {
-        return Err(ApiError::unsupported(&format!("compressed with {coding}"), "bodies as they are"));
+        return Err(ApiError::unsupported(
+            &format!("compressed with {coding}"),
+            "bodies as they are",
+        ));
     }
+    let bytes = tokio::time::timeout(BODY_TIME, collect(&mut payload, limit))
+        .await
+        .map_err(|_| ApiError::too_slow(BODY_TIME))??;
+    let Some(bytes) = bytes else {
+        drain(payload, limit.saturating_mul(DRAINED)).await;
+        return Err(ApiError::too_large(limit));
+    };
+    let content_type = request.content_type().to_owned();
+    Ok(Body {
+        bytes,
+        kind: Kind::of(&content_type),
+        content_type,
+    })
+}
+
+/// All bytes; `None` as soon as they are more than `limit`.
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, ApiError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(ApiError::broken_request)?;
         if bytes.len() + chunk.len() > limit {
-            drain(payload, limit.saturating_mul(DRAINED)).await;
-            return Err(ApiError::too_large(limit));
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
-    let content_type = request.content_type().to_owned();
-    Ok(Body { bytes: bytes.freeze(), kind: Kind::of(&content_type), content_type })
+    Ok(Some(bytes.freeze()))
 }
 
 /// Reads and forgets up to `limit` bytes.
@@ -138,7 +183,11 @@ impl FromRequest for Body {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        Box::pin(read(request.app_data::<Hub>().cloned(), request.clone(), payload.take()))
+        Box::pin(read(
+            request.app_data::<Hub>().cloned(),
+            request.clone(),
+            payload.take(),
+        ))
     }
 }
 
@@ -154,7 +203,10 @@ mod tests {
             ("Application/JSON", Kind::Json),
             ("application/vnd.api+json", Kind::Json),
             ("application/x-ndjson", Kind::Lines),
-            ("application/x-www-form-urlencoded; charset=UTF-8", Kind::Form),
+            (
+                "application/x-www-form-urlencoded; charset=UTF-8",
+                Kind::Form,
+            ),
             ("text/plain", Kind::Other),
             ("multipart/form-data; boundary=x", Kind::Other),
         ] {
@@ -172,7 +224,11 @@ mod tests {
             (b"{\"a\":\"\xff\"}", "not valid UTF-8 from byte 6"),
         ] {
             let error = read_json(bytes).expect_err("no JSON");
-            assert!(error.document().errors[0].contains(said), "{:?}", error.document().errors);
+            assert!(
+                error.document().errors[0].contains(said),
+                "{:?}",
+                error.document().errors
+            );
         }
     }
 }

@@ -114,16 +114,26 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The object `raw`. Members named in `ignored` (read-only ones of our own answers) are passed over.
     pub fn read(raw: &'a RawValue, prefix: &'static str, ignored: &[&str]) -> Self {
-        let mut fields = Self { members: Members::default(), prefix, problems: Vec::new(), asked: Vec::new() };
+        let mut fields = Self {
+            members: Members::default(),
+            prefix,
+            problems: Vec::new(),
+            asked: Vec::new(),
+        };
         match Members::read(raw) {
             Some(mut members) => {
-                members.0.retain(|(name, _)| !ignored.contains(&name.as_ref()));
+                members
+                    .0
+                    .retain(|(name, _)| !ignored.contains(&name.as_ref()));
                 fields.members = members;
             }
             None => {
                 let whole = prefix.trim_end_matches('.');
                 let whole = if whole.is_empty() { "body" } else { whole };
-                fields.problems.push(format!("{whole}: must be an object, found {}", kind_of(raw)));
+                fields.problems.push(format!(
+                    "{whole}: must be an object, found {}",
+                    kind_of(raw)
+                ));
             }
         }
         fields
@@ -133,22 +143,33 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// 422 when the body is anything else.
-    pub fn wrapped(body: &'a RawValue, wrapper: &'static str, ignored: &[&str]) -> Result<Self, ApiError> {
+    pub fn wrapped(
+        body: &'a RawValue,
+        wrapper: &'static str,
+        ignored: &[&str],
+    ) -> Result<Self, ApiError> {
         let mut outer = Self::read(body, "", &[]);
         let inner = outer.raw(wrapper);
         match inner {
-            Given::Value(inner) if outer.problems.is_empty() && outer.members.0.is_empty() => Ok(Self::read(inner, "", ignored)),
+            Given::Value(inner) if outer.problems.is_empty() && outer.members.0.is_empty() => {
+                Ok(Self::read(inner, "", ignored))
+            }
             Given::Value(_) => Err(outer.finish(wrapper).expect_err("a member is left over")),
             Given::Absent | Given::Null => {
                 let shape = format!("the body must be {{\"{wrapper}\": {{...}}}}");
-                Err(ApiError::invalid_field(wrapper, wrapper, format_args!("is missing, {shape}")))
+                Err(ApiError::invalid_field(
+                    wrapper,
+                    wrapper,
+                    format_args!("is missing, {shape}"),
+                ))
             }
         }
     }
 
     /// Notes that something is wrong.
     pub fn note(&mut self, field: &str, problem: impl std::fmt::Display) {
-        self.problems.push(format!("{}{field}: {problem}", self.prefix));
+        self.problems
+            .push(format!("{}{field}: {problem}", self.prefix));
     }
 
     /// Notes what another reader has already put into sentences.
@@ -166,14 +187,22 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn typed<T>(&mut self, name: &'static str, wanted: &str, read: impl FnOnce(&str) -> Option<T>) -> Given<T> {
+    fn typed<T>(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Given<T> {
         match self.raw(name) {
             Given::Absent => Given::Absent,
             Given::Null => Given::Null,
             Given::Value(raw) => match read(raw.get()) {
                 Some(value) => Given::Value(value),
                 None => {
-                    self.note(name, format_args!("must be {wanted}, found {}", kind_of(raw)));
+                    self.note(
+                        name,
+                        format_args!("must be {wanted}, found {}", kind_of(raw)),
+                    );
                     // Noted: what is returned does not matter any more.
                     Given::Absent
                 }
@@ -216,19 +245,27 @@ impl<'a> Fields<'a> {
     /// A whole number from 1 to `greatest`.
     pub fn count(&mut self, name: &'static str, greatest: u32) -> Given<u32> {
         let wanted = format!("a whole number from 1 to {greatest}");
-        self.typed(name, &wanted, |raw| raw.parse().ok().filter(|number| (1..=greatest).contains(number)))
+        self.typed(name, &wanted, |raw| {
+            raw.parse()
+                .ok()
+                .filter(|number| (1..=greatest).contains(number))
+        })
     }
 
     /// An array of texts; a single text counts as an array of one.
     pub fn texts(&mut self, name: &'static str) -> Given<Vec<String>> {
         self.typed(name, "an array of texts", |raw| {
-            serde_json::from_str::<Vec<String>>(raw).or_else(|_| serde_json::from_str(raw).map(|one| vec![one])).ok()
+            serde_json::from_str::<Vec<String>>(raw)
+                .or_else(|_| serde_json::from_str(raw).map(|one| vec![one]))
+                .ok()
         })
     }
 
     /// An instant (RFC 3339).
     pub fn time(&mut self, name: &'static str) -> Given<Micros> {
-        self.typed(name, "a time such as 2026-03-02T14:06:00Z", |raw| serde_json::from_str(raw).ok())
+        self.typed(name, "a time such as 2026-03-02T14:06:00Z", |raw| {
+            serde_json::from_str(raw).ok()
+        })
     }
 
     /// An address of the web: `http` or `https`, with a host, without user, password and fragment. An empty text is null.
@@ -251,16 +288,22 @@ impl<'a> Fields<'a> {
     /// 422 with all that was noted and with the members that nobody asked for. `what` is the word for the whole.
     pub fn finish(mut self, what: &str) -> Result<(), ApiError> {
         for (name, _) in &self.members.0 {
-            self.problems.push(format!("{}{}", self.prefix, unknown(name, &self.asked)));
+            self.problems
+                .push(format!("{}{}", self.prefix, unknown(name, &self.asked)));
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(what, self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid(what, self.problems))
+        }
     }
 
     /// Ends the reading of an inner object: what is wrong with it, for [`Fields::note_all`] of the outer one.
     #[must_use]
     pub fn into_problems(mut self) -> Vec<String> {
         for (name, _) in &self.members.0 {
-            self.problems.push(format!("{}{}", self.prefix, unknown(name, &self.asked)));
+            self.problems
+                .push(format!("{}{}", self.prefix, unknown(name, &self.asked)));
         }
         self.problems
     }
@@ -294,7 +337,12 @@ pub fn unknown(name: &str, known: &[&str]) -> String {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
     let near = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), candidate), *candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), candidate),
+                *candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1.max(candidate.len() / 3))
         .min();
     match near {
@@ -325,7 +373,11 @@ mod tests {
     }
 
     fn errors(outcome: Result<(), ApiError>) -> Vec<String> {
-        outcome.expect_err("something is wrong").document().errors.to_vec()
+        outcome
+            .expect_err("something is wrong")
+            .document()
+            .errors
+            .to_vec()
     }
 
     #[test]
@@ -359,15 +411,34 @@ mod tests {
 
     #[test]
     fn a_wrapper_is_needed_and_stands_alone() {
-        let wrong = |text: &str| Fields::wrapped(&raw(text), "mapping", &[]).map(|_| ()).expect_err("wrong").document().errors.join("; ");
-        assert_eq!(wrong(r#"{"name":"x"}"#), r#"mapping: is missing, the body must be {"mapping": {...}}"#);
+        let wrong = |text: &str| {
+            Fields::wrapped(&raw(text), "mapping", &[])
+                .map(|_| ())
+                .expect_err("wrong")
+                .document()
+                .errors
+                .join("; ")
+        };
+        assert_eq!(
+            wrong(r#"{"name":"x"}"#),
+            r#"mapping: is missing, the body must be {"mapping": {...}}"#
+        );
         assert_eq!(wrong(r#"{"mapping":{},"mode":1}"#), "mode: is unknown");
-        assert_eq!(wrong("[]"), r#"mapping: is missing, the body must be {"mapping": {...}}"#);
+        assert_eq!(
+            wrong("[]"),
+            r#"mapping: is missing, the body must be {"mapping": {...}}"#
+        );
     }
 
     #[test]
     fn addresses_with_secrets_in_them_are_refused_without_repeating_them() {
-        for text in ["https://u:hunter2@host/", "https://hunter2@host/", "https://host/#hunter2", "hunter2", "https:///"] {
+        for text in [
+            "https://u:hunter2@host/",
+            "https://hunter2@host/",
+            "https://host/#hunter2",
+            "hunter2",
+            "https:///",
+        ] {
             let problem = check_address(text).expect_err(text);
             assert!(!problem.contains("hunter2"));
         }

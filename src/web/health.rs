@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::{actors::Hub, wire::hub_api::{HealthDocument, RootDocument}};
+use crate::{
+    actors::Hub,
+    wire::hub_api::{HealthDocument, RootDocument},
+};
 
 use super::error::ApiError;
 
@@ -16,7 +19,10 @@ const PING_TIME: Duration = Duration::from_secs(2);
 
 /// `GET /health/live`
 pub async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(HealthDocument { status: "live", reasons: &[] })
+    HttpResponse::Ok().json(HealthDocument {
+        status: "live",
+        reasons: &[],
+    })
 }
 
 /// `GET /health/ready`: 200, or 503 with the reasons.
@@ -24,7 +30,9 @@ pub async fn live() -> HttpResponse {
 /// # Errors
 /// 500 when the server was made without a hub.
 pub async fn ready(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let hub = request.app_data::<Hub>().ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
+    let hub = request
+        .app_data::<Hub>()
+        .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
     let mut reasons: Vec<String> = Vec::new();
     if !hub.is_ready() {
         reasons.push("the hub is starting or stopping".to_owned());
@@ -35,14 +43,23 @@ pub async fn ready(request: HttpRequest) -> Result<HttpResponse, ApiError> {
             log::warn!("not ready: {error}");
             reasons.push("the database does not answer".to_owned());
         }
-        Err(_) => reasons.push(format!("the database did not answer within {} s", PING_TIME.as_secs())),
+        Err(_) => reasons.push(format!(
+            "the database did not answer within {} s",
+            PING_TIME.as_secs()
+        )),
     }
     Ok(if reasons.is_empty() {
-        HttpResponse::Ok().json(HealthDocument { status: "ready", reasons: &reasons })
+        HttpResponse::Ok().json(HealthDocument {
+            status: "ready",
+            reasons: &reasons,
+        })
     } else {
         HttpResponse::ServiceUnavailable()
             .insert_header(("Retry-After", "1"))
-            .json(HealthDocument { status: "not ready", reasons: &reasons })
+            .json(HealthDocument {
+                status: "not ready",
+                reasons: &reasons,
+            })
     })
 }
 
@@ -51,6 +68,12 @@ pub async fn root() -> HttpResponse {
     HttpResponse::Ok().json(RootDocument {
         name: "Integrator",
         version: env!("CARGO_PKG_VERSION"),
-        links: [("api", "/api/stores"), ("live", "/health/live"), ("ready", "/health/ready")].into_iter().collect(),
+        links: [
+            ("api", "/api/stores"),
+            ("live", "/health/live"),
+            ("ready", "/health/ready"),
+        ]
+        .into_iter()
+        .collect(),
     })
 }

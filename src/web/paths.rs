@@ -15,7 +15,10 @@ use actix_web::{
 ///
 /// # Errors
 /// Those of the service behind it.
-pub async fn normalize(mut request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+pub async fn normalize(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if let Some(path) = plain(request.path()) {
         let mut parts = request.uri().clone().into_parts();
         let whole = match request.uri().query() {

@@ -29,7 +29,10 @@ impl Query {
     /// Reads a query string whose parameters may be those in `known`.
     #[must_use]
     pub fn read(text: &str, known: &[&str]) -> Self {
-        let mut query = Self { pairs: Vec::new(), problems: Vec::new() };
+        let mut query = Self {
+            pairs: Vec::new(),
+            problems: Vec::new(),
+        };
         match serde_urlencoded::from_str::<Vec<(String, String)>>(text) {
             Ok(pairs) => query.pairs = pairs,
             Err(_) => query.problems.push("query: is not valid UTF-8".to_owned()),
@@ -45,7 +48,13 @@ impl Query {
     /// The value of a parameter, when it has one.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        let value = self.pairs.iter().rev().find(|(known, _)| known == name)?.1.trim();
+        let value = self
+            .pairs
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)?
+            .1
+            .trim();
         (!value.is_empty()).then_some(value)
     }
 
@@ -76,19 +85,31 @@ impl Query {
             Some(Ok(number)) if (1..=LAST_PAGE).contains(&number) => number,
             Some(Ok(number)) if number > LAST_PAGE => {
                 let further = "follow next from there on";
-                self.note("page", format_args!("pages are numbered up to {LAST_PAGE}, {further}"));
+                self.note(
+                    "page",
+                    format_args!("pages are numbered up to {LAST_PAGE}, {further}"),
+                );
                 1
             }
             Some(_) => {
-                self.note("page", format_args!("must be a number from 1 to {LAST_PAGE}"));
+                self.note(
+                    "page",
+                    format_args!("must be a number from 1 to {LAST_PAGE}"),
+                );
                 1
             }
         };
-        let after = self.text("after").or_else(|| self.text("next")).map(read_key);
+        let after = self
+            .text("after")
+            .or_else(|| self.text("next"))
+            .map(read_key);
         if after == Some(None) {
             self.note("after", "is no key that a list gave as next");
         }
-        PageAsked { number, after: after.flatten() }
+        PageAsked {
+            number,
+            after: after.flatten(),
+        }
     }
 
     /// The instant a parameter names: RFC 3339, or a date and time without an offset (then UTC), or a date. `bound` says
@@ -98,7 +119,10 @@ impl Query {
         match read_time(text, bound) {
             Some(at) => Some(at),
             None => {
-                self.note(name, "must be a time such as 2026-03-02T14:06:00Z or a date");
+                self.note(
+                    name,
+                    "must be a time such as 2026-03-02T14:06:00Z or a date",
+                );
                 None
             }
         }
@@ -109,7 +133,11 @@ impl Query {
     /// # Errors
     /// 422 with all that was noted.
     pub fn finish(self) -> Result<(), ApiError> {
-        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid("query", self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid("query", self.problems))
+        }
     }
 }
 
@@ -125,18 +153,31 @@ pub enum Bound {
 fn read_time(text: &str, bound: Bound) -> Option<Micros> {
     // An offset's plus sign that was not escaped in the query arrives as a space.
     let escaped = |text: &str| DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok();
-    let instant = DateTime::parse_from_rfc3339(text).ok().or_else(|| escaped(text)).map(|at| at.to_utc()).or_else(|| {
-        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+    let instant = DateTime::parse_from_rfc3339(text)
+        .ok()
+        .or_else(|| escaped(text))
+        .map(|at| at.to_utc())
+        .or_else(|| {
+            [
+                "%Y-%m-%dT%H:%M:%S%.f",
+                "%Y-%m-%d %H:%M:%S%.f",
+                "%Y-%m-%dT%H:%M",
+                "%Y-%m-%d %H:%M",
+            ]
             .iter()
             .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
             .map(|at| at.and_utc())
-    });
+        });
     let (at, step) = match instant {
         // Answers show milliseconds: whoever copies one of them means all of it.
         Some(at) => (at, Duration::milliseconds(1)),
         None => {
-            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").or_else(|_| NaiveDate::parse_from_str(text, "%Y/%m/%d"));
-            (date.ok()?.and_hms_opt(0, 0, 0)?.and_utc(), Duration::days(1))
+            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .or_else(|_| NaiveDate::parse_from_str(text, "%Y/%m/%d"));
+            (
+                date.ok()?.and_hms_opt(0, 0, 0)?.and_utc(),
+                Duration::days(1),
+            )
         }
     };
     match bound {
@@ -176,7 +217,9 @@ pub fn write_key(key: PageKey) -> String {
 
 fn read_key(text: &str) -> Option<PageKey> {
     let digits = text.strip_prefix('1').filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok().map(|number| PageKey(number as i64))
+    u64::from_str_radix(digits, 16)
+        .ok()
+        .map(|number| PageKey(number as i64))
 }
 
 #[cfg(test)]
@@ -186,44 +229,100 @@ mod tests {
     fn page(text: &str) -> Result<PageAsked, Vec<String>> {
         let mut query = Query::read(text, &["page", "after", "next", "state"]);
         let page = query.page();
-        query.finish().map(|()| page).map_err(|error| error.document().errors.to_vec())
+        query
+            .finish()
+            .map(|()| page)
+            .map_err(|error| error.document().errors.to_vec())
     }
 
     #[test]
     fn a_page_is_asked_for_by_number_or_by_key() {
-        assert_eq!(page(""), Ok(PageAsked { number: 1, after: None }));
-        assert_eq!(page("page=&_=1361&environment=production"), Ok(PageAsked { number: 1, after: None }));
+        assert_eq!(
+            page(""),
+            Ok(PageAsked {
+                number: 1,
+                after: None
+            })
+        );
+        assert_eq!(
+            page("page=&_=1361&environment=production"),
+            Ok(PageAsked {
+                number: 1,
+                after: None
+            })
+        );
         assert_eq!(page("page=3").map(PageAsked::skip), Ok(50));
         for key in [PageKey(0), PageKey(i64::MAX), PageKey(-1)] {
             let text = write_key(key);
-            assert_eq!(page(&format!("after={text}")).map(|page| page.after), Ok(Some(key)));
-            assert_eq!(page(&format!("next={text}")).map(|page| page.after), Ok(Some(key)));
+            assert_eq!(
+                page(&format!("after={text}")).map(|page| page.after),
+                Ok(Some(key))
+            );
+            assert_eq!(
+                page(&format!("next={text}")).map(|page| page.after),
+                Ok(Some(key))
+            );
         }
     }
 
     #[test]
     fn pages_beyond_the_fortieth_go_by_next() {
-        assert_eq!(page("page=41"), Err(vec!["page: pages are numbered up to 40, follow next from there on".to_owned()]));
-        assert_eq!(page("page=0"), Err(vec!["page: must be a number from 1 to 40".to_owned()]));
-        assert_eq!(page("after=zz"), Err(vec!["after: is no key that a list gave as next".to_owned()]));
-        assert_eq!((pages_of(0), pages_of(25), pages_of(26), pages_of(1001)), (1, 1, 2, 40));
+        assert_eq!(
+            page("page=41"),
+            Err(vec![
+                "page: pages are numbered up to 40, follow next from there on".to_owned()
+            ])
+        );
+        assert_eq!(
+            page("page=0"),
+            Err(vec!["page: must be a number from 1 to 40".to_owned()])
+        );
+        assert_eq!(
+            page("after=zz"),
+            Err(vec!["after: is no key that a list gave as next".to_owned()])
+        );
+        assert_eq!(
+            (pages_of(0), pages_of(25), pages_of(26), pages_of(1001)),
+            (1, 1, 2, 40)
+        );
     }
 
     #[test]
     fn a_misspelt_filter_is_told_and_not_dropped() {
-        assert_eq!(page("stat=failing"), Err(vec!["stat: is unknown, did you mean state?".to_owned()]));
+        assert_eq!(
+            page("stat=failing"),
+            Err(vec!["stat: is unknown, did you mean state?".to_owned()])
+        );
     }
 
     #[test]
     fn times_are_read_in_every_form_that_clients_send() {
         let at = |text: &str| read_time(text, Bound::From).map(Micros::rfc3339);
-        for text in ["2015-03-02T14:06:00Z", "2015-03-02T16:06:00+02:00", "2015-03-02T16:06:00 02:00", "2015-03-02 14:06"] {
-            assert_eq!(at(text).as_deref(), Some("2015-03-02T14:06:00.000Z"), "{text}");
+        for text in [
+            "2015-03-02T14:06:00Z",
+            "2015-03-02T16:06:00+02:00",
+            "2015-03-02T16:06:00 02:00",
+            "2015-03-02 14:06",
+        ] {
+            assert_eq!(
+                at(text).as_deref(),
+                Some("2015-03-02T14:06:00.000Z"),
+                "{text}"
+            );
         }
-        assert_eq!(at("2015-03-02").as_deref(), Some("2015-03-02T00:00:00.000Z"));
+        assert_eq!(
+            at("2015-03-02").as_deref(),
+            Some("2015-03-02T00:00:00.000Z")
+        );
         assert_eq!(at("yesterday"), None);
         let until = |text: &str| read_time(text, Bound::Until).map(Micros::rfc3339);
-        assert_eq!(until("2015-03-02").as_deref(), Some("2015-03-03T00:00:00.000Z"));
-        assert_eq!(until("2015-03-02T14:06:00.120Z").as_deref(), Some("2015-03-02T14:06:00.121Z"));
+        assert_eq!(
+            until("2015-03-02").as_deref(),
+            Some("2015-03-03T00:00:00.000Z")
+        );
+        assert_eq!(
+            until("2015-03-02T14:06:00.120Z").as_deref(),
+            Some("2015-03-02T14:06:00.121Z")
+        );
     }
 }

@@ -59,7 +59,7 @@ pub struct Order {
     asynchronous_budget: Duration,
     mask: Mask,
     /// What to send, or one sentence on why nothing can be sent.
-    outgoing: Result<Outgoing, String>,
+    outgoing: Result<Outgoing, Unsendable>,
     asked: Option<Url>,
     shown_url: String,
     shown_headers: String,
@@ -67,7 +67,43 @@ pub struct Order {
     kept_body_bytes: usize,
 }
 
+/// Why there is nothing to send.
+#[derive(Debug)]
+enum Unsendable {
+    /// What is configured cannot be put into a request; one sentence.
+    Misconfigured(String),
+    /// Building the request panicked: this message is poison to it.
+    Panicked,
+}
+
 impl Order {
+    /// What came of an order with nothing to send.
+    #[must_use]
+    pub fn unsent(&self) -> Posted {
+        match self.outgoing {
+            Err(Unsendable::Panicked) => Posted::Panicked,
+            _ => Posted::Unsendable,
+        }
+    }
+
+    /// An order that cannot be built, for reasons that lie in the hub.
+    fn of_poison(config: &Config) -> Self {
+        Self {
+            mapping: "integrator".into(),
+            dialect: Dialect::One,
+            accept_any_body: false,
+            policy: policy(&MappingOptions::default(), config),
+            asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
+            mask: Mask::default(),
+            outgoing: Err(Unsendable::Panicked),
+            asked: None,
+            shown_url: String::new(),
+            shown_headers: "{}".into(),
+            request_bytes: 0,
+            kept_body_bytes: 0,
+        }
+    }
+
     /// What to send; `None` when it cannot be built, which [`conclude`] turns into a failure.
     #[must_use]
     pub fn outgoing(&self) -> Option<Outgoing> {
@@ -111,11 +147,24 @@ pub struct Conclusion {
     pub verdict: Verdict,
 }
 
+/// As [`plan`], but a message that makes the code panic becomes an attempt that fails, and its dispatcher lives.
+#[must_use]
+pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
+    catch_unwind(AssertUnwindSafe(|| plan(delivery, registry, config))).unwrap_or_else(|_| {
+        log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "building a request panicked");
+        Plan::Post(Box::new(Order::of_poison(config)))
+    })
+}
+
 /// Decides what to do with a delivery, by what is configured now.
 #[must_use]
 pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
-    let Some(store) = registry.stores.get(&delivery.message.store) else { return Plan::Without(Disposition::Removed) };
-    let Some(mapping) = store.mappings.get(&delivery.mapping) else { return Plan::Without(Disposition::Removed) };
+    let Some(store) = registry.stores.get(&delivery.message.store) else {
+        return Plan::Without(Disposition::Removed);
+    };
+    let Some(mapping) = store.mappings.get(&delivery.mapping) else {
+        return Plan::Without(Disposition::Removed);
+    };
     if !mapping.value.enabled {
         return Plan::Without(Disposition::Held);
     }
@@ -123,16 +172,25 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
     let options = &mapping.options;
     let mut mask = Mask::default();
     mask.add(&mapping.token);
-    store.parameters_of(mapping).filter(|parameter| parameter.secret).for_each(|parameter| mask.add_value(&parameter.value));
+    store
+        .parameters_of(mapping)
+        .filter(|parameter| parameter.secret)
+        .for_each(|parameter| mask.add_value(&parameter.value));
     if let Some(secret) = &options.signing_secret {
         mask.add(secret);
     }
-    let address = delivery.asynchronous.as_ref().and_then(|work| work.update_url.as_deref()).unwrap_or(&mapping.url);
+    let address = delivery
+        .asynchronous
+        .as_ref()
+        .and_then(|work| work.update_url.as_deref())
+        .unwrap_or(&mapping.url);
     let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config) {
         Ok((outgoing, url)) => (Ok(outgoing), Some(url)),
-        Err(sentence) => (Err(sentence), None),
+        Err(sentence) => (Err(Unsendable::Misconfigured(sentence)), None),
     };
-    let headers = outgoing.as_ref().map_or(&[][..], |outgoing| &outgoing.headers);
+    let headers = outgoing
+        .as_ref()
+        .map_or(&[][..], |outgoing| &outgoing.headers);
     Plan::Post(Box::new(Order {
         mapping: mapping.name.clone(),
         dialect: options.dialect,
@@ -152,13 +210,20 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
 /// Whether everything for this endpoint waits.
 #[must_use]
 pub fn is_paused(endpoint: EndpointKey, registry: &Registry) -> bool {
-    let store = registry.endpoints.get(&endpoint).and_then(|store| registry.stores.get(store));
-    store.and_then(|store| store.endpoints.get(&endpoint)).is_some_and(|settings| settings.paused)
+    let store = registry
+        .endpoints
+        .get(&endpoint)
+        .and_then(|store| registry.stores.get(store));
+    store
+        .and_then(|store| store.endpoints.get(&endpoint))
+        .is_some_and(|settings| settings.paused)
 }
 
 fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
     let retry = &config.retry;
-    let deadline = options.deadline_secs.map_or(retry.deadline_secs, |own| retry.deadline_secs.min(own.into()));
+    let deadline = options.deadline_secs.map_or(retry.deadline_secs, |own| {
+        retry.deadline_secs.min(own.into())
+    });
     RetryPolicy {
         allowed: options.retries_allowed,
         base: Duration::from_secs(retry.base_secs),
@@ -166,10 +231,12 @@ fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
         jitter: retry.jitter,
         max_failures: retry.max_attempts,
         deadline: Duration::from_secs(deadline),
-        schedule: options
-            .retry_schedule
-            .as_ref()
-            .map(|delays| delays.iter().map(|secs| Duration::from_secs((*secs).into())).collect()),
+        schedule: options.retry_schedule.as_ref().map(|delays| {
+            delays
+                .iter()
+                .map(|secs| Duration::from_secs((*secs).into()))
+                .collect()
+        }),
     }
 }
 
@@ -183,12 +250,20 @@ fn outgoing(
     let url = parse_endpoint_url(address).map_err(|error| format!("the address {error}"))?;
     let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
     let body = match mapping.options.dialect {
-        Dialect::One => dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping)),
+        Dialect::One => {
+            dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping))
+        }
         Dialect::Two => return Err("dialect 2 is not spoken yet".into()),
     };
     let mut headers = vec![
-        (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json")),
-        (HeaderName::from_static("user-agent"), HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION")))),
+        (
+            HeaderName::from_static("content-type"),
+            HeaderValue::from_static("application/json"),
+        ),
+        (
+            HeaderName::from_static("user-agent"),
+            HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION"))),
+        ),
     ];
     // An endpoint without a key of its own refuses any token at all (WIRE B.7), so an empty one sends no header.
     if !mapping.token.is_empty() {
@@ -197,7 +272,12 @@ fn outgoing(
         headers.push((HeaderName::from_static("x-augury-token"), token));
     }
     let limits = &config.dispatch;
-    let timeout = mapping.options.timeout_secs.map_or(limits.timeout_secs, |own| limits.timeout_secs.min(own.into()));
+    let timeout = mapping
+        .options
+        .timeout_secs
+        .map_or(limits.timeout_secs, |own| {
+            limits.timeout_secs.min(own.into())
+        });
     let outgoing = Outgoing {
         target,
         headers,
@@ -209,7 +289,10 @@ fn outgoing(
 }
 
 /// Posts, whatever the code behind it does: a panic or an overrun ends the attempt and nothing else.
-pub async fn perform(timeout: Duration, posting: LocalBoxFuture<'static, Result<Answer, Failure>>) -> Posted {
+pub async fn perform(
+    timeout: Duration,
+    posting: LocalBoxFuture<'static, Result<Answer, Failure>>,
+) -> Posted {
     let guarded = AssertUnwindSafe(posting).catch_unwind();
     match tokio::time::timeout(timeout.saturating_add(GRACE), guarded).await {
         Ok(Ok(Ok(answer))) => Posted::Answer(answer),
@@ -234,15 +317,27 @@ pub struct Circumstances {
 
 /// Turns what came of an attempt into what is written down. Reading an answer that makes this code panic is a failed attempt too.
 #[must_use]
-pub fn conclude(delivery: &Delivery, order: &Order, posted: Posted, at: Circumstances) -> Conclusion {
-    let concluded = catch_unwind(AssertUnwindSafe(|| conclude_openly(delivery, order, posted, at)));
+pub fn conclude(
+    delivery: &Delivery,
+    order: &Order,
+    posted: Posted,
+    at: Circumstances,
+) -> Conclusion {
+    let concluded = catch_unwind(AssertUnwindSafe(|| {
+        conclude_openly(delivery, order, posted, at)
+    }));
     concluded.unwrap_or_else(|_| {
         log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "reading an answer panicked");
         conclude_openly(delivery, order, Posted::Panicked, at)
     })
 }
 
-fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circumstances) -> Conclusion {
+fn conclude_openly(
+    delivery: &Delivery,
+    order: &Order,
+    posted: Posted,
+    at: Circumstances,
+) -> Conclusion {
     let mut record = Attempt {
         number: delivery.attempts.saturating_add(1),
         started_at: at.started_at,
@@ -279,17 +374,39 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         Posted::Failure(failure) if failure.is_the_hubs() => {
             log::warn!(endpoint = delivery.endpoint.0; "an attempt is put off: {failure}");
             let due_at = at.ended_at.plus(OWN_FAULT_PAUSE);
-            return Conclusion { settlement: without(delivery, at.epoch, Disposition::Postponed { due_at }), verdict };
+            return Conclusion {
+                settlement: without(delivery, at.epoch, Disposition::Postponed { due_at }),
+                verdict,
+            };
         }
         Posted::Failure(failure) => {
-            let perhaps = if failure.maybe_carried_out() { " (it may have been carried out)" } else { "" };
-            Finish::Failed { kind: failure.kind(), sentence: format!("{failure}{perhaps}") }
+            let perhaps = if failure.maybe_carried_out() {
+                " (it may have been carried out)"
+            } else {
+                ""
+            };
+            Finish::Failed {
+                kind: failure.kind(),
+                sentence: format!("{failure}{perhaps}"),
+            }
         }
-        Posted::Panicked => Finish::Failed { kind: "hub_panicked", sentence: "a defect of the hub ended the attempt".into() },
-        Posted::Overdue => Finish::Failed { kind: "overdue", sentence: "no answer long after the deadline".into() },
+        Posted::Panicked => Finish::Failed {
+            kind: "hub_panicked",
+            sentence: "a defect of the hub ended the attempt".into(),
+        },
+        Posted::Overdue => Finish::Failed {
+            kind: "overdue",
+            sentence: "no answer long after the deadline".into(),
+        },
         Posted::Unsendable => {
-            let sentence = order.outgoing.as_ref().err().cloned().unwrap_or_default();
-            Finish::Failed { kind: "unsendable", sentence }
+            let sentence = match &order.outgoing {
+                Err(Unsendable::Misconfigured(sentence)) => sentence.clone(),
+                _ => "nothing was sent".into(),
+            };
+            Finish::Failed {
+                kind: "unsendable",
+                sentence,
+            }
         }
     };
     let context = SettleContext {
@@ -304,7 +421,10 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         mask: &order.mask,
         record,
     };
-    Conclusion { settlement: settle(delivery, finish, context), verdict }
+    Conclusion {
+        settlement: settle(delivery, finish, context),
+        verdict,
+    }
 }
 
 /// A settlement that spends no attempt.
@@ -313,7 +433,10 @@ pub fn without(delivery: &Delivery, epoch: i64, disposition: Disposition) -> Set
     Settlement {
         key: delivery.key,
         store: delivery.message.store,
-        fence: Fence { epoch, attempts: delivery.attempts },
+        fence: Fence {
+            epoch,
+            attempts: delivery.attempts,
+        },
         attempt: None,
         disposition,
         messages: Vec::new(),
@@ -325,7 +448,9 @@ pub fn without(delivery: &Delivery, epoch: i64, disposition: Disposition) -> Set
 fn verdict(posted: &Posted, now: Micros, longest_wait: Duration) -> Verdict {
     match posted {
         Posted::Answer(answer) => match (answer.status, answer.retry_after) {
-            (429 | 503, Some(wish)) => Verdict::AskedToWait(wish.wait_from(now.0).min(longest_wait)),
+            (429 | 503, Some(wish)) => {
+                Verdict::AskedToWait(wish.wait_from(now.0).min(longest_wait))
+            }
             // "Too many requests" without a time is met by the breaker's pauses.
             (429 | 500..=599, _) => Verdict::Ill,
             _ => Verdict::Well,
@@ -354,7 +479,11 @@ fn shown_request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask) -> 
         .iter()
         .map(|(name, value)| {
             let is_token = name.as_str() == "x-augury-token";
-            let text = if is_token { MASK.to_owned() } else { mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned()) };
+            let text = if is_token {
+                MASK.to_owned()
+            } else {
+                mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned())
+            };
             (name.as_str().to_owned(), Value::String(text))
         })
         .collect();
@@ -381,7 +510,11 @@ fn shown_body(body: &Bytes, kept: usize, mask: &Mask) -> String {
     let is_cut = body.len() > margin;
     let looked_at = body.get(..margin).unwrap_or(body);
     let mut text = mask.cover(String::from_utf8_lossy(looked_at).into_owned());
-    let sure = if is_cut { text.len().saturating_sub(LONGEST_SECRET) } else { text.len() };
+    let sure = if is_cut {
+        text.len().saturating_sub(LONGEST_SECRET)
+    } else {
+        text.len()
+    };
     let mut end = kept.min(sure);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -414,18 +547,31 @@ mod tests {
 
     #[test]
     fn a_body_is_cut_between_characters() {
-        assert_eq!(shown_body(&Bytes::from("ä".repeat(10)), 5, &Mask::default()), "ää");
+        assert_eq!(
+            shown_body(&Bytes::from("ä".repeat(10)), 5, &Mask::default()),
+            "ää"
+        );
     }
 
     #[test]
     fn a_token_is_never_shown_even_when_it_is_short() {
-        let headers = [(HeaderName::from_static("x-augury-token"), HeaderValue::from_static("abc"))];
-        assert_eq!(shown_request_headers(&headers, &Mask::default()), r#"{"x-augury-token":"***"}"#);
+        let headers = [(
+            HeaderName::from_static("x-augury-token"),
+            HeaderValue::from_static("abc"),
+        )];
+        assert_eq!(
+            shown_request_headers(&headers, &Mask::default()),
+            r#"{"x-augury-token":"***"}"#
+        );
     }
 
     #[actix_web::test]
     async fn a_panic_in_an_attempt_is_an_outcome() {
-        let posted = perform(Duration::from_secs(1), async { panic!("on purpose") }.boxed_local()).await;
+        let posted = perform(
+            Duration::from_secs(1),
+            async { panic!("on purpose") }.boxed_local(),
+        )
+        .await;
         assert!(matches!(posted, Posted::Panicked));
     }
 }

@@ -30,7 +30,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use self::{
-    attempt::{Circumstances, Conclusion, Plan, Posted, Verdict},
+    attempt::{Circumstances, Conclusion, Plan, Verdict},
     breaker::{Allows, Breaker},
     pace::Pace,
     window::Window,
@@ -148,7 +148,10 @@ enum Life {
 /// Whether deliveries may begin now.
 enum Gate {
     Open,
-    Shut { state: DispatcherState, until: Option<Micros> },
+    Shut {
+        state: DispatcherState,
+        until: Option<Micros>,
+    },
 }
 
 /// See the module.
@@ -174,6 +177,8 @@ pub struct Dispatcher {
     timer: Option<(Micros, SpawnHandle)>,
     database: Backoff,
     restarts: Backoff,
+    /// This life began by starting over: it waits first.
+    pause_before_claim: Option<Duration>,
     born_at: Micros,
 }
 
@@ -206,6 +211,7 @@ impl Dispatcher {
                 Duration::from_millis(supervision.backoff_base_ms),
                 Duration::from_secs(supervision.backoff_max_secs),
             ),
+            pause_before_claim: None,
             born_at: shared.now(),
             guard,
             ringing,
@@ -236,7 +242,9 @@ impl Dispatcher {
 
     /// Begins what may begin, reads more when little is left, and sets the timer to when something can happen next.
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        let Life::Serving { epoch } = self.life else { return };
+        let Life::Serving { epoch } = self.life else {
+            return;
+        };
         if self.guard.is_superseded() || self.guard.is_retired() {
             return;
         }
@@ -261,7 +269,10 @@ impl Dispatcher {
             }
         };
         // What is due already waits for room, and whatever makes room leads here.
-        if let Some(due) = self.next_due_at.filter(|due| *due > now && state == DispatcherState::Running) {
+        if let Some(due) = self
+            .next_due_at
+            .filter(|due| *due > now && state == DispatcherState::Running)
+        {
             look_at = Some(look_at.map_or(due, |at| at.min(due)));
         }
         self.arm(look_at, now, ctx);
@@ -278,7 +289,10 @@ impl Dispatcher {
             return shut(DispatcherState::Paused, None);
         }
         if self.shared.database_away.load(Ordering::SeqCst) {
-            return shut(DispatcherState::DatabaseAway, Some(now.plus(DATABASE_PAUSE)));
+            return shut(
+                DispatcherState::DatabaseAway,
+                Some(now.plus(DATABASE_PAUSE)),
+            );
         }
         if let Some(until) = self.asked_to_wait.filter(|until| now < *until) {
             return shut(DispatcherState::AskedToWait, Some(until));
@@ -291,7 +305,13 @@ impl Dispatcher {
     }
 
     /// Begins attempts up to the limits. Returns when a limit of pace allows the next.
-    fn begin_some(&mut self, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) -> Option<Micros> {
+    fn begin_some(
+        &mut self,
+        registry: &Registry,
+        epoch: i64,
+        now: Micros,
+        ctx: &mut Context<Self>,
+    ) -> Option<Micros> {
         let mut look_at: Option<Micros> = None;
         while self.window.in_flight() < self.shared.config.dispatch.concurrency {
             let other_than = match self.breaker.allows(now) {
@@ -302,13 +322,19 @@ impl Dispatcher {
             let pace = &mut self.pace;
             let mut permits = |window: &Window, one: &Delivery| {
                 let store = registry.stores.get(&one.message.store);
-                let Some(mapping) = store.and_then(|store| store.mappings.get(&one.mapping)) else { return true };
+                let Some(mapping) = store.and_then(|store| store.mappings.get(&one.mapping)) else {
+                    return true;
+                };
                 let options = &mapping.value.options;
-                let most = options.concurrency.and_then(|most| usize::try_from(most).ok());
+                let most = options
+                    .concurrency
+                    .and_then(|most| usize::try_from(most).ok());
                 if most.is_some_and(|most| window.in_flight_of(one.mapping) >= most.max(1)) {
                     return false;
                 }
-                let Some(rate) = options.rate_per_sec else { return true };
+                let Some(rate) = options.rate_per_sec else {
+                    return true;
+                };
                 match pace.take(one.mapping, rate, now) {
                     Ok(()) => true,
                     Err(at) => {
@@ -318,7 +344,9 @@ impl Dispatcher {
                 }
             };
             let is_other = |one: &Delivery| other_than.is_none() || one.lane != other_than;
-            let first = self.window.begin_first(|window, one| is_other(one) && permits(window, one));
+            let first = self
+                .window
+                .begin_first(|window, one| is_other(one) && permits(window, one));
             // A probe from the same lane is better than none.
             let first = match (first, other_than) {
                 (None, Some(_)) => self.window.begin_first(&mut permits),
@@ -330,10 +358,21 @@ impl Dispatcher {
         look_at
     }
 
-    fn begin(&mut self, delivery: Delivery, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) {
+    fn begin(
+        &mut self,
+        delivery: Delivery,
+        registry: &Registry,
+        epoch: i64,
+        now: Micros,
+        ctx: &mut Context<Self>,
+    ) {
         let key = delivery.key;
-        let report = Report { shared: Arc::clone(&self.shared), to: ctx.address(), piece: self.shared.work.begin() };
-        match attempt::plan(&delivery, registry, &self.shared.config) {
+        let report = Report {
+            shared: Arc::clone(&self.shared),
+            to: ctx.address(),
+            piece: self.shared.work.begin(),
+        };
+        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();
@@ -342,15 +381,22 @@ impl Dispatcher {
             }
             Plan::Post(order) => {
                 self.breaker.begin(key, delivery.lane);
-                let posting = order.outgoing().map(|outgoing| (outgoing.timeout, self.transport.post(outgoing)));
+                let posting = order
+                    .outgoing()
+                    .map(|outgoing| (outgoing.timeout, self.transport.post(outgoing)));
                 let attempt = async move {
                     let posted = match posting {
                         Some((timeout, posting)) => attempt::perform(timeout, posting).await,
-                        None => Posted::Unsendable,
+                        None => order.unsent(),
                     };
                     let ended_at = report.shared.now();
                     let random = rand::random::<f64>();
-                    let at = Circumstances { epoch, started_at: now, ended_at, random };
+                    let at = Circumstances {
+                        epoch,
+                        started_at: now,
+                        ended_at,
+                        random,
+                    };
                     let concluded = attempt::conclude(&delivery, &order, posted, at);
                     report.conclude(concluded).await;
                 };
@@ -369,7 +415,11 @@ impl Dispatcher {
         self.reading = true;
         self.more = false;
         self.next_due_at = None;
-        let (backend, endpoint, held) = (Arc::clone(&self.shared.backend), self.endpoint, self.window.held());
+        let (backend, endpoint, held) = (
+            Arc::clone(&self.shared.backend),
+            self.endpoint,
+            self.window.held(),
+        );
         let read = async move { backend.accepted_due(endpoint, now, room, held).await };
         ctx.spawn(read.into_actor(self).map(move |due, act, ctx| {
             act.reading = false;
@@ -408,7 +458,9 @@ impl Dispatcher {
     /// Sets the timer, unless one goes off earlier anyhow.
     fn arm(&mut self, look_at: Option<Micros>, now: Micros, ctx: &mut Context<Self>) {
         let latest = now.plus(LOOK_AGAIN);
-        let at = look_at.map_or(latest, |at| at.clamp(now.plus(Duration::from_millis(1)), latest));
+        let at = look_at.map_or(latest, |at| {
+            at.clamp(now.plus(Duration::from_millis(1)), latest)
+        });
         match self.timer {
             Some((armed, _)) if armed <= at && armed > now => return,
             Some((_, handle)) => {
@@ -425,7 +477,10 @@ impl Dispatcher {
     }
 
     fn tell(&self, state: DispatcherState, look_at: Option<Micros>) {
-        let is_waiting = matches!(state, DispatcherState::AskedToWait | DispatcherState::BreakerOpen);
+        let is_waiting = matches!(
+            state,
+            DispatcherState::AskedToWait | DispatcherState::BreakerOpen
+        );
         self.cell.tell(|told| {
             told.state = state;
             told.breaker = self.breaker.state();
@@ -439,9 +494,12 @@ impl Dispatcher {
 
     /// An endpoint without a live mapping that has nothing waiting needs no dispatcher; one is started when it is woken again.
     fn offer_to_retire(&self, registry: &Registry) {
-        let is_idle = self.window.is_empty() && !self.more && !self.reading && self.next_due_at.is_none();
+        let is_idle =
+            self.window.is_empty() && !self.more && !self.reading && self.next_due_at.is_none();
         if is_idle && !registry.endpoints.contains_key(&self.endpoint) {
-            self.shared.directory.offer_to_retire(self.endpoint, self.guard.generation);
+            self.shared
+                .directory
+                .offer_to_retire(self.endpoint, self.guard.generation);
         }
     }
 }
@@ -455,14 +513,24 @@ struct Report {
 
 impl Report {
     async fn conclude(self, concluded: Conclusion) {
-        let Conclusion { settlement, verdict } = concluded;
+        let Conclusion {
+            settlement,
+            verdict,
+        } = concluded;
         let told = match &settlement.disposition {
             Disposition::Completed { .. } => AttemptTold::Completed,
-            Disposition::Failing { error, .. } | Disposition::Parked { error } => AttemptTold::Failed(error.clone()),
+            Disposition::Failing { error, .. } | Disposition::Parked { error } => {
+                AttemptTold::Failed(error.clone())
+            }
             _ => AttemptTold::Neither,
         };
         let settler = self.shared.directory.vitals(Office::Settler).generation();
-        let answered = Answered { key: settlement.key, verdict, told, settler };
+        let answered = Answered {
+            key: settlement.key,
+            verdict,
+            told,
+            settler,
+        };
         // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.
         self.to.send(answered).await.ok();
         self.settle(settlement).await;
@@ -481,14 +549,32 @@ impl Report {
             Some(Err(Refused)) => Note::Refused,
             None => Note::Unknown,
         };
-        self.to.send(Noted { key, due_at, outcome }).await.ok();
+        self.to
+            .send(Noted {
+                key,
+                due_at,
+                outcome,
+            })
+            .await
+            .ok();
     }
 }
 
-async fn hand_over(shared: &Shared, settlement: Settlement, piece: Piece) -> Option<Result<Settled, Refused>> {
+async fn hand_over(
+    shared: &Shared,
+    settlement: Settlement,
+    piece: Piece,
+) -> Option<Result<Settled, Refused>> {
     let settler = shared.directory.settler.get()?;
     let (answer, answered) = oneshot::channel();
-    settler.send(Settle { settlement, answer, piece }).await.ok()?;
+    settler
+        .send(Settle {
+            settlement,
+            answer,
+            piece,
+        })
+        .await
+        .ok()?;
     answered.await.ok()
 }
 
@@ -502,11 +588,11 @@ impl Actor for Dispatcher {
             ctx.run_later(DATABASE_PAUSE, |_, ctx| ctx.stop());
             return;
         }
-        self.cell.tell(|told| told.state = DispatcherState::Starting);
-        match self.restarts.failures() {
-            0 => self.claim(ctx),
-            _ => {
-                let pause = self.restarts.fail();
+        self.cell
+            .tell(|told| told.state = DispatcherState::Starting);
+        match self.pause_before_claim.take() {
+            None => self.claim(ctx),
+            Some(pause) => {
                 ctx.run_later(pause, Self::claim);
             }
         }
@@ -531,14 +617,19 @@ impl Supervised for Dispatcher {
         if self.shared.now().since(self.born_at) > longest.saturating_mul(2) {
             self.restarts.succeed();
         }
-        if self.restarts.failures() == 0 {
-            // Counts this one; `started` waits accordingly.
-            self.restarts.fail();
-        }
-        self.guard.vitals.count_restart(self.shared.now(), End::Stopped);
+        self.pause_before_claim = Some(self.restarts.fail());
+        self.guard
+            .vitals
+            .count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();
-        self.window = Window::new(self.shared.config.dispatch.window.max(self.shared.config.dispatch.concurrency));
+        self.window = Window::new(
+            self.shared
+                .config
+                .dispatch
+                .window
+                .max(self.shared.config.dispatch.concurrency),
+        );
         self.reading = false;
         self.more = true;
         self.timer = None;
@@ -561,7 +652,12 @@ impl Handler<Answered> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
-        let Answered { key, verdict, told, settler } = answered;
+        let Answered {
+            key,
+            verdict,
+            told,
+            settler,
+        } = answered;
         // From here on the task lives by itself, until the outcome is written.
         if let Some(task) = self.tasks.remove(&key) {
             task.let_live();
@@ -597,7 +693,11 @@ impl Handler<Noted> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
-        let Noted { key, due_at, outcome } = noted;
+        let Noted {
+            key,
+            due_at,
+            outcome,
+        } = noted;
         match outcome {
             Note::Settled(settled) => {
                 self.window.settled(key);

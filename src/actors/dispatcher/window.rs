@@ -29,13 +29,25 @@ pub struct Window {
     holds: HashMap<DeliveryKey, Hold>,
     in_flight: usize,
     by_mapping: HashMap<MappingKey, usize>,
+    /// How many are set aside.
+    aside: usize,
+    /// The settler of the last [`Window::let_go`].
+    settler: u64,
 }
 
 impl Window {
     /// An empty window of `size` deliveries.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self { size, waiting: VecDeque::new(), holds: HashMap::new(), in_flight: 0, by_mapping: HashMap::new() }
+        Self {
+            size,
+            waiting: VecDeque::new(),
+            holds: HashMap::new(),
+            in_flight: 0,
+            by_mapping: HashMap::new(),
+            aside: 0,
+            settler: 0,
+        }
     }
 
     /// How many more it can hold.
@@ -71,7 +83,9 @@ impl Window {
     /// Posted, outcome not written yet.
     #[must_use]
     pub fn settling(&self) -> usize {
-        self.holds.values().filter(|hold| matches!(hold, Hold::Settling { .. })).count()
+        self.holds
+            .len()
+            .saturating_sub(self.waiting.len() + self.in_flight + self.aside)
     }
 
     /// Being posted for this mapping.
@@ -83,7 +97,8 @@ impl Window {
     /// Takes in what was read. What is held already is dropped.
     pub fn take_in(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            if let std::collections::hash_map::Entry::Vacant(entry) = self.holds.entry(delivery.key) {
+            if let std::collections::hash_map::Entry::Vacant(entry) = self.holds.entry(delivery.key)
+            {
                 entry.insert(Hold::Waiting);
                 self.waiting.push_back(delivery);
             }
@@ -91,10 +106,22 @@ impl Window {
     }
 
     /// The first waiting delivery that may begin, in order of due time. It counts as in flight from now on.
-    pub fn begin_first(&mut self, mut may_begin: impl FnMut(&Self, &Delivery) -> bool) -> Option<Delivery> {
-        let position = (0..self.waiting.len()).find(|index| self.waiting.get(*index).is_some_and(|one| may_begin(self, one)))?;
+    pub fn begin_first(
+        &mut self,
+        mut may_begin: impl FnMut(&Self, &Delivery) -> bool,
+    ) -> Option<Delivery> {
+        let position = (0..self.waiting.len()).find(|index| {
+            self.waiting
+                .get(*index)
+                .is_some_and(|one| may_begin(self, one))
+        })?;
         let delivery = self.waiting.remove(position)?;
-        self.holds.insert(delivery.key, Hold::InFlight { mapping: delivery.mapping });
+        self.holds.insert(
+            delivery.key,
+            Hold::InFlight {
+                mapping: delivery.mapping,
+            },
+        );
         self.in_flight += 1;
         *self.by_mapping.entry(delivery.mapping).or_default() += 1;
         Some(delivery)
@@ -102,10 +129,11 @@ impl Window {
 
     /// Its attempt has ended; its outcome goes to the settler of this generation.
     pub fn settle(&mut self, key: DeliveryKey, settler: u64) {
-        if self.holds.contains_key(&key) {
-            let former = self.holds.insert(key, Hold::Settling { settler });
-            self.land(former);
-        }
+        let Some(hold) = self.holds.get_mut(&key) else {
+            return;
+        };
+        let former = std::mem::replace(hold, Hold::Settling { settler });
+        self.land(Some(former));
     }
 
     /// Its outcome is written, or nobody here will learn of it. Late word of an earlier attempt changes nothing.
@@ -128,6 +156,7 @@ impl Window {
     pub fn set_aside(&mut self, key: DeliveryKey, until: Micros) {
         self.release(key);
         self.holds.insert(key, Hold::SetAside { until });
+        self.aside += 1;
     }
 
     /// Gives up what was not begun, so that it is read anew when needed.
@@ -147,12 +176,21 @@ impl Window {
     /// Lets go of outcomes handed to a settler that was replaced, and of what was set aside until `now`.
     /// Returns how many, which are then read anew.
     pub fn let_go(&mut self, settler: u64, now: Micros) -> usize {
+        if self.settler == settler && self.aside == 0 {
+            return 0;
+        }
+        self.settler = settler;
         let before = self.holds.len();
         self.holds.retain(|_, hold| match hold {
             Hold::Settling { settler: theirs } => *theirs == settler,
             Hold::SetAside { until } => now < *until,
             Hold::Waiting | Hold::InFlight { .. } => true,
         });
+        self.aside = self
+            .holds
+            .values()
+            .filter(|hold| matches!(hold, Hold::SetAside { .. }))
+            .count();
         before - self.holds.len()
     }
 
@@ -218,9 +256,15 @@ mod tests {
         let mut window = Window::new(3);
         window.take_in(vec![delivery(1, 1), delivery(2, 1)]);
         let first = window.begin_first(|_, _| true).expect("one waits");
-        assert_eq!((first.key, window.room(), window.in_flight()), (DeliveryKey(1), 1, 1));
+        assert_eq!(
+            (first.key, window.room(), window.in_flight()),
+            (DeliveryKey(1), 1, 1)
+        );
         window.settle(first.key, 1);
-        assert_eq!((window.room(), window.in_flight(), window.settling()), (1, 0, 1));
+        assert_eq!(
+            (window.room(), window.in_flight(), window.settling()),
+            (1, 0, 1)
+        );
         window.settled(first.key);
         assert_eq!((window.room(), window.held()), (2, vec![DeliveryKey(2)]));
     }
@@ -230,7 +274,9 @@ mod tests {
         let mut window = Window::new(9);
         window.take_in(vec![delivery(1, 1), delivery(2, 1), delivery(3, 2)]);
         let below = |window: &Window, one: &Delivery| window.in_flight_of(one.mapping) < 1;
-        let begun: Vec<i64> = std::iter::from_fn(|| window.begin_first(below)).map(|one| one.key.0).collect();
+        let begun: Vec<i64> = std::iter::from_fn(|| window.begin_first(below))
+            .map(|one| one.key.0)
+            .collect();
         assert_eq!(begun, [1, 3]);
     }
 

@@ -18,7 +18,12 @@
 
 mod decide;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 
@@ -34,6 +39,7 @@ use crate::{
         key::{MessageKey, StoreKey},
         message::Incoming,
         routing::RouteProgress,
+        time::Micros,
     },
 };
 
@@ -41,6 +47,9 @@ pub use decide::decide;
 
 /// Looks by itself after so long, for wake-ups that were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A message whose decision the database refuses is left alone for so long.
+const SET_ASIDE: Duration = Duration::from_secs(300);
 
 /// Key of the router's lease: on one node one router serves all shards.
 const ALL_SHARDS: i64 = 0;
@@ -60,6 +69,9 @@ pub enum Ran {
 pub struct Routing {
     shared: Arc<Shared>,
     epoch: i64,
+    /// Messages whose decision the database refuses, and until when they are left alone: to read them again at once would stop
+    /// all others. Later messages of their lanes overtake them.
+    set_aside: RefCell<HashMap<MessageKey, Micros>>,
 }
 
 /// A batch that was read and decided.
@@ -73,11 +85,16 @@ struct Batch {
 
 impl Batch {
     fn keys(&self) -> Vec<MessageKey> {
-        self.incoming.iter().map(|incoming| incoming.message.key).collect()
+        self.incoming
+            .iter()
+            .map(|incoming| incoming.message.key)
+            .collect()
     }
 
     fn is_whole(&self) -> bool {
-        self.routed.iter().all(|routed| routed.progress == RouteProgress::Done)
+        self.routed
+            .iter()
+            .all(|routed| routed.progress == RouteProgress::Done)
     }
 }
 
@@ -87,8 +104,15 @@ impl Routing {
     /// # Errors
     /// Those of the database.
     pub async fn claim(shared: Arc<Shared>) -> Result<Self, DbError> {
-        let epoch = shared.backend.owner_claim(OwnerKind::Router, ALL_SHARDS).await?;
-        Ok(Self { shared, epoch })
+        let epoch = shared
+            .backend
+            .owner_claim(OwnerKind::Router, ALL_SHARDS)
+            .await?;
+        Ok(Self {
+            shared,
+            epoch,
+            set_aside: RefCell::default(),
+        })
     }
 
     /// Routes until nothing waits.
@@ -118,10 +142,12 @@ impl Routing {
                     },
                 },
                 // What was read meanwhile was decided with a registry that is out of date.
-                (Ok(Committed::Written | Committed::RegistryMoved), _) => match self.read_and_decide(Vec::new()).await {
-                    Ok(batch) => batch,
-                    Err(error) => return failed(&error),
-                },
+                (Ok(Committed::Written | Committed::RegistryMoved), _) => {
+                    match self.read_and_decide(Vec::new()).await {
+                        Ok(batch) => batch,
+                        Err(error) => return failed(&error),
+                    }
+                }
                 (Ok(Committed::Fenced), _) => return Ran::Fenced,
                 (Err(error), _) => return failed(&error),
             };
@@ -129,12 +155,20 @@ impl Routing {
         Ran::Idle
     }
 
-    async fn read_and_decide(&self, held: Vec<MessageKey>) -> Result<Batch, DbError> {
+    async fn read_and_decide(&self, mut held: Vec<MessageKey>) -> Result<Batch, DbError> {
+        let now = self.shared.now();
+        self.set_aside.borrow_mut().retain(|_, until| now < *until);
+        held.extend(self.set_aside.borrow().keys());
         let limit = self.shared.config.router.batch_max;
         let incoming = self.shared.backend.incoming_waiting(limit, held).await?;
         let is_full = incoming.len() >= limit;
         let registry = self.shared.registry.current();
-        let mut batch = Batch { incoming: Vec::new(), routed: Vec::new(), version: registry.version, is_full };
+        let mut batch = Batch {
+            incoming: Vec::new(),
+            routed: Vec::new(),
+            version: registry.version,
+            is_full,
+        };
         let mut unfinished: HashSet<StoreKey> = HashSet::new();
         for one in incoming {
             if unfinished.contains(&one.message.store) {
@@ -154,7 +188,12 @@ impl Routing {
     async fn commit(&self, batch: &Batch) -> Result<Committed, DbError> {
         let now = self.shared.now();
         let routed = batch.routed.clone();
-        match self.shared.backend.incoming_route(routed, batch.version, self.epoch, now).await {
+        match self
+            .shared
+            .backend
+            .incoming_route(routed, batch.version, self.epoch, now)
+            .await
+        {
             Ok(RouteOutcome::Done { endpoints, .. }) => {
                 for endpoint in endpoints {
                     self.shared.directory.ring_dispatcher(endpoint);
@@ -166,9 +205,12 @@ impl Routing {
                 Ok(Committed::RegistryMoved)
             }
             Ok(RouteOutcome::Fenced) => Ok(Committed::Fenced),
-            Err(error) if error.is_transient() || batch.routed.len() == 1 => Err(error),
+            Err(error) if error.is_transient() => Err(error),
             Err(error) => {
-                log::error!("{} routed messages were refused together and go one by one: {error}", batch.routed.len());
+                log::error!(
+                    "{} routed messages were refused together and go one by one: {error}",
+                    batch.routed.len()
+                );
                 self.commit_one_by_one(batch).await
             }
         }
@@ -176,12 +218,18 @@ impl Routing {
 
     /// Something in the batch cannot be written: the rest must not wait for it.
     async fn commit_one_by_one(&self, batch: &Batch) -> Result<Committed, DbError> {
-        let mut refused = None;
         for routed in &batch.routed {
             let (key, now) = (routed.message, self.shared.now());
-            match self.shared.backend.incoming_route(vec![routed.clone()], batch.version, self.epoch, now).await {
+            match self
+                .shared
+                .backend
+                .incoming_route(vec![routed.clone()], batch.version, self.epoch, now)
+                .await
+            {
                 Ok(RouteOutcome::Done { endpoints, .. }) => {
-                    endpoints.into_iter().for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));
+                    endpoints
+                        .into_iter()
+                        .for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));
                 }
                 Ok(RouteOutcome::RegistryMoved) => {
                     self.shared.refresh_registry().await?;
@@ -190,12 +238,14 @@ impl Routing {
                 Ok(RouteOutcome::Fenced) => return Ok(Committed::Fenced),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    log::error!("message {key} cannot be routed: {error}");
-                    refused = Some(error);
+                    log::error!(
+                        "message {key} cannot be routed and is left alone for a while: {error}"
+                    );
+                    self.set_aside.borrow_mut().insert(key, now.plus(SET_ASIDE));
                 }
             }
         }
-        refused.map_or(Ok(Committed::Written), Err)
+        Ok(Committed::Written)
     }
 }
 
@@ -232,26 +282,38 @@ impl Router {
     #[must_use]
     pub fn new(shared: Arc<Shared>, guard: Guard, ringing: Ringing) -> Self {
         let backoff = Backoff::for_database();
-        Self { shared, guard, ringing, routing: None, life: Life::Starting, backoff, timer: None }
+        Self {
+            shared,
+            guard,
+            ringing,
+            routing: None,
+            life: Life::Starting,
+            backoff,
+            timer: None,
+        }
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
         let claim = Routing::claim(Arc::clone(&self.shared));
-        ctx.spawn(claim.into_actor(self).map(|claimed, act, ctx| match claimed {
-            Ok(routing) => {
-                act.backoff.succeed();
-                act.routing = Some(routing.into());
-                act.life = Life::Resting;
-                act.guard.up();
-                act.shared.changed.notify_waiters();
-                act.look(ctx);
-            }
-            Err(error) => {
-                log::error!("the router cannot take its lease: {error}");
-                let pause = act.backoff.fail();
-                ctx.run_later(pause, Self::claim);
-            }
-        }));
+        ctx.spawn(
+            claim
+                .into_actor(self)
+                .map(|claimed, act, ctx| match claimed {
+                    Ok(routing) => {
+                        act.backoff.succeed();
+                        act.routing = Some(routing.into());
+                        act.life = Life::Resting;
+                        act.guard.up();
+                        act.shared.changed.notify_waiters();
+                        act.look(ctx);
+                    }
+                    Err(error) => {
+                        log::error!("the router cannot take its lease: {error}");
+                        let pause = act.backoff.fail();
+                        ctx.run_later(pause, Self::claim);
+                    }
+                }),
+        );
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -264,18 +326,29 @@ impl Router {
                 *woken_meanwhile = true;
                 return;
             }
-            Life::Resting => self.life = Life::Working { woken_meanwhile: false },
+            Life::Resting => {
+                self.life = Life::Working {
+                    woken_meanwhile: false,
+                }
+            }
         }
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(routing) = self.routing.clone() else { return };
+        let Some(routing) = self.routing.clone() else {
+            return;
+        };
         let run = async move { routing.run_once().await };
         ctx.spawn(run.into_actor(self).map(Self::after));
     }
 
     fn after(ran: Ran, act: &mut Self, ctx: &mut Context<Self>) {
-        let was_woken = matches!(act.life, Life::Working { woken_meanwhile: true });
+        let was_woken = matches!(
+            act.life,
+            Life::Working {
+                woken_meanwhile: true
+            }
+        );
         act.life = Life::Resting;
         match ran {
             Ran::Idle => {
@@ -292,7 +365,9 @@ impl Router {
             }
             Ran::Fenced => {
                 log::warn!("another router has taken over; starting anew");
-                act.guard.vitals.count_restart(act.shared.now(), End::Stopped);
+                act.guard
+                    .vitals
+                    .count_restart(act.shared.now(), End::Stopped);
                 ctx.stop();
             }
         }

@@ -5,3 +5,5 @@ mod delivering;
 mod rig;
 mod routing;
 mod supervision;
+mod troubled;
+mod troubles;

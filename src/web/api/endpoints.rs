@@ -56,19 +56,27 @@ struct PausedDocument {
 /// `GET endpoints`: one row per endpoint.
 pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
     let states = call.hub().endpoint_states(call.key()).await;
-    let rows = states.iter().filter_map(|state| document(state, &call.store));
+    let rows = states
+        .iter()
+        .filter_map(|state| document(state, &call.store));
     Ok(HttpResponse::Ok().json(rows.collect::<Vec<_>>()))
 }
 
 /// An endpoint with its name; `None` when it has been deleted since.
 fn document<'a>(state: &'a EndpointState, store: &StoreSnapshot) -> Option<EndpointDocument<'a>> {
-    let mapping = store.mappings.values().find(|entry| store.endpoint_of(entry) == state.endpoint)?;
+    let mapping = store
+        .mappings
+        .values()
+        .find(|entry| store.endpoint_of(entry) == state.endpoint)?;
     Some(EndpointDocument {
         id: mapping.id,
         name: mapping.value.name.clone(),
         url: mapping.value.url.clone(),
         enabled: mapping.value.enabled,
-        paused: store.endpoints.get(&state.endpoint).is_some_and(|settings| settings.paused),
+        paused: store
+            .endpoints
+            .get(&state.endpoint)
+            .is_some_and(|settings| settings.paused),
         state: state.state,
         breaker: state.breaker,
         in_flight: state.in_flight,
@@ -96,13 +104,26 @@ pub async fn resume(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
     set(&call, &request, false).await
 }
 
-async fn set(call: &InStore<Admin>, request: &HttpRequest, paused: bool) -> Result<HttpResponse, ApiError> {
+async fn set(
+    call: &InStore<Admin>,
+    request: &HttpRequest,
+    paused: bool,
+) -> Result<HttpResponse, ApiError> {
     let id = id_in_path(request).ok_or_else(|| ApiError::not_found("endpoint"))?;
     let endpoint = find(&call.store, id).ok_or_else(|| ApiError::not_found("endpoint"))?;
-    let settings = call.store.endpoints.get(&endpoint).cloned().unwrap_or_default();
+    let settings = call
+        .store
+        .endpoints
+        .get(&endpoint)
+        .cloned()
+        .unwrap_or_default();
     if settings.paused != paused {
         let entity = Entity::Endpoint(EndpointSettings { paused });
-        let change = EntityChange::Create { store: Some(call.key()), subject: Some(endpoint.0), entity };
+        let change = EntityChange::Create {
+            store: Some(call.key()),
+            subject: Some(endpoint.0),
+            entity,
+        };
         call.hub().change_registry(vec![change]).await?;
     }
     Ok(HttpResponse::Ok().json(PausedDocument { id, paused }))
@@ -110,5 +131,9 @@ async fn set(call: &InStore<Admin>, request: &HttpRequest, paused: bool) -> Resu
 
 /// The endpoint with this id: that of a mapping which stands alone.
 fn find(store: &StoreSnapshot, id: Id) -> Option<EndpointKey> {
-    store.mappings.values().find(|entry| entry.id == id).map(|entry| store.endpoint_of(entry))
+    store
+        .mappings
+        .values()
+        .find(|entry| entry.id == id)
+        .map(|entry| store.endpoint_of(entry))
 }

@@ -21,8 +21,16 @@ use crate::domain::{
 use super::super::fields::{Fields, Given, is_masked, kind_of};
 
 /// Members of our own answers, and of old ones, that a request may hold and that change nothing.
-pub const READ_ONLY: [&str; 8] =
-    ["id", "_id", "store_id", "created_at", "updated_at", "event_key", "event_details", "formatted_filters"];
+pub const READ_ONLY: [&str; 8] = [
+    "id",
+    "_id",
+    "store_id",
+    "created_at",
+    "updated_at",
+    "event_key",
+    "event_details",
+    "formatted_filters",
+];
 
 /// The most message types of one mapping.
 const MAX_MESSAGES: usize = 100;
@@ -41,7 +49,12 @@ pub enum By {
 }
 
 /// Reads a mapping; what is wrong is noted in `fields`, and then the result means nothing.
-pub fn read(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &StoreSnapshot, by: By) -> Mapping {
+pub fn read(
+    fields: &mut Fields<'_>,
+    stored: Option<&Mapping>,
+    store: &StoreSnapshot,
+    by: By,
+) -> Mapping {
     let name = fields.name("name", 100);
     let url = fields.address("url");
     if let (None, None) = (&name, stored) {
@@ -57,7 +70,9 @@ pub fn read(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &StoreSnap
     };
     let (enabled, required) = read_switches(fields, stored, by);
     Mapping {
-        name: name.or_else(|| stored.map(|stored| stored.name.clone())).unwrap_or_default(),
+        name: name
+            .or_else(|| stored.map(|stored| stored.name.clone()))
+            .unwrap_or_default(),
         url,
         token: read_token(fields, stored),
         integration: read_integration(fields, stored),
@@ -72,7 +87,10 @@ pub fn read(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &StoreSnap
 }
 
 fn read_switches(fields: &mut Fields<'_>, stored: Option<&Mapping>, by: By) -> (bool, bool) {
-    let enabled = fields.truth("enabled").value().unwrap_or_else(|| stored.is_none_or(|stored| stored.enabled));
+    let enabled = fields
+        .truth("enabled")
+        .value()
+        .unwrap_or_else(|| stored.is_none_or(|stored| stored.enabled));
     let was_required = stored.is_some_and(|stored| stored.required);
     let required = fields.truth("required").value().unwrap_or(was_required);
     if was_required && !required && by != By::Operator {
@@ -87,13 +105,19 @@ fn read_switches(fields: &mut Fields<'_>, stored: Option<&Mapping>, by: By) -> (
 fn read_token(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> String {
     let stored = stored.map(|stored| stored.token.clone());
     match fields.text("token") {
-        Given::Value(text) if is_masked(&text) => stored.filter(|token| !token.is_empty()).unwrap_or_else(|| {
-            fields.note("token", "is masked, give the token itself");
-            String::new()
-        }),
+        Given::Value(text) if is_masked(&text) => {
+            stored.filter(|token| !token.is_empty()).unwrap_or_else(|| {
+                fields.note("token", "is masked, give the token itself");
+                String::new()
+            })
+        }
         Given::Value(text) => {
             // It travels in a header (RFC 9110, 5.5).
-            if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') || text.len() > 1_000 {
+            if !text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+                || text.len() > 1_000
+            {
                 fields.note("token", "must be at most 1000 visible ASCII characters");
             }
             text
@@ -103,7 +127,10 @@ fn read_token(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> String {
     }
 }
 
-fn read_integration(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Option<crate::domain::key::IntegrationKey> {
+fn read_integration(
+    fields: &mut Fields<'_>,
+    stored: Option<&Mapping>,
+) -> Option<crate::domain::key::IntegrationKey> {
     match fields.text("integration_id") {
         Given::Absent => stored.and_then(|stored| stored.integration),
         Given::Null => None,
@@ -128,9 +155,15 @@ fn read_messages(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Vec<TypeP
         (Given::Absent | Given::Null, _) => Vec::new(),
     };
     if texts.is_empty() {
-        fields.note("messages", "name at least one message type, such as order:new");
+        fields.note(
+            "messages",
+            "name at least one message type, such as order:new",
+        );
     } else if texts.len() > MAX_MESSAGES {
-        fields.note("messages", format_args!("{} given, at most {MAX_MESSAGES} are accepted", texts.len()));
+        fields.note(
+            "messages",
+            format_args!("{} given, at most {MAX_MESSAGES} are accepted", texts.len()),
+        );
     }
     let mut patterns: Vec<TypePattern> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
@@ -143,14 +176,28 @@ fn read_messages(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Vec<TypeP
     patterns
 }
 
-fn read_parameters(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &StoreSnapshot) -> Vec<ParameterKey> {
+fn read_parameters(
+    fields: &mut Fields<'_>,
+    stored: Option<&Mapping>,
+    store: &StoreSnapshot,
+) -> Vec<ParameterKey> {
     let texts = match fields.texts("parameters") {
-        Given::Absent => return stored.map(|stored| stored.parameters.clone()).unwrap_or_default(),
+        Given::Absent => {
+            return stored
+                .map(|stored| stored.parameters.clone())
+                .unwrap_or_default();
+        }
         Given::Null => return Vec::new(),
         Given::Value(texts) => texts,
     };
     if texts.len() > MAX_PARAMETERS {
-        fields.note("parameters", format_args!("{} given, at most {MAX_PARAMETERS} are accepted", texts.len()));
+        fields.note(
+            "parameters",
+            format_args!(
+                "{} given, at most {MAX_PARAMETERS} are accepted",
+                texts.len()
+            ),
+        );
     }
     let mut keys = Vec::new();
     for (index, text) in texts.iter().enumerate() {
@@ -158,7 +205,10 @@ fn read_parameters(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &St
         match store.parameters.values().find(|entry| Some(entry.id) == id) {
             Some(entry) if keys.contains(&entry.key) => {}
             Some(entry) => keys.push(entry.key),
-            None => fields.note(&format!("parameters[{index}]"), "is no parameter of this store"),
+            None => fields.note(
+                &format!("parameters[{index}]"),
+                "is no parameter of this store",
+            ),
         }
     }
     keys
@@ -166,13 +216,17 @@ fn read_parameters(fields: &mut Fields<'_>, stored: Option<&Mapping>, store: &St
 
 fn read_identifiers(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Identifiers {
     let Some(text) = structured(fields, "identifiers") else {
-        return stored.map(|stored| stored.identifiers.clone()).unwrap_or_default();
+        return stored
+            .map(|stored| stored.identifiers.clone())
+            .unwrap_or_default();
     };
     match parse::<Identifiers>(&text) {
         Ok(identifiers) => identifiers,
         Err((_, problem)) => {
             // Its own sentences name the identifier already.
-            let problem = problem.strip_prefix("identifiers").map_or(format!(": {problem}"), str::to_owned);
+            let problem = problem
+                .strip_prefix("identifiers")
+                .map_or(format!(": {problem}"), str::to_owned);
             fields.note_all([format!("identifiers{problem}")]);
             Identifiers::default()
         }
@@ -181,7 +235,9 @@ fn read_identifiers(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Identi
 
 fn read_filters(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> Vec<Filter> {
     let Some(text) = structured(fields, "filters") else {
-        return stored.map(|stored| stored.filters.clone()).unwrap_or_default();
+        return stored
+            .map(|stored| stored.filters.clone())
+            .unwrap_or_default();
     };
     let filters = match parse::<Vec<Filter>>(if text == "{}" { "[]" } else { &text }) {
         Ok(filters) => filters,
@@ -216,13 +272,18 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, (String, String)> {
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let place = error.path().to_string();
         let said = error.into_inner().to_string();
-        let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said).to_owned();
+        let said = said
+            .rsplit_once(" at line ")
+            .map_or(said.as_str(), |(said, _)| said)
+            .to_owned();
         (if place == "." { String::new() } else { place }, said)
     })
 }
 
 fn read_options(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> MappingOptions {
-    let stored = stored.map(|stored| stored.options.clone()).unwrap_or_default();
+    let stored = stored
+        .map(|stored| stored.options.clone())
+        .unwrap_or_default();
     match fields.raw("options") {
         Given::Absent => stored,
         Given::Null => MappingOptions::default(),
@@ -243,19 +304,35 @@ fn options_over(raw: &RawValue, stored: MappingOptions) -> (MappingOptions, Vec<
         Given::Value(value) => value,
     };
     // Its older name goes behind.
-    let old = fields.truth("allow_retries").or_stored(Some(stored.retries_allowed));
-    let retries_allowed = truth(fields.truth("retries_allowed"), old.unwrap_or(true), defaults.retries_allowed);
+    let old = fields
+        .truth("allow_retries")
+        .or_stored(Some(stored.retries_allowed));
+    let retries_allowed = truth(
+        fields.truth("retries_allowed"),
+        old.unwrap_or(true),
+        defaults.retries_allowed,
+    );
     let ordered = truth(fields.truth("ordered"), stored.ordered, defaults.ordered);
-    let accept_any_body = truth(fields.truth("accept_any_body"), stored.accept_any_body, defaults.accept_any_body);
+    let accept_any_body = truth(
+        fields.truth("accept_any_body"),
+        stored.accept_any_body,
+        defaults.accept_any_body,
+    );
     let options = MappingOptions {
         retries_allowed,
         dialect: read_dialect(&mut fields, stored.dialect),
         ordered,
-        concurrency: fields.count("concurrency", 1_000).or_stored(stored.concurrency),
+        concurrency: fields
+            .count("concurrency", 1_000)
+            .or_stored(stored.concurrency),
         rate_per_sec: read_rate(&mut fields, stored.rate_per_sec),
-        timeout_secs: fields.count("timeout_secs", 86_400).or_stored(stored.timeout_secs),
+        timeout_secs: fields
+            .count("timeout_secs", 86_400)
+            .or_stored(stored.timeout_secs),
         retry_schedule: read_schedule(&mut fields, stored.retry_schedule),
-        deadline_secs: fields.count("deadline_secs", 31_536_000).or_stored(stored.deadline_secs),
+        deadline_secs: fields
+            .count("deadline_secs", 31_536_000)
+            .or_stored(stored.deadline_secs),
         signing_secret: read_secret(&mut fields, stored.signing_secret),
         accept_any_body,
     };
@@ -298,8 +375,12 @@ fn read_schedule(fields: &mut Fields<'_>, stored: Option<Vec<u32>>) -> Option<Ve
         Given::Value(raw) => match serde_json::from_str::<Vec<u32>>(raw.get()) {
             Ok(delays) if (1..=MAX_SCHEDULE).contains(&delays.len()) => Some(delays),
             _ => {
-                let wanted = format!("must be an array of 1 to {MAX_SCHEDULE} delays in whole seconds");
-                fields.note("retry_schedule", format_args!("{wanted}, found {}", kind_of(raw)));
+                let wanted =
+                    format!("must be an array of 1 to {MAX_SCHEDULE} delays in whole seconds");
+                fields.note(
+                    "retry_schedule",
+                    format_args!("{wanted}, found {}", kind_of(raw)),
+                );
                 stored
             }
         },

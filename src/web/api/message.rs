@@ -16,7 +16,8 @@ use crate::{
         registry::StoreSnapshot,
     },
     wire::hub_api::{
-        AttemptDocument, AttemptListDocument, ChildDocument, MessageDocument, QueueRowDocument, SentDocument,
+        AttemptDocument, AttemptListDocument, ChildDocument, MessageDocument, QueueRowDocument,
+        SentDocument,
     },
 };
 
@@ -28,7 +29,9 @@ use super::{
         fields::Fields,
     },
     id_in_path, notifications,
-    places::{can_attempt, consumer_of, destination_of, origin_of, place_of, skip_document, why_not},
+    places::{
+        can_attempt, consumer_of, destination_of, origin_of, place_of, skip_document, why_not,
+    },
 };
 
 /// `GET messages/:id`
@@ -38,7 +41,11 @@ pub async fn show(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
 }
 
 /// `PUT messages/:id` with `attempt_now=true` or `archive=true`, as a form or as JSON.
-pub async fn act(call: InStore<Admin>, request: HttpRequest, body: Body) -> Result<HttpResponse, ApiError> {
+pub async fn act(
+    call: InStore<Admin>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
     let action = read_action(&body)?;
     let detail = find(&call, &request).await?;
     let location = detail.location;
@@ -53,7 +60,9 @@ pub async fn act(call: InStore<Admin>, request: HttpRequest, body: Body) -> Resu
         Action::AttemptNow => can_attempt(location),
         Action::Archive => matches!(location, Locator::Accepted(_)),
     };
-    let Some(delivery) = detail.delivery.filter(|_| possible) else { return Err(refuse(location)) };
+    let Some(delivery) = detail.delivery.filter(|_| possible) else {
+        return Err(refuse(location));
+    };
     let person = call.caller.name();
     let outcome = match action {
         Action::AttemptNow => call.hub().release(call.key(), delivery.key, person).await,
@@ -73,14 +82,22 @@ pub async fn attempts(call: InStore<Read>, request: HttpRequest) -> Result<HttpR
     let detail = find(&call, &request).await?;
     let kept = call.hub().config().dispatch.kept_body_bytes;
     let attempts = match &detail.delivery {
-        Some(delivery) => call.hub().backend().attempt_list(call.key(), delivery.key).await?,
+        Some(delivery) => {
+            call.hub()
+                .backend()
+                .attempt_list(call.key(), delivery.key)
+                .await?
+        }
         None => Vec::new(),
     };
     let sent = body_sent(&detail, call.store.store.id, kept);
     Ok(HttpResponse::Ok().json(AttemptListDocument {
         message_id: detail.id,
         kept_body_bytes: kept,
-        attempts: attempts.into_iter().map(|attempt| attempt_document(attempt, &sent)).collect(),
+        attempts: attempts
+            .into_iter()
+            .map(|attempt| attempt_document(attempt, &sent))
+            .collect(),
     }))
 }
 
@@ -110,8 +127,10 @@ fn read_action(body: &Body) -> Result<Action, ApiError> {
     let raw = if json {
         body.json()?
     } else {
-        let pairs: BTreeMap<String, String> = serde_urlencoded::from_bytes(&body.bytes).map_err(ApiError::broken_request)?;
-        object = serde_json::value::to_raw_value(&pairs).map_err(|error| ApiError::internal(&error))?;
+        let pairs: BTreeMap<String, String> =
+            serde_urlencoded::from_bytes(&body.bytes).map_err(ApiError::broken_request)?;
+        object =
+            serde_json::value::to_raw_value(&pairs).map_err(|error| ApiError::internal(&error))?;
         &object
     };
     // Backbone sends the whole model along: of our own answers only these two could mean something.
@@ -122,24 +141,53 @@ fn read_action(body: &Body) -> Result<Action, ApiError> {
         fields.note("body", "must say either attempt_now=true or archive=true");
     }
     fields.finish("request")?;
-    Ok(if attempt_now { Action::AttemptNow } else { Action::Archive })
+    Ok(if attempt_now {
+        Action::AttemptNow
+    } else {
+        Action::Archive
+    })
 }
 
 /// The detail as clients know it.
 fn document(detail: MessageDetail, store: &StoreSnapshot) -> MessageDocument {
-    let MessageDetail { id, message, delivery, location, created_at, parent, children, skipped, events } = detail;
-    let parent_id = parent.map(|parent| parent.id).or_else(|| message.ancestry.filter(|_| delivery.is_none()).map(|line| line.parent_id));
+    let MessageDetail {
+        id,
+        message,
+        delivery,
+        location,
+        created_at,
+        parent,
+        children,
+        skipped,
+        events,
+    } = detail;
+    let parent_id = parent.map(|parent| parent.id).or_else(|| {
+        message
+            .ancestry
+            .filter(|_| delivery.is_none())
+            .map(|line| line.parent_id)
+    });
     let object = message.about.primary.clone();
-    let (behind, replay_of) = delivery.as_ref().map_or((None, None), |delivery| (delivery.behind, delivery.replay_of));
-    let result = delivery.as_ref().and_then(|delivery| delivery.result.clone());
-    let mut attributes: BTreeMap<String, Value> =
-        message.extra.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let (behind, replay_of) = delivery.as_ref().map_or((None, None), |delivery| {
+        (delivery.behind, delivery.replay_of)
+    });
+    let result = delivery
+        .as_ref()
+        .and_then(|delivery| delivery.result.clone());
+    let mut attributes: BTreeMap<String, Value> = message
+        .extra
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
     attributes.insert("_id".to_owned(), Value::from(id.to_string()));
     MessageDocument {
-        references: shop_id(&message).or_else(|| object.as_ref().map(|object| object.token().to_owned())),
+        references: shop_id(&message)
+            .or_else(|| object.as_ref().map(|object| object.token().to_owned())),
         reference_type: object.as_ref().map(|object| object.kind().to_owned()),
         reference_token: object.as_ref().map(|object| object.token().to_owned()),
-        row: row(id, &message, delivery, location, created_at, parent_id, store),
+        row: row(
+            id, &message, delivery, location, created_at, parent_id, store,
+        ),
         message_id: id,
         attributes,
         result: result.and_then(|text| RawValue::from_string(text).ok()),
@@ -147,9 +195,18 @@ fn document(detail: MessageDetail, store: &StoreSnapshot) -> MessageDocument {
         payload: message.payload,
         behind,
         replay_of,
-        children: children.into_iter().map(|child| child_document(child, store)).collect(),
-        skipped: skipped.into_iter().map(|skip| skip_document(skip, store)).collect(),
-        notifications: events.into_iter().map(|event| notifications::document(event, store)).collect(),
+        children: children
+            .into_iter()
+            .map(|child| child_document(child, store))
+            .collect(),
+        skipped: skipped
+            .into_iter()
+            .map(|skip| skip_document(skip, store))
+            .collect(),
+        notifications: events
+            .into_iter()
+            .map(|event| notifications::document(event, store))
+            .collect(),
     }
 }
 
@@ -162,10 +219,17 @@ fn row(
     parent_id: Option<Id>,
     store: &StoreSnapshot,
 ) -> QueueRowDocument {
-    let (consumer, mapping_id) = consumer_of(store, delivery.as_ref().map(|delivery| delivery.mapping));
+    let (consumer, mapping_id) =
+        consumer_of(store, delivery.as_ref().map(|delivery| delivery.mapping));
     let remote = delivery.is_some();
     let (due_at, attempted_at, completed_at, attempts, last_error) = match delivery {
-        Some(own) => (own.due_at, own.attempted_at, own.completed_at, own.attempts, own.last_error),
+        Some(own) => (
+            own.due_at,
+            own.attempted_at,
+            own.completed_at,
+            own.attempts,
+            own.last_error,
+        ),
         None => (None, None, None, 0, None),
     };
     QueueRowDocument {
@@ -221,14 +285,22 @@ fn shop_id(message: &Message) -> Option<String> {
         payload: &message.payload,
     };
     let found = set.lookup(&root);
-    let text = paths.into_iter().flat_map(|path| found.values(path)).map(|value| value.as_text()).find(|text| !text.is_empty())?;
+    let text = paths
+        .into_iter()
+        .flat_map(|path| found.values(path))
+        .map(|value| value.as_text())
+        .find(|text| !text.is_empty())?;
     Some(text.chars().take(255).collect())
 }
 
 /// What was posted, without the parameters that go along: secrets are among them.
 fn body_sent(detail: &MessageDetail, store: Id, kept: usize) -> (String, bool) {
     let message = &detail.message;
-    let extra = message.extra.as_deref().and_then(|text| text.strip_prefix('{')?.strip_suffix('}')).unwrap_or_default();
+    let extra = message
+        .extra
+        .as_deref()
+        .and_then(|text| text.strip_prefix('{')?.strip_suffix('}'))
+        .unwrap_or_default();
     let mut text = format!(
         r#"{{"message":{},"message_id":"{}","store_id":"{store}","source":{}{}{extra},"payload":{}}}"#,
         Value::from(message.kind.as_str()),
@@ -239,15 +311,20 @@ fn body_sent(detail: &MessageDetail, store: Id, kept: usize) -> (String, bool) {
     );
     let cut = text.len() > kept;
     if cut {
-        let end = (0..=kept).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=kept)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
         text.truncate(end);
     }
     (text, cut)
 }
 
 fn attempt_document(attempt: Attempt, (sent, sent_cut): &(String, bool)) -> AttemptDocument {
-    let headers = |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    let body_cut = attempt.answer_bytes > i64::try_from(attempt.answer_body.len()).unwrap_or(i64::MAX);
+    let headers =
+        |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    let body_cut =
+        attempt.answer_bytes > i64::try_from(attempt.answer_body.len()).unwrap_or(i64::MAX);
     let answered = attempt.status.is_some();
     AttemptDocument {
         number: attempt.number,

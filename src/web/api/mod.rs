@@ -37,7 +37,11 @@ use super::error::ApiError;
 pub fn configure(config: &mut ServiceConfig) {
     let store = "/api/stores/{store}";
     config
-        .service(at("/api/stores", "GET, HEAD, POST").route(get(stores::list)).route(on(Method::POST, stores::create)))
+        .service(
+            at("/api/stores", "GET, HEAD, POST")
+                .route(get(stores::list))
+                .route(on(Method::POST, stores::create)),
+        )
         .service(
             at(store, "GET, HEAD, PUT, DELETE")
                 .route(get(stores::show))
@@ -45,17 +49,27 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(on(Method::DELETE, stores::delete)),
         )
         .service(
-            at(&format!("{store}/tokens"), "GET, HEAD, POST").route(get(tokens::list)).route(on(Method::POST, tokens::create)),
+            at(&format!("{store}/tokens"), "GET, HEAD, POST")
+                .route(get(tokens::list))
+                .route(on(Method::POST, tokens::create)),
         )
-        .service(at(&format!("{store}/tokens/{{id}}"), "DELETE").route(on(Method::DELETE, tokens::delete)))
+        .service(
+            at(&format!("{store}/tokens/{{id}}"), "DELETE")
+                .route(on(Method::DELETE, tokens::delete)),
+        )
         .service(at(&format!("{store}/messages"), "POST").route(on(Method::POST, push::one)))
-        .service(at(&format!("{store}/messages/batch"), "POST").route(on(Method::POST, push::batch)))
+        .service(
+            at(&format!("{store}/messages/batch"), "POST").route(on(Method::POST, push::batch)),
+        )
         .service(
             at(&format!("{store}/messages/{{id}}"), "GET, HEAD, PUT")
                 .route(get(message::show))
                 .route(on(Method::PUT, message::act)),
         )
-        .service(at(&format!("{store}/messages/{{id}}/attempts"), "GET, HEAD").route(get(message::attempts)))
+        .service(
+            at(&format!("{store}/messages/{{id}}/attempts"), "GET, HEAD")
+                .route(get(message::attempts)),
+        )
         .service(at(&format!("{store}/queues"), "GET, HEAD").route(get(queues::stats)))
         .service(at(&format!("{store}/queues/{{queue}}"), "GET, HEAD").route(get(queues::list)))
         .service(
@@ -64,10 +78,13 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(on(Method::POST, mappings::create)),
         )
         .service(
-            at(&format!("{store}/mappings/{{id}}"), "GET, HEAD, PUT, DELETE")
-                .route(get(mappings::show))
-                .route(on(Method::PUT, mappings::update))
-                .route(on(Method::DELETE, mappings::delete)),
+            at(
+                &format!("{store}/mappings/{{id}}"),
+                "GET, HEAD, PUT, DELETE",
+            )
+            .route(get(mappings::show))
+            .route(on(Method::PUT, mappings::update))
+            .route(on(Method::DELETE, mappings::delete)),
         )
         .service(
             at(&format!("{store}/parameters"), "GET, HEAD, POST")
@@ -75,24 +92,46 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(on(Method::POST, parameters::create)),
         )
         .service(
-            at(&format!("{store}/parameters/{{id}}"), "GET, HEAD, PUT, DELETE")
-                .route(get(parameters::show))
-                .route(on(Method::PUT, parameters::update))
-                .route(on(Method::DELETE, parameters::delete)),
+            at(
+                &format!("{store}/parameters/{{id}}"),
+                "GET, HEAD, PUT, DELETE",
+            )
+            .route(get(parameters::show))
+            .route(on(Method::PUT, parameters::update))
+            .route(on(Method::DELETE, parameters::delete)),
         )
         .service(at(&format!("{store}/notifications"), "GET, HEAD").route(get(notifications::list)))
-        .service(at(&format!("{store}/available_messages"), "GET, HEAD").route(get(queues::available_messages)))
+        .service(
+            at(&format!("{store}/available_messages"), "GET, HEAD")
+                .route(get(queues::available_messages)),
+        )
         // Its name until July 2013.
-        .service(at(&format!("{store}/available_keys"), "GET, HEAD").route(get(queues::available_messages)))
-        .service(at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD").route(get(objects::timeline)))
+        .service(
+            at(&format!("{store}/available_keys"), "GET, HEAD")
+                .route(get(queues::available_messages)),
+        )
+        .service(
+            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
+                .route(get(objects::timeline)),
+        )
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
-        .service(at(&format!("{store}/endpoints/{{id}}/pause"), "POST").route(on(Method::POST, endpoints::pause)))
-        .service(at(&format!("{store}/endpoints/{{id}}/resume"), "POST").route(on(Method::POST, endpoints::resume)));
+        .service(
+            at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
+                .route(on(Method::POST, endpoints::pause)),
+        )
+        .service(
+            at(&format!("{store}/endpoints/{{id}}/resume"), "POST")
+                .route(on(Method::POST, endpoints::resume)),
+        );
 }
 
 /// A resource that answers other methods than `allow` with 405.
 pub(super) fn at(path: &str, allow: &'static str) -> Resource {
-    let refuse = move || ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(allow)));
+    let refuse = move || {
+        ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(
+            allow,
+        )))
+    };
     web::resource(path).default_service(web::to(refuse))
 }
 
@@ -103,7 +142,9 @@ where
     Args: actix_web::FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler)
+    web::route()
+        .guard(guard::Any(guard::Get()).or(guard::Head()))
+        .to(handler)
 }
 
 fn on<F, Args>(method: Method, handler: F) -> Route

@@ -17,7 +17,15 @@ use super::super::{
     query::{PER_PAGE, Query, pages_of, write_key},
 };
 
-const FILTERS: [&str; 7] = ["level", "reference_type", "reference_token", "message_id", "page", "after", "next"];
+const FILTERS: [&str; 7] = [
+    "level",
+    "reference_type",
+    "reference_token",
+    "message_id",
+    "page",
+    "after",
+    "next",
+];
 
 /// `GET notifications`
 pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -31,7 +39,9 @@ pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
         store: call.key(),
         level: level.flatten(),
         reference_type: query.text("reference_type").map(str::to_lowercase),
-        reference_token: query.text("reference_token").map(crate::domain::reference::fold),
+        reference_token: query
+            .text("reference_token")
+            .map(crate::domain::reference::fold),
         message: query.parsed::<Id>("message_id"),
         after: page.after,
         skip: page.skip(),
@@ -43,13 +53,20 @@ pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
         page: page.number,
         pages: pages_of(events.matching),
         next: events.next.map(write_key),
-        notifications: events.rows.into_iter().map(|row| document(row, &call.store)).collect(),
+        notifications: events
+            .rows
+            .into_iter()
+            .map(|row| document(row, &call.store))
+            .collect(),
     }))
 }
 
 /// An event as a notification. Its further members stand among the attributes, where they cannot hide ours.
 pub fn document(row: EventRow, store: &StoreSnapshot) -> NotificationDocument {
-    let further: Option<BTreeMap<String, Value>> = row.attributes.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let further: Option<BTreeMap<String, Value>> = row
+        .attributes
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
     let mut attributes = further.unwrap_or_default();
     attributes.insert("_id".to_owned(), Value::from(row.id.to_string()));
     attributes.insert("level".to_owned(), Value::from(row.level.word()));
@@ -65,8 +82,14 @@ pub fn document(row: EventRow, store: &StoreSnapshot) -> NotificationDocument {
         occurrences: row.occurrences,
         logged_on: row.first_at,
         last_update: row.last_at,
-        reference_type: row.reference.as_ref().map(|object| object.kind().to_owned()),
+        reference_type: row
+            .reference
+            .as_ref()
+            .map(|object| object.kind().to_owned()),
         reference_id: None,
-        reference_token: row.reference.as_ref().map(|object| object.token().to_owned()),
+        reference_token: row
+            .reference
+            .as_ref()
+            .map(|object| object.token().to_owned()),
     }
 }

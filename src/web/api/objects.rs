@@ -31,15 +31,24 @@ pub async fn timeline(
     let page = query.page();
     query.finish()?;
     let (_, kind, token) = path.into_inner();
-    let object = ObjectRef::new(&kind, &token).map_err(|error| ApiError::invalid("object", vec![error.to_string()]))?;
-    let timeline = call.hub().backend().timeline(call.key(), object.clone(), page.after, PER_PAGE).await?;
+    let object = ObjectRef::new(&kind, &token)
+        .map_err(|error| ApiError::invalid("object", vec![error.to_string()]))?;
+    let timeline = call
+        .hub()
+        .backend()
+        .timeline(call.key(), object.clone(), page.after, PER_PAGE)
+        .await?;
     Ok(HttpResponse::Ok().json(TimelineDocument {
         object: ObjectDocument {
             kind: object.kind().to_owned(),
             token: object.token().to_owned(),
             store_id: call.store.store.id,
         },
-        timeline: timeline.entries.into_iter().map(|entry| document(entry, &call.store)).collect(),
+        timeline: timeline
+            .entries
+            .into_iter()
+            .map(|entry| document(entry, &call.store))
+            .collect(),
         next: timeline.older.map(write_key),
     }))
 }
@@ -51,24 +60,43 @@ fn document(entry: TimelineEntry, store: &StoreSnapshot) -> TimelineEntryDocumen
             id: message.id,
             message: message.kind,
             place: place_of(message.location),
-            parent_id: message.parent_id.map_or_else(String::new, |id| id.to_string()),
+            parent_id: message
+                .parent_id
+                .map_or_else(String::new, |id| id.to_string()),
             origin: origin_of(&message.source),
-            skipped: message.skipped.into_iter().map(|skip| skip_document(skip, store)).collect(),
+            skipped: message
+                .skipped
+                .into_iter()
+                .map(|skip| skip_document(skip, store))
+                .collect(),
         },
-        TimelineEntry::Delivery { id, message_id, kind, mapping, location, attempts, due_at, last_error, at: _, completed_at } => {
-            TimelineWhat::Delivery {
-                id,
-                parent_id: message_id,
-                message: kind,
-                consumer: consumer_of(store, Some(mapping)).0,
-                place: place_of(location),
-                attempts,
-                next_attempt: due_at,
-                last_error,
-                completed_at,
-            }
-        }
-        TimelineEntry::Attempt { delivery_id, mapping, attempt } => TimelineWhat::Attempt {
+        TimelineEntry::Delivery {
+            id,
+            message_id,
+            kind,
+            mapping,
+            location,
+            attempts,
+            due_at,
+            last_error,
+            at: _,
+            completed_at,
+        } => TimelineWhat::Delivery {
+            id,
+            parent_id: message_id,
+            message: kind,
+            consumer: consumer_of(store, Some(mapping)).0,
+            place: place_of(location),
+            attempts,
+            next_attempt: due_at,
+            last_error,
+            completed_at,
+        },
+        TimelineEntry::Attempt {
+            delivery_id,
+            mapping,
+            attempt,
+        } => TimelineWhat::Attempt {
             delivery_id,
             consumer: consumer_of(store, Some(mapping)).0,
             number: attempt.number,
@@ -77,7 +105,9 @@ fn document(entry: TimelineEntry, store: &StoreSnapshot) -> TimelineEntryDocumen
             outcome: attempt.outcome,
             error: attempt.error,
         },
-        TimelineEntry::Event(event) => TimelineWhat::Event(Box::new(notifications::document(event, store))),
+        TimelineEntry::Event(event) => {
+            TimelineWhat::Event(Box::new(notifications::document(event, store)))
+        }
     };
     TimelineEntryDocument { at, what }
 }

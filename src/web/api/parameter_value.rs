@@ -15,7 +15,8 @@ pub fn read(raw: &RawValue, data_type: DataType) -> Result<Value, String> {
     if raw.get().len() > MAX_BYTES {
         return Err(format!("must have at most {MAX_BYTES} bytes"));
     }
-    let value: Value = serde_json::from_str(raw.get()).map_err(|error| format!("cannot be read: {error}"))?;
+    let value: Value =
+        serde_json::from_str(raw.get()).map_err(|error| format!("cannot be read: {error}"))?;
     convert(value, data_type)
 }
 
@@ -34,16 +35,24 @@ pub fn convert(value: Value, data_type: DataType) -> Result<Value, String> {
         },
         DataType::Integer => match &value {
             Value::Number(number) if number.is_i64() => Ok(value),
-            Value::String(text) => {
-                text.trim().parse::<i64>().map(Value::from).map_err(|_| "must be a whole number, found another text".to_owned())
-            }
+            Value::String(text) => text
+                .trim()
+                .parse::<i64>()
+                .map(Value::from)
+                .map_err(|_| "must be a whole number, found another text".to_owned()),
             other => Err(format!("must be a whole number, found {}", word(other))),
         },
         DataType::Float => match &value {
             Value::Number(_) => Ok(value),
             Value::String(text) => {
-                let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-                number.map(Value::from).ok_or_else(|| "must be a number, found another text".to_owned())
+                let number = text
+                    .trim()
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|number| number.is_finite());
+                number
+                    .map(Value::from)
+                    .ok_or_else(|| "must be a number, found another text".to_owned())
             }
             other => Err(format!("must be a number, found {}", word(other))),
         },
@@ -62,16 +71,22 @@ pub fn convert(value: Value, data_type: DataType) -> Result<Value, String> {
         }
         DataType::List => {
             let list = match value {
-                Value::String(text) => serde_json::from_str(&text)
-                    .map_err(|_| "must be an array of objects, or such an array as a JSON text".to_owned())?,
+                Value::String(text) => serde_json::from_str(&text).map_err(|_| {
+                    "must be an array of objects, or such an array as a JSON text".to_owned()
+                })?,
                 other => other,
             };
             match &list {
                 Value::Array(items) => match items.iter().position(|item| !item.is_object()) {
                     None => Ok(list),
-                    Some(index) => Err(format!("must be an array of objects, but item {index} is none")),
+                    Some(index) => Err(format!(
+                        "must be an array of objects, but item {index} is none"
+                    )),
                 },
-                other => Err(format!("must be an array of objects, found {}", word(other))),
+                other => Err(format!(
+                    "must be an array of objects, found {}",
+                    word(other)
+                )),
             }
         }
     }
@@ -118,10 +133,18 @@ mod tests {
             (DataType::Boolean, json!("TRUE"), json!(true)),
             (DataType::Boolean, json!("0"), json!(false)),
             (DataType::Boolean, json!(1), json!(true)),
-            (DataType::List, json!("[{\"UPS\":\"GND\"}]"), json!([{"UPS": "GND"}])),
+            (
+                DataType::List,
+                json!("[{\"UPS\":\"GND\"}]"),
+                json!([{"UPS": "GND"}]),
+            ),
             (DataType::List, json!([]), json!([])),
         ] {
-            assert_eq!(convert(given.clone(), data_type), Ok(kept), "{data_type:?} {given}");
+            assert_eq!(
+                convert(given.clone(), data_type),
+                Ok(kept),
+                "{data_type:?} {given}"
+            );
         }
     }
 
@@ -134,7 +157,11 @@ mod tests {
             (DataType::Boolean, json!("yes"), "must be true or false"),
             (DataType::List, json!([{}, 1]), "item 1 is none"),
             (DataType::List, json!("[{"), "as a JSON text"),
-            (DataType::String, json!({}), "must be a text, found an object"),
+            (
+                DataType::String,
+                json!({}),
+                "must be a text, found an object",
+            ),
         ] {
             let problem = convert(given.clone(), data_type).expect_err("of another type");
             assert!(problem.contains(said), "{data_type:?} {given}: {problem}");

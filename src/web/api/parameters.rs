@@ -41,7 +41,13 @@ const DATA_TYPES: [(&str, DataType); 5] = [
 
 /// `GET parameters`: oldest first.
 pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(call.store.parameters.values().map(|entry| entry_document(entry, &call.store)).collect::<Vec<_>>()))
+    Ok(HttpResponse::Ok().json(
+        call.store
+            .parameters
+            .values()
+            .map(|entry| entry_document(entry, &call.store))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// `POST parameters`: 201.
@@ -49,7 +55,11 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
     let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
     let parameter = read(&mut fields, None);
     fields.finish("parameter")?;
-    let change = EntityChange::Create { store: Some(call.key()), subject: None, entity: Entity::Parameter(parameter) };
+    let change = EntityChange::Create {
+        store: Some(call.key()),
+        subject: None,
+        entity: Entity::Parameter(parameter),
+    };
     let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
 }
@@ -60,12 +70,19 @@ pub async fn show(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
 }
 
 /// `PUT parameters/:id`
-pub async fn update(call: InStore<Admin>, request: HttpRequest, body: Body) -> Result<HttpResponse, ApiError> {
+pub async fn update(
+    call: InStore<Admin>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
     let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
     let parameter = read(&mut fields, Some(&entry.value));
     fields.finish("parameter")?;
-    let change = EntityChange::Replace { key: entry.key.0, entity: Entity::Parameter(parameter) };
+    let change = EntityChange::Replace {
+        key: entry.key.0,
+        entity: Entity::Parameter(parameter),
+    };
     let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
 }
@@ -73,27 +90,40 @@ pub async fn update(call: InStore<Admin>, request: HttpRequest, body: Body) -> R
 /// `DELETE parameters/:id`: mappings send it no more.
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    call.hub().change_registry(vec![EntityChange::Delete { key: entry.key.0 }]).await?;
+    call.hub()
+        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+        .await?;
     Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
 }
 
-fn find<'a>(store: &'a StoreSnapshot, request: &HttpRequest) -> Result<&'a Entry<ParameterKey, Parameter>, ApiError> {
+fn find<'a>(
+    store: &'a StoreSnapshot,
+    request: &HttpRequest,
+) -> Result<&'a Entry<ParameterKey, Parameter>, ApiError> {
     let id = id_in_path(request);
-    store.parameters.values().find(|entry| Some(entry.id) == id).ok_or_else(|| ApiError::not_found("parameter"))
+    store
+        .parameters
+        .values()
+        .find(|entry| Some(entry.id) == id)
+        .ok_or_else(|| ApiError::not_found("parameter"))
 }
 
 /// Reads a parameter over what is stored of it.
 fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
     let name = fields.name("name", 100);
     match &name {
-        Some(name) if name.contains(char::is_whitespace) => fields.note("name", "must not hold white space"),
+        Some(name) if name.contains(char::is_whitespace) => {
+            fields.note("name", "must not hold white space")
+        }
         None if stored.is_none() => fields.note("name", "is missing"),
         _ => {}
     }
     let secret = fields.truth("secret").value();
     let said = read_type(fields);
     let raw = match fields.raw("value") {
-        Given::Value(raw) if serde_json::from_str::<String>(raw.get()).is_ok_and(|text| is_masked(&text)) => {
+        Given::Value(raw)
+            if serde_json::from_str::<String>(raw.get()).is_ok_and(|text| is_masked(&text)) =>
+        {
             if stored.is_none() {
                 fields.note("value", "is masked, give the value itself");
             }
@@ -121,10 +151,15 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
         Value::Null
     });
     if raw.is_none() && secret == Some(false) && stored.is_some_and(|stored| stored.secret) {
-        fields.note("secret", "a value that was secret is shown only when it is given anew");
+        fields.note(
+            "secret",
+            "a value that was secret is shown only when it is given anew",
+        );
     }
     Parameter {
-        name: name.or_else(|| stored.map(|stored| stored.name.clone())).unwrap_or_default(),
+        name: name
+            .or_else(|| stored.map(|stored| stored.name.clone()))
+            .unwrap_or_default(),
         data_type,
         value,
         secret: secret.unwrap_or_else(|| stored.is_none_or(|stored| stored.secret)),
@@ -132,33 +167,70 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
 }
 
 fn read_type(fields: &mut Fields<'_>) -> Option<DataType> {
-    let text = fields.text("data_type").value().filter(|text| !text.is_empty())?;
-    let found = DATA_TYPES.iter().find(|(name, _)| *name == text.to_ascii_lowercase()).map(|(_, data_type)| *data_type);
+    let text = fields
+        .text("data_type")
+        .value()
+        .filter(|text| !text.is_empty())?;
+    let found = DATA_TYPES
+        .iter()
+        .find(|(name, _)| *name == text.to_ascii_lowercase())
+        .map(|(_, data_type)| *data_type);
     if found.is_none() {
         let names = DATA_TYPES.map(|(name, _)| name);
-        fields.note("data_type", format_args!("{} (known: {})", unknown(&text, &names), names.join(", ")));
+        fields.note(
+            "data_type",
+            format_args!("{} (known: {})", unknown(&text, &names), names.join(", ")),
+        );
     }
     found
 }
 
-fn entry_document(entry: &Entry<ParameterKey, Parameter>, store: &StoreSnapshot) -> ParameterDocument {
-    document(entry.id, entry.created_at, entry.updated_at, &entry.value, store)
+fn entry_document(
+    entry: &Entry<ParameterKey, Parameter>,
+    store: &StoreSnapshot,
+) -> ParameterDocument {
+    document(
+        entry.id,
+        entry.created_at,
+        entry.updated_at,
+        &entry.value,
+        store,
+    )
 }
 
 fn row_document(row: EntityRow, store: &StoreSnapshot) -> Result<ParameterDocument, ApiError> {
     match &row.entity {
-        Entity::Parameter(parameter) => Ok(document(row.id, row.created_at, row.updated_at, parameter, store)),
-        other => Err(ApiError::internal(&format_args!("a parameter was written, a {} came back", other.kind()))),
+        Entity::Parameter(parameter) => Ok(document(
+            row.id,
+            row.created_at,
+            row.updated_at,
+            parameter,
+            store,
+        )),
+        other => Err(ApiError::internal(&format_args!(
+            "a parameter was written, a {} came back",
+            other.kind()
+        ))),
     }
 }
 
-fn document(id: Id, created_at: Micros, updated_at: Micros, parameter: &Parameter, store: &StoreSnapshot) -> ParameterDocument {
+fn document(
+    id: Id,
+    created_at: Micros,
+    updated_at: Micros,
+    parameter: &Parameter,
+    store: &StoreSnapshot,
+) -> ParameterDocument {
     ParameterDocument {
         id,
         store_id: store.store.id,
         name: parameter.name.clone(),
         data_type: parameter.data_type,
-        value: if parameter.secret { Value::from(MASK) } else { parameter.value.clone() },
+        value: if parameter.secret {
+            Value::from(MASK)
+        } else {
+            parameter.value.clone()
+        },
         secret: parameter.secret,
         created_at,
         updated_at,
@@ -175,40 +247,66 @@ mod tests {
         let raw = RawValue::from_string(text.to_owned()).expect("JSON");
         let mut fields = Fields::read(&raw, "", &READ_ONLY);
         let parameter = read(&mut fields, stored);
-        fields.finish("parameter").map(|()| parameter).map_err(|error| error.document().errors.to_vec())
+        fields
+            .finish("parameter")
+            .map(|()| parameter)
+            .map_err(|error| error.document().errors.to_vec())
     }
 
     fn stored() -> Parameter {
-        Parameter { name: "acme.api_key".into(), data_type: DataType::String, value: json!("k-123"), secret: true }
+        Parameter {
+            name: "acme.api_key".into(),
+            data_type: DataType::String,
+            value: json!("k-123"),
+            secret: true,
+        }
     }
 
     #[test]
     fn a_value_is_secret_unless_said_otherwise() {
-        let parameter = read_text(r#"{"name":"acme.api_key","data_type":"string","value":"k"}"#, None).expect("read");
+        let parameter = read_text(
+            r#"{"name":"acme.api_key","data_type":"string","value":"k"}"#,
+            None,
+        )
+        .expect("read");
         assert!(parameter.secret);
-        let parameter = read_text(r#"{"name":"acme.x","value":"12","data_type":"integer","secret":false}"#, None).expect("read");
+        let parameter = read_text(
+            r#"{"name":"acme.x","value":"12","data_type":"integer","secret":false}"#,
+            None,
+        )
+        .expect("read");
         assert_eq!((parameter.secret, parameter.value), (false, json!(12)));
     }
 
     #[test]
     fn a_mask_keeps_the_value() {
         let text = r#"{"id":"x","store_id":"y","name":"acme.key","value":"***","data_type":"string","secret":true}"#;
-        let renamed = Parameter { name: "acme.key".into(), ..stored() };
+        let renamed = Parameter {
+            name: "acme.key".into(),
+            ..stored()
+        };
         assert_eq!(read_text(text, Some(&stored())), Ok(renamed));
-        assert_eq!(read_text(text, None), Err(vec!["value: is masked, give the value itself".to_owned()]));
+        assert_eq!(
+            read_text(text, None),
+            Err(vec!["value: is masked, give the value itself".to_owned()])
+        );
     }
 
     #[test]
     fn a_secret_is_not_made_public_by_a_flag() {
         let errors = read_text(r#"{"secret":false}"#, Some(&stored())).expect_err("refused");
-        assert_eq!(errors, ["secret: a value that was secret is shown only when it is given anew"]);
+        assert_eq!(
+            errors,
+            ["secret: a value that was secret is shown only when it is given anew"]
+        );
         let shown = read_text(r#"{"secret":false,"value":"new"}"#, Some(&stored())).expect("read");
         assert_eq!((shown.secret, shown.value), (false, json!("new")));
     }
 
     #[test]
     fn a_type_that_is_left_out_follows_the_value_and_a_misspelt_one_is_told() {
-        let parameter = read_text(r#"{"name":"acme.map","value":[{"a":"b"}]}"#, None).expect("read");
+        let parameter =
+            read_text(r#"{"name":"acme.map","value":[{"a":"b"}]}"#, None).expect("read");
         assert_eq!(parameter.data_type, DataType::List);
         assert_eq!(
             read_text(r#"{"name":"a","value":"1","data_type":"intger"}"#, None),

@@ -15,8 +15,18 @@ use crate::{
 /// Where something is. A routed message counts as archived: nothing more happens to it, its deliveries go on.
 pub fn place_of(location: Locator) -> PlaceDocument {
     match location {
-        Locator::Incoming => PlaceDocument { state: "pending", queue_name: "incoming", source: "incoming", reason: None },
-        Locator::Routed => PlaceDocument { state: "routed", queue_name: "archived", source: "incoming", reason: None },
+        Locator::Incoming => PlaceDocument {
+            state: "pending",
+            queue_name: "incoming",
+            source: "incoming",
+            reason: None,
+        },
+        Locator::Routed => PlaceDocument {
+            state: "routed",
+            queue_name: "archived",
+            source: "incoming",
+            reason: None,
+        },
         Locator::Accepted(state) => PlaceDocument {
             state: state.word(),
             queue_name: "accepted",
@@ -54,18 +64,32 @@ pub fn why_not(location: Locator) -> &'static str {
 
 /// Where a message came from.
 pub fn origin_of(source: &Source) -> OriginDocument {
-    OriginDocument { kind: source.kind(), name: source.name().to_owned() }
+    OriginDocument {
+        kind: source.kind(),
+        name: source.name().to_owned(),
+    }
 }
 
 /// The name of a mapping, live or deleted, and its id while it lives.
-pub fn consumer_of(store: &StoreSnapshot, mapping: Option<MappingKey>) -> (Option<String>, Option<Id>) {
-    let Some(key) = mapping else { return (None, None) };
-    (store.mapping_name(key).map(str::to_owned), store.mappings.get(&key).map(|entry| entry.id))
+pub fn consumer_of(
+    store: &StoreSnapshot,
+    mapping: Option<MappingKey>,
+) -> (Option<String>, Option<Id>) {
+    let Some(key) = mapping else {
+        return (None, None);
+    };
+    (
+        store.mapping_name(key).map(str::to_owned),
+        store.mappings.get(&key).map(|entry| entry.id),
+    )
 }
 
 /// The endpoint's name in a mapping's: `acme` in `acme.send_order`.
 pub fn destination_of(consumer: &str) -> String {
-    consumer.split_once('.').map_or(consumer, |(endpoint, _)| endpoint).to_owned()
+    consumer
+        .split_once('.')
+        .map_or(consumer, |(endpoint, _)| endpoint)
+        .to_owned()
 }
 
 /// A row of a queue.
@@ -103,7 +127,12 @@ pub fn skip_document(skip: Skip, store: &StoreSnapshot) -> SkipDocument {
         SkipReason::Duplicate(identifiers) => ("duplicate", Some(identifiers)),
         SkipReason::Disabled => ("disabled", None),
     };
-    SkipDocument { consumer, mapping_id, reason, detail }
+    SkipDocument {
+        consumer,
+        mapping_id,
+        reason,
+        detail,
+    }
 }
 
 #[cfg(test)]
@@ -116,20 +145,40 @@ mod tests {
             let place = place_of(location);
             (place.state, place.queue_name, place.source, place.reason)
         };
-        assert_eq!(words(Locator::Incoming), ("pending", "incoming", "incoming", None));
-        assert_eq!(words(Locator::Accepted(WaitState::Failing)), ("failing", "accepted", "accepted", None));
-        assert_eq!(words(Locator::Accepted(WaitState::Held)), ("pending", "accepted", "accepted", Some("mapping_disabled")));
-        assert_eq!(words(Locator::Archived(ArchiveReason::Completed)), ("completed", "archived", "accepted", None));
+        assert_eq!(
+            words(Locator::Incoming),
+            ("pending", "incoming", "incoming", None)
+        );
+        assert_eq!(
+            words(Locator::Accepted(WaitState::Failing)),
+            ("failing", "accepted", "accepted", None)
+        );
+        assert_eq!(
+            words(Locator::Accepted(WaitState::Held)),
+            ("pending", "accepted", "accepted", Some("mapping_disabled"))
+        );
+        assert_eq!(
+            words(Locator::Archived(ArchiveReason::Completed)),
+            ("completed", "archived", "accepted", None)
+        );
         assert_eq!(
             words(Locator::Archived(ArchiveReason::NoSubscriber)),
-            ("never_processed", "archived", "incoming", Some("no_subscriber"))
+            (
+                "never_processed",
+                "archived",
+                "incoming",
+                Some("no_subscriber")
+            )
         );
     }
 
     #[test]
     fn only_what_waits_can_be_attempted() {
         for state in WaitState::ALL {
-            assert_eq!(can_attempt(Locator::Accepted(state)), state != WaitState::Held);
+            assert_eq!(
+                can_attempt(Locator::Accepted(state)),
+                state != WaitState::Held
+            );
         }
         assert!(!can_attempt(Locator::Incoming) && !can_attempt(Locator::Routed));
         assert!(!can_attempt(Locator::Archived(ArchiveReason::Completed)));
@@ -137,6 +186,9 @@ mod tests {
 
     #[test]
     fn a_destination_is_what_stands_before_the_dot() {
-        assert_eq!((destination_of("acme.send_order"), destination_of("mail")), ("acme".to_owned(), "mail".to_owned()));
+        assert_eq!(
+            (destination_of("acme.send_order"), destination_of("mail")),
+            ("acme".to_owned(), "mail".to_owned())
+        );
     }
 }

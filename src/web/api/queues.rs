@@ -28,8 +28,19 @@ use super::{
 };
 
 const FILTERS: [&str; 13] = [
-    "page", "after", "next", "message", "state", "filter_state", "start_date", "end_date", "message_id", "mapping_id", "object",
-    "source", "consumer_class",
+    "page",
+    "after",
+    "next",
+    "message",
+    "state",
+    "filter_state",
+    "start_date",
+    "end_date",
+    "message_id",
+    "mapping_id",
+    "object",
+    "source",
+    "consumer_class",
 ];
 
 /// `GET queues`: how many messages each queue and state holds.
@@ -65,15 +76,29 @@ pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
     query.finish()?;
     let found = match asked {
         Asked::Rows(query) => call.hub().backend().queue_list(*query).await?,
-        Asked::Nothing => QueuePage { rows: Vec::new(), next: None, matching: 0, counted_up_to: 0 },
+        Asked::Nothing => QueuePage {
+            rows: Vec::new(),
+            next: None,
+            matching: 0,
+            counted_up_to: 0,
+        },
     };
     Ok(HttpResponse::Ok().json(QueuePageDocument {
         page: page.number,
         pages: pages_of(found.matching),
         next: found.next.map(write_key),
         available_messages: types,
-        available_consumers: call.store.mappings.values().map(|entry| [entry.value.name.clone(), entry.value.name.clone()]).collect(),
-        messages: found.rows.into_iter().map(|row| row_document(row, &call.store)).collect(),
+        available_consumers: call
+            .store
+            .mappings
+            .values()
+            .map(|entry| [entry.value.name.clone(), entry.value.name.clone()])
+            .collect(),
+        messages: found
+            .rows
+            .into_iter()
+            .map(|row| row_document(row, &call.store))
+            .collect(),
     }))
 }
 
@@ -87,14 +112,25 @@ enum Asked {
 }
 
 /// Reads the filters; what is wrong is noted in `query`.
-fn read(query: &mut Query, queue: Queue, page: PageAsked, types: &[String], store: &StoreSnapshot) -> Asked {
+fn read(
+    query: &mut Query,
+    queue: Queue,
+    page: PageAsked,
+    types: &[String],
+    store: &StoreSnapshot,
+) -> Asked {
     let message = query.parsed::<Id>("message_id");
     let object = read_object(query);
     let source = read_source(query, queue);
-    let state = query.text("state").or_else(|| query.text("filter_state")).map(str::to_lowercase);
+    let state = query
+        .text("state")
+        .or_else(|| query.text("filter_state"))
+        .map(str::to_lowercase);
     let narrowed = source.is_some() || message.is_some() || object.is_some();
     let (states, reasons) = match state.as_deref() {
-        None if queue == Queue::Archived && !narrowed => (None, Some(vec![ArchiveReason::Completed])),
+        None if queue == Queue::Archived && !narrowed => {
+            (None, Some(vec![ArchiveReason::Completed]))
+        }
         None => (None, None),
         Some(state) => match read_state(state) {
             Some((states, reasons)) => (Some(states), Some(reasons)),
@@ -126,14 +162,25 @@ fn read(query: &mut Query, queue: Queue, page: PageAsked, types: &[String], stor
         || (mapping.is_some() && queue == Queue::Incoming)
         || asked.states.as_deref() == Some(&[])
         || asked.reasons.as_deref() == Some(&[])
-        || (queue == Queue::Incoming && states.is_some_and(|states| !states.contains(&WaitState::Pending)));
-    if impossible { Asked::Nothing } else { Asked::Rows(Box::new(asked)) }
+        || (queue == Queue::Incoming
+            && states.is_some_and(|states| !states.contains(&WaitState::Pending)));
+    if impossible {
+        Asked::Nothing
+    } else {
+        Asked::Rows(Box::new(asked))
+    }
 }
 
 /// The states and reasons that a word stands for.
 fn read_state(word: &str) -> Option<(Vec<WaitState>, Vec<ArchiveReason>)> {
-    let states: Vec<_> = WaitState::ALL.into_iter().filter(|state| state.word() == word).collect();
-    let reasons: Vec<_> = ArchiveReason::ALL.into_iter().filter(|reason| reason.state_word() == word).collect();
+    let states: Vec<_> = WaitState::ALL
+        .into_iter()
+        .filter(|state| state.word() == word)
+        .collect();
+    let reasons: Vec<_> = ArchiveReason::ALL
+        .into_iter()
+        .filter(|reason| reason.state_word() == word)
+        .collect();
     match word {
         "held" => Some((vec![WaitState::Held], Vec::new())),
         _ if states.is_empty() && reasons.is_empty() => None,
@@ -142,7 +189,10 @@ fn read_state(word: &str) -> Option<(Vec<WaitState>, Vec<ArchiveReason>)> {
 }
 
 /// The mapping asked for, by id or name. `Some(None)`: there is none such.
-fn read_mapping(query: &mut Query, store: &StoreSnapshot) -> Option<Option<crate::domain::key::MappingKey>> {
+fn read_mapping(
+    query: &mut Query,
+    store: &StoreSnapshot,
+) -> Option<Option<crate::domain::key::MappingKey>> {
     let by_id = query.text("mapping_id").map(str::to_owned);
     let by_name = query.text("consumer_class").map(str::to_owned);
     if by_id.is_none() && by_name.is_none() {
@@ -153,14 +203,20 @@ fn read_mapping(query: &mut Query, store: &StoreSnapshot) -> Option<Option<crate
         query.note("mapping_id", "expected an id of 24 hex digits");
     }
     let fits = |entry: &&crate::domain::registry::Entry<_, crate::domain::registry::Mapping>| {
-        id.as_ref().is_none_or(|id| id.as_ref() == Ok(&entry.id)) && by_name.as_ref().is_none_or(|name| *name == entry.value.name)
+        id.as_ref().is_none_or(|id| id.as_ref() == Ok(&entry.id))
+            && by_name
+                .as_ref()
+                .is_none_or(|name| *name == entry.value.name)
     };
     Some(store.mappings.values().find(fits).map(|entry| entry.key))
 }
 
 fn read_object(query: &mut Query) -> Option<ObjectRef> {
     let text = query.text("object")?.to_owned();
-    match text.split_once('/').map(|(kind, token)| ObjectRef::new(kind, token)) {
+    match text
+        .split_once('/')
+        .map(|(kind, token)| ObjectRef::new(kind, token))
+    {
         Some(Ok(object)) => Some(object),
         Some(Err(error)) => {
             query.note("object", error);
@@ -189,7 +245,9 @@ fn read_source(query: &mut Query, queue: Queue) -> Option<ArchivedSource> {
 fn spellings(text: &str, types: &[String]) -> Vec<String> {
     let mut kinds = vec![text.to_owned()];
     if let Ok(asked) = MessageType::parse(text) {
-        let same = |kind: &&String| MessageType::parse(kind).is_ok_and(|kind| kind.canonical() == asked.canonical());
+        let same = |kind: &&String| {
+            MessageType::parse(kind).is_ok_and(|kind| kind.canonical() == asked.canonical())
+        };
         kinds.extend(types.iter().filter(same).cloned());
     }
     kinds.sort();

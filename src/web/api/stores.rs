@@ -32,11 +32,28 @@ const SOURCES: [&str; 2] = ["auto", "spree_v1"];
 
 /// `GET /api/stores`: those the caller may see, oldest first.
 pub async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
-    let mut stores: Vec<_> =
-        caller.registry.stores.values().filter(|store| caller.enter(&store.store.id.to_string(), Scope::Read).is_ok()).collect();
+    let mut stores: Vec<_> = caller
+        .registry
+        .stores
+        .values()
+        .filter(|store| {
+            caller
+                .enter(&store.store.id.to_string(), Scope::Read)
+                .is_ok()
+        })
+        .collect();
     stores.sort_by_key(|store| store.store.key);
-    let documents: Vec<_> =
-        stores.into_iter().map(|store| document(store.store.id, store.store.created_at, store.store.updated_at, &store.store.value)).collect();
+    let documents: Vec<_> = stores
+        .into_iter()
+        .map(|store| {
+            document(
+                store.store.id,
+                store.store.created_at,
+                store.store.updated_at,
+                &store.store.value,
+            )
+        })
+        .collect();
     Ok(HttpResponse::Ok().json(documents))
 }
 
@@ -46,25 +63,45 @@ pub async fn create(caller: Caller, body: Body) -> Result<HttpResponse, ApiError
     let mut fields = Fields::wrapped(body.json()?, "store", &READ_ONLY)?;
     let store = read(&mut fields, None);
     fields.finish("store")?;
-    let change = EntityChange::Create { store: None, subject: None, entity: Entity::Store(store) };
+    let change = EntityChange::Create {
+        store: None,
+        subject: None,
+        entity: Entity::Store(store),
+    };
     let row = only_row(caller.hub.change_registry(vec![change]).await?.rows)?;
     let key = crate::domain::key::StoreKey(row.key);
     let (text, token) = tokens::make("first token", vec![Scope::Admin], None);
-    let change = EntityChange::Create { store: Some(key), subject: None, entity: Entity::Token(token) };
+    let change = EntityChange::Create {
+        store: Some(key),
+        subject: None,
+        entity: Entity::Token(token),
+    };
     if let Err(error) = caller.hub.change_registry(vec![change]).await {
         // A store that nobody has a token for would be of no use, and the caller would make a second one.
-        if let Err(second) = caller.hub.change_registry(vec![EntityChange::Delete { key: row.key }]).await {
+        if let Err(second) = caller
+            .hub
+            .change_registry(vec![EntityChange::Delete { key: row.key }])
+            .await
+        {
             log::warn!(store = row.id.to_string().as_str(); "a store without a token stays behind: {second}");
         }
         return Err(error.into());
     }
-    Ok(HttpResponse::Created().json(StoreDocument { token: Some(text), ..row_document(row)? }))
+    Ok(HttpResponse::Created().json(StoreDocument {
+        token: Some(text),
+        ..row_document(row)?
+    }))
 }
 
 /// `GET /api/stores/:id`
 pub async fn show(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
     let entry = &call.store.store;
-    Ok(HttpResponse::Ok().json(document(entry.id, entry.created_at, entry.updated_at, &entry.value)))
+    Ok(HttpResponse::Ok().json(document(
+        entry.id,
+        entry.created_at,
+        entry.updated_at,
+        &entry.value,
+    )))
 }
 
 /// `PUT /api/stores/:id`
@@ -72,7 +109,10 @@ pub async fn update(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
     let mut fields = Fields::wrapped(body.json()?, "store", &READ_ONLY)?;
     let store = read(&mut fields, Some(&call.store.store.value));
     fields.finish("store")?;
-    let change = EntityChange::Replace { key: call.key().0, entity: Entity::Store(store) };
+    let change = EntityChange::Replace {
+        key: call.key().0,
+        entity: Entity::Store(store),
+    };
     let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row)?))
 }
@@ -81,8 +121,15 @@ pub async fn update(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
 pub async fn delete(call: InStore<Admin>) -> Result<HttpResponse, ApiError> {
     call.caller.operator()?;
     let entry = &call.store.store;
-    call.hub().change_registry(vec![EntityChange::Delete { key: entry.key.0 }]).await?;
-    Ok(HttpResponse::Ok().json(document(entry.id, entry.created_at, entry.updated_at, &entry.value)))
+    call.hub()
+        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+        .await?;
+    Ok(HttpResponse::Ok().json(document(
+        entry.id,
+        entry.created_at,
+        entry.updated_at,
+        &entry.value,
+    )))
 }
 
 /// Reads a store over what is stored of it.
@@ -91,7 +138,9 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
     if name.is_none() && stored.is_none() {
         fields.note("name", "is missing");
     }
-    let api_url = fields.address("api_url").or_stored(stored.and_then(|store| store.api_url.clone()));
+    let api_url = fields
+        .address("api_url")
+        .or_stored(stored.and_then(|store| store.api_url.clone()));
     let stored_key = stored.and_then(|store| store.api_key.clone());
     let api_key = match fields.text("api_key") {
         Given::Value(text) if is_masked(&text) => {
@@ -103,17 +152,31 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
         Given::Value(text) if text.is_empty() => None,
         other => other.or_stored(stored_key),
     };
-    let stored_source = stored.map_or_else(|| Some("auto".to_owned()), |store| store.source.clone());
-    let source = fields.text("source").or_stored(stored_source).filter(|source| !source.is_empty());
+    let stored_source =
+        stored.map_or_else(|| Some("auto".to_owned()), |store| store.source.clone());
+    let source = fields
+        .text("source")
+        .or_stored(stored_source)
+        .filter(|source| !source.is_empty());
     if let Some(source) = source.as_deref().filter(|source| !SOURCES.contains(source)) {
         fields.note("source", unknown(source, &SOURCES));
     }
-    let version = fields.text("version").or_stored(stored.and_then(|store| store.version.clone()));
+    let version = fields
+        .text("version")
+        .or_stored(stored.and_then(|store| store.version.clone()));
     if version.as_deref().is_some_and(|version| version.len() > 50) {
         fields.note("version", "must have at most 50 characters");
     }
-    let name = name.or_else(|| stored.map(|store| store.name.clone())).unwrap_or_default();
-    Store { name, api_url, api_key, source, version }
+    let name = name
+        .or_else(|| stored.map(|store| store.name.clone()))
+        .unwrap_or_default();
+    Store {
+        name,
+        api_url,
+        api_key,
+        source,
+        version,
+    }
 }
 
 fn document(id: Id, created_at: Micros, updated_at: Micros, store: &Store) -> StoreDocument {
@@ -133,13 +196,18 @@ fn document(id: Id, created_at: Micros, updated_at: Micros, store: &Store) -> St
 fn row_document(row: EntityRow) -> Result<StoreDocument, ApiError> {
     match &row.entity {
         Entity::Store(store) => Ok(document(row.id, row.created_at, row.updated_at, store)),
-        other => Err(ApiError::internal(&format_args!("a store was written, a {} came back", other.kind()))),
+        other => Err(ApiError::internal(&format_args!(
+            "a store was written, a {} came back",
+            other.kind()
+        ))),
     }
 }
 
 /// The one row that a change of one thing gives back.
 pub(super) fn only_row(rows: Vec<EntityRow>) -> Result<EntityRow, ApiError> {
-    rows.into_iter().next().ok_or_else(|| ApiError::internal(&"a change of the registry gave no row back"))
+    rows.into_iter()
+        .next()
+        .ok_or_else(|| ApiError::internal(&"a change of the registry gave no row back"))
 }
 
 #[cfg(test)]
@@ -160,21 +228,36 @@ mod tests {
 
     fn read_text(text: &str, stored: Option<&Store>) -> Result<Store, Vec<String>> {
         let raw = RawValue::from_string(text.to_owned()).expect("JSON");
-        let mut fields = Fields::wrapped(&raw, "store", &READ_ONLY).map_err(|error| error.document().errors.to_vec())?;
+        let mut fields = Fields::wrapped(&raw, "store", &READ_ONLY)
+            .map_err(|error| error.document().errors.to_vec())?;
         let store = read(&mut fields, stored);
-        fields.finish("store").map(|()| store).map_err(|error| error.document().errors.to_vec())
+        fields
+            .finish("store")
+            .map(|()| store)
+            .map_err(|error| error.document().errors.to_vec())
     }
 
     #[test]
     fn only_a_name_is_needed_and_the_source_is_found_out() {
         let store = read_text(r#"{"store":{"name":" Tidewater "}}"#, None).expect("a store");
-        assert_eq!((store.name.as_str(), store.source.as_deref(), store.api_url), ("Tidewater", Some("auto"), None));
-        assert_eq!(read_text(r#"{"store":{}}"#, None), Err(vec!["name: is missing".to_owned()]));
+        assert_eq!(
+            (store.name.as_str(), store.source.as_deref(), store.api_url),
+            ("Tidewater", Some("auto"), None)
+        );
+        assert_eq!(
+            read_text(r#"{"store":{}}"#, None),
+            Err(vec!["name: is missing".to_owned()])
+        );
     }
 
     #[test]
     fn what_we_showed_can_be_sent_back_and_changes_nothing() {
-        let shown = document("55f2a0b784a8160c7b000001".parse().expect("an id"), Micros(0), Micros(0), &stored());
+        let shown = document(
+            "55f2a0b784a8160c7b000001".parse().expect("an id"),
+            Micros(0),
+            Micros(0),
+            &stored(),
+        );
         let text = serde_json::json!({ "store": shown }).to_string();
         assert!(text.contains(r#""api_key":"***""#), "{text}");
         assert_eq!(read_text(&text, Some(&stored())), Ok(stored()));
@@ -182,14 +265,24 @@ mod tests {
 
     #[test]
     fn null_clears_and_absence_keeps() {
-        let store = read_text(r#"{"store":{"api_key":null,"source":null}}"#, Some(&stored())).expect("a store");
-        assert_eq!((store.api_key, store.source, store.api_url), (None, None, stored().api_url));
+        let store = read_text(
+            r#"{"store":{"api_key":null,"source":null}}"#,
+            Some(&stored()),
+        )
+        .expect("a store");
+        assert_eq!(
+            (store.api_key, store.source, store.api_url),
+            (None, None, stored().api_url)
+        );
     }
 
     #[test]
     fn an_unknown_source_and_a_mask_for_nothing_are_refused() {
         assert_eq!(
-            read_text(r#"{"store":{"name":"x","source":"spree_v2","api_key":"***"}}"#, None),
+            read_text(
+                r#"{"store":{"name":"x","source":"spree_v2","api_key":"***"}}"#,
+                None
+            ),
             Err(vec![
                 "api_key: is masked, give the key itself".to_owned(),
                 "source: spree_v2: is unknown, did you mean spree_v1?".to_owned(),

@@ -24,13 +24,25 @@ use super::{
 };
 
 const READ_ONLY: [&str; 5] = ["id", "_id", "token", "created_at", "updated_at"];
-const SCOPES: [(&str, Scope); 3] = [("push", Scope::Push), ("read", Scope::Read), ("admin", Scope::Admin)];
+const SCOPES: [(&str, Scope); 3] = [
+    ("push", Scope::Push),
+    ("read", Scope::Read),
+    ("admin", Scope::Admin),
+];
 
 /// A new token and its text: 32 random bytes, 64 hex digits.
 pub fn make(name: &str, scopes: Vec<Scope>, expires_at: Option<Micros>) -> (String, Token) {
     let text = hex::encode(rand::random::<[u8; 32]>());
     let hash = digest_of_token(&text);
-    (text, Token { name: name.to_owned(), hash, scopes, expires_at })
+    (
+        text,
+        Token {
+            name: name.to_owned(),
+            hash,
+            scopes,
+            expires_at,
+        },
+    )
 }
 
 /// `GET tokens`
@@ -52,18 +64,37 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
     }
     fields.finish("token")?;
     let (text, token) = make(&name.unwrap_or_default(), scopes, expires_at);
-    let change = EntityChange::Create { store: Some(call.key()), subject: None, entity: Entity::Token(token.clone()) };
+    let change = EntityChange::Create {
+        store: Some(call.key()),
+        subject: None,
+        entity: Entity::Token(token.clone()),
+    };
     let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
-    let entry =
-        Entry { key: TokenKey(row.key), id: row.id, created_at: row.created_at, updated_at: row.updated_at, value: token };
-    Ok(HttpResponse::Created().json(TokenDocument { token: Some(text), ..document(&entry) }))
+    let entry = Entry {
+        key: TokenKey(row.key),
+        id: row.id,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        value: token,
+    };
+    Ok(HttpResponse::Created().json(TokenDocument {
+        token: Some(text),
+        ..document(&entry)
+    }))
 }
 
 /// `DELETE tokens/:id`: works no more from the next request on.
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id = id_in_path(&request);
-    let token = call.store.tokens.values().find(|token| Some(token.id) == id).ok_or_else(|| ApiError::not_found("token"))?;
-    call.hub().change_registry(vec![EntityChange::Delete { key: token.key.0 }]).await?;
+    let token = call
+        .store
+        .tokens
+        .values()
+        .find(|token| Some(token.id) == id)
+        .ok_or_else(|| ApiError::not_found("token"))?;
+    call.hub()
+        .change_registry(vec![EntityChange::Delete { key: token.key.0 }])
+        .await?;
     Ok(HttpResponse::Ok().json(document(token)))
 }
 
@@ -120,10 +151,26 @@ mod tests {
             let raw = RawValue::from_string(text.to_owned()).expect("JSON");
             let mut fields = Fields::read(&raw, "", &[]);
             let scopes = read_scopes(&mut fields);
-            fields.finish("token").map(|()| scopes).map_err(|error| error.document().errors.to_vec())
+            fields
+                .finish("token")
+                .map(|()| scopes)
+                .map_err(|error| error.document().errors.to_vec())
         };
-        assert_eq!(read(r#"{"scopes":["read","push","read"]}"#), Ok(vec![Scope::Read, Scope::Push]));
-        assert_eq!(read(r#"{"scopes":["pusch"]}"#), Err(vec!["scopes: pusch: is unknown, did you mean push?".to_owned()]));
-        assert_eq!(read(r#"{"scopes":[]}"#), Err(vec!["scopes: name at least one of push, read, admin".to_owned()]));
+        assert_eq!(
+            read(r#"{"scopes":["read","push","read"]}"#),
+            Ok(vec![Scope::Read, Scope::Push])
+        );
+        assert_eq!(
+            read(r#"{"scopes":["pusch"]}"#),
+            Err(vec![
+                "scopes: pusch: is unknown, did you mean push?".to_owned()
+            ])
+        );
+        assert_eq!(
+            read(r#"{"scopes":[]}"#),
+            Err(vec![
+                "scopes: name at least one of push, read, admin".to_owned()
+            ])
+        );
     }
 }

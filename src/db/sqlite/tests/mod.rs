@@ -1,9 +1,14 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod plans;
+
 use std::time::Duration;
 
 use super::{SqliteBackend, SqliteOptions};
-use crate::db::{Backend, conformance::{Rig, conformance_suite}};
+use crate::db::{
+    Backend,
+    conformance::{Rig, conformance_suite},
+};
 
 struct SqliteRig {
     folder: tempfile::TempDir,
@@ -22,7 +27,9 @@ fn options(folder: &std::path::Path) -> SqliteOptions {
 }
 
 fn rig() -> SqliteRig {
-    SqliteRig { folder: tempfile::tempdir().unwrap() }
+    SqliteRig {
+        folder: tempfile::tempdir().unwrap(),
+    }
 }
 
 conformance_suite!(rig);

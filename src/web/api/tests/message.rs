@@ -31,13 +31,26 @@ fn store() -> std::sync::Arc<StoreSnapshot> {
         deleted: false,
         version: 1,
     };
-    let store = Store { name: "shop".into(), api_url: None, api_key: None, source: None, version: None };
+    let store = Store {
+        name: "shop".into(),
+        api_url: None,
+        api_key: None,
+        source: None,
+        version: None,
+    };
     let mapping: Mapping = serde_json::from_str(
         r#"{"name":"acme.send_order","url":"http://x.example/","messages":["order:new"],"enabled":true}"#,
     )
     .unwrap();
-    Registry::default().apply(vec![row(1, id(1), Entity::Store(store)), row(2, id(2), Entity::Mapping(mapping))], 1).stores
-        [&StoreKey(1)]
+    Registry::default()
+        .apply(
+            vec![
+                row(1, id(1), Entity::Store(store)),
+                row(2, id(2), Entity::Mapping(mapping)),
+            ],
+            1,
+        )
+        .stores[&StoreKey(1)]
         .clone()
 }
 
@@ -50,7 +63,10 @@ fn message() -> Message {
         store: StoreKey(1),
         kind: MessageType::parse("order:new").unwrap(),
         payload: Payload::parse(PAYLOAD, PayloadLimits::default()).unwrap(),
-        about: About { primary: Some(ObjectRef::new("order", "R71").unwrap()), also: Vec::new() },
+        about: About {
+            primary: Some(ObjectRef::new("order", "R71").unwrap()),
+            also: Vec::new(),
+        },
         source: Source::Push("shop".into()),
         ancestry: None,
         test: false,
@@ -78,7 +94,10 @@ fn failing() -> MessageDetail {
         }),
         location: Locator::Accepted(WaitState::Failing),
         created_at: Micros(1_425_305_160_000_000),
-        parent: Some(ParentRow { id: id(10), kind: "order:new".into() }),
+        parent: Some(ParentRow {
+            id: id(10),
+            kind: "order:new".into(),
+        }),
         children: Vec::new(),
         skipped: Vec::new(),
         events: vec![EventRow {
@@ -126,7 +145,10 @@ fn a_failing_delivery_has_every_member_that_clients_read() {
         ("object", json!("order/R71")),
         ("children", json!([])),
         ("skipped", json!([])),
-        ("attributes", json!({"_id": id(11).to_string(), "channel": "web"})),
+        (
+            "attributes",
+            json!({"_id": id(11).to_string(), "channel": "web"}),
+        ),
     ] {
         assert_eq!(shown.get(member), Some(&expected), "{member}");
     }
@@ -134,8 +156,14 @@ fn a_failing_delivery_has_every_member_that_clients_read() {
     assert_eq!(notification["occurrences"], 3);
     assert_eq!(notification["attributes"]["_id"], json!(id(12).to_string()));
     assert_eq!(notification["attributes"]["backtrace"], json!(["a"]));
-    assert!(text.contains(PAYLOAD), "the payload keeps its bytes: {text}");
-    assert!(text.contains(r#"{"booked": 7.00}"#), "the result keeps its bytes: {text}");
+    assert!(
+        text.contains(PAYLOAD),
+        "the payload keeps its bytes: {text}"
+    );
+    assert!(
+        text.contains(r#"{"booked": 7.00}"#),
+        "the result keeps its bytes: {text}"
+    );
 }
 
 #[test]
@@ -156,7 +184,10 @@ fn a_message_of_its_own_has_no_parent_and_lists_its_deliveries() {
         ..failing()
     };
     let shown = serde_json::to_value(document(detail, &store())).unwrap();
-    assert_eq!((&shown["parent_id"], &shown["state"], &shown["can_attempt"]), (&json!(""), &json!("routed"), &json!(false)));
+    assert_eq!(
+        (&shown["parent_id"], &shown["state"], &shown["can_attempt"]),
+        (&json!(""), &json!("routed"), &json!(false))
+    );
     assert_eq!(
         shown["children"],
         json!([{"id": id(11).to_string(), "message": "order:new", "state": "pending", "location": "accepted",
@@ -168,11 +199,28 @@ fn a_message_of_its_own_has_no_parent_and_lists_its_deliveries() {
 #[test]
 fn an_action_is_read_from_a_form_or_from_json() {
     let body = |kind, bytes: &'static [u8]| Body::of(kind, bytes);
-    assert_eq!(read_action(&body(Kind::Form, b"attempt_now=true")).unwrap(), Action::AttemptNow);
-    assert_eq!(read_action(&body(Kind::Form, b"archive=true")).unwrap(), Action::Archive);
-    assert_eq!(read_action(&body(Kind::Json, b"{\"attempt_now\":true}")).unwrap(), Action::AttemptNow);
-    assert_eq!(read_action(&body(Kind::Json, b"archive=true")).unwrap(), Action::Archive);
-    for (kind, bytes) in [(Kind::Form, &b"attempt_now=true&archive=true"[..]), (Kind::Form, b""), (Kind::Json, b"{}"), (Kind::Form, b"attempt_noww=true")] {
+    assert_eq!(
+        read_action(&body(Kind::Form, b"attempt_now=true")).unwrap(),
+        Action::AttemptNow
+    );
+    assert_eq!(
+        read_action(&body(Kind::Form, b"archive=true")).unwrap(),
+        Action::Archive
+    );
+    assert_eq!(
+        read_action(&body(Kind::Json, b"{\"attempt_now\":true}")).unwrap(),
+        Action::AttemptNow
+    );
+    assert_eq!(
+        read_action(&body(Kind::Json, b"archive=true")).unwrap(),
+        Action::Archive
+    );
+    for (kind, bytes) in [
+        (Kind::Form, &b"attempt_now=true&archive=true"[..]),
+        (Kind::Form, b""),
+        (Kind::Json, b"{}"),
+        (Kind::Form, b"attempt_noww=true"),
+    ] {
         assert!(read_action(&Body::of(kind, bytes)).is_err(), "{bytes:?}");
     }
 }
@@ -182,7 +230,10 @@ fn what_was_sent_is_told_up_to_the_limit_and_never_within_a_letter() {
     let mut detail = failing();
     detail.message.payload = Payload::parse(r#"{"x":"ää"}"#, PayloadLimits::default()).unwrap();
     let (whole, cut) = body_sent(&detail, id(1), 1_000);
-    assert!(!cut && whole.ends_with(r#","payload":{"x":"ää"}}"#), "{whole}");
+    assert!(
+        !cut && whole.ends_with(r#","payload":{"x":"ää"}}"#),
+        "{whole}"
+    );
     assert!(whole.contains(r#""channel":"web""#), "{whole}");
     let (short, cut) = body_sent(&detail, id(1), whole.len() - 5);
     assert!(cut && short.ends_with('ä') && short.len() < whole.len());

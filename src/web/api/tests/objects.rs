@@ -18,7 +18,13 @@ fn id(last: u8) -> Id {
 }
 
 fn store() -> std::sync::Arc<StoreSnapshot> {
-    let store = Store { name: "shop".into(), api_url: None, api_key: None, source: None, version: None };
+    let store = Store {
+        name: "shop".into(),
+        api_url: None,
+        api_key: None,
+        source: None,
+        version: None,
+    };
     let row = EntityRow {
         key: 1,
         id: id(1),
@@ -44,7 +50,10 @@ fn each_entry_says_what_it_is_and_when() {
             parent_id: None,
             location: Locator::Routed,
             at: Micros(0),
-            skipped: vec![Skip { mapping: MappingKey(9), reason: SkipReason::Filtered("payload.x eq 1".into()) }],
+            skipped: vec![Skip {
+                mapping: MappingKey(9),
+                reason: SkipReason::Filtered("payload.x eq 1".into()),
+            }],
         }),
         TimelineEntry::Delivery {
             id: id(3),
@@ -92,8 +101,18 @@ fn each_entry_says_what_it_is_and_when() {
         }),
     ];
     let store = store();
-    let shown: Vec<_> = entries.map(|entry| serde_json::to_value(document(entry, &store)).unwrap()).into();
-    let words: Vec<_> = shown.iter().map(|entry| (entry["entry"].as_str().unwrap(), entry["at"].as_str().unwrap())).collect();
+    let shown: Vec<_> = entries
+        .map(|entry| serde_json::to_value(document(entry, &store)).unwrap())
+        .into();
+    let words: Vec<_> = shown
+        .iter()
+        .map(|entry| {
+            (
+                entry["entry"].as_str().unwrap(),
+                entry["at"].as_str().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(
         words,
         [
@@ -104,8 +123,20 @@ fn each_entry_says_what_it_is_and_when() {
         ]
     );
     assert_eq!(shown[0]["skipped"][0]["detail"], "payload.x eq 1");
-    assert_eq!((&shown[0]["state"], &shown[0]["origin"]["kind"]), (&json!("routed"), &json!("poller")));
-    assert_eq!((&shown[1]["state"], &shown[1]["parent_id"]), (&json!("parked"), &json!(id(2).to_string())));
-    assert_eq!((&shown[2]["duration_ms"], &shown[2]["status"]), (&json!(1.5), &json!(500)));
-    assert_eq!((&shown[3]["level"], &shown[3]["subject"]), (&json!("error"), &json!("Rejected")));
+    assert_eq!(
+        (&shown[0]["state"], &shown[0]["origin"]["kind"]),
+        (&json!("routed"), &json!("poller"))
+    );
+    assert_eq!(
+        (&shown[1]["state"], &shown[1]["parent_id"]),
+        (&json!("parked"), &json!(id(2).to_string()))
+    );
+    assert_eq!(
+        (&shown[2]["duration_ms"], &shown[2]["status"]),
+        (&json!(1.5), &json!(500))
+    );
+    assert_eq!(
+        (&shown[3]["level"], &shown[3]["subject"]),
+        (&json!("error"), &json!("Rejected"))
+    );
 }
