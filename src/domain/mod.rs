@@ -8,7 +8,7 @@
 //! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
 //!
 //! Beside that way stand [`integration`] and [`signup`] (what applications offer, and the mappings made of it), [`schedule`] (when
-//! schedulers tick), [`rule`] (consumers without code) and [`merge`] (partial objects of the second dialect).
+//! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect).
 //!
 //! Read next: `delivery.rs` for the states, `routing.rs` for the decision.
 
@@ -20,6 +20,7 @@ pub mod identifier;
 pub mod integration;
 pub mod json;
 pub mod key;
+pub mod known_object;
 pub mod lookup;
 pub mod mask;
 pub mod merge;

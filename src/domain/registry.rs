@@ -103,6 +103,43 @@ pub enum Dialect {
     Two,
 }
 
+/// The secrets that sign requests: one, or two while one is being replaced, the newer first. Secret, never shown again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SigningSecrets {
+    /// One.
+    One(String),
+    /// Two during a rotation: both sign.
+    Rotating([String; 2]),
+}
+
+impl SigningSecrets {
+    /// The secrets' texts.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Rotating(texts) => texts,
+        }
+    }
+
+    /// As many masks as there are secrets: what is shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mask = || super::mask::MASK.to_owned();
+        match self {
+            Self::One(_) => Self::One(mask()),
+            Self::Rotating(_) => Self::Rotating([mask(), mask()]),
+        }
+    }
+}
+
+impl std::fmt::Debug for SigningSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningSecrets({})", self.texts().len())
+    }
+}
+
 /// A mapping's options; those left out follow the hub's configuration.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -131,7 +168,7 @@ pub struct MappingOptions {
     pub deadline_secs: Option<u32>,
     /// Signs requests (Standard Webhooks); secret, never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signing_secret: Option<String>,
+    pub signing_secret: Option<SigningSecrets>,
     /// A success may have a body that is no JSON.
     pub accept_any_body: bool,
 }

@@ -9,6 +9,7 @@ use super::{
     delivery::{Asynchronous, Attempt, Delivery, Disposition, Fence, Settlement},
     event::{Level, NewEvent},
     json::Payload,
+    known_object::ObjectNews,
     mask::Mask,
     message::{NewMessage, Source},
     message_type::MessageType,
@@ -178,6 +179,8 @@ pub struct SettleContext<'a> {
     pub mask: &'a Mask,
     /// The attempt's record; its outcome and error are filled in here.
     pub record: Attempt,
+    /// The objects of the request: what the endpoint's answer is news beside (second dialect).
+    pub sent: Vec<ReturnedObject>,
 }
 
 /// Turns the outcome of an attempt into what is written down.
@@ -247,6 +250,16 @@ pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -
         .into_iter()
         .map(|message| returned(delivery, message, &context))
         .collect();
+    let objects = (!answer.objects.is_empty()).then(|| {
+        Box::new(ObjectNews {
+            store: delivery.message.store,
+            source: Source::Endpoint(context.mapping.to_owned()),
+            ancestry: Some(delivery.message.descend()),
+            test: delivery.message.test,
+            objects: answer.objects,
+            sent: context.sent,
+        })
+    });
     Settlement {
         key: delivery.key,
         store: delivery.message.store,
@@ -256,6 +269,7 @@ pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -
         messages,
         events,
         parameters: answer.parameters,
+        objects,
     }
 }
 

@@ -100,6 +100,19 @@ pub fn body_of(request_id: &str, kind: &MessageType, payload: &Payload, paramete
     root.end()
 }
 
+/// The objects of a request: members of its root that are objects with an id. Whatever cannot be read is none.
+#[must_use]
+pub fn objects_of(body: &[u8]) -> Vec<ReturnedObject> {
+    let Ok(members) = serde_json::from_slice::<Members<'_>>(body) else {
+        return Vec::new();
+    };
+    once(&members)
+        .into_iter()
+        .filter(|(name, _)| *name != "parameters")
+        .filter_map(|(name, value)| read_object(name, value).ok())
+        .collect()
+}
+
 /// The body as it grows.
 struct Root(Vec<u8>);
 

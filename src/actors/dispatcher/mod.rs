@@ -372,7 +372,7 @@ impl Dispatcher {
             to: ctx.address(),
             piece: self.shared.work.begin(),
         };
-        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
+        match attempt::plan_safely(&delivery, registry, &self.shared.config, now) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();

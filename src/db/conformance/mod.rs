@@ -6,6 +6,7 @@
 
 mod accepting;
 mod claims;
+mod known;
 mod lanes;
 mod routing;
 mod settling;
@@ -14,7 +15,9 @@ mod setup;
 pub(in crate::db) use setup::Rig;
 
 pub(in crate::db) mod cases {
-    pub(in crate::db) use super::{accepting::*, claims::*, lanes::*, routing::*, settling::*};
+    pub(in crate::db) use super::{
+        accepting::*, claims::*, known::*, lanes::*, routing::*, settling::*,
+    };
 }
 
 /// Makes a test of every case: `conformance_suite!(rig)`, where `rig()` gives a [`Rig`] on a new, empty database.
@@ -44,6 +47,10 @@ macro_rules! conformance_suite {
             a_second_settlement_finds_it_gone,
             returned_messages_become_incoming_with_the_settlement,
             returned_parameters_are_saved_by_name,
+            pushed_objects_are_merged_and_told_once,
+            returned_objects_are_merged_with_the_settlement,
+            a_tick_is_pushed_once,
+            a_backlog_counts_what_waits_and_not_what_is_parked,
         }
     };
 }

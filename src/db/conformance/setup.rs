@@ -195,6 +195,7 @@ impl Hub {
             messages: Vec::new(),
             events: Vec::new(),
             parameters: Vec::new(),
+            objects: None,
         }
     }
 

@@ -143,7 +143,7 @@ fn document(
     store: &StoreSnapshot,
 ) -> MappingDocument {
     let mut options = mapping.options;
-    options.signing_secret = options.signing_secret.map(|_| MASK.to_owned());
+    options.signing_secret = options.signing_secret.map(|secrets| secrets.masked());
     MappingDocument {
         id,
         name: mapping.name,
