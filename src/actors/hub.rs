@@ -26,9 +26,12 @@ use super::{
 use crate::{
     config::Config,
     consumers::{self, Consumer},
-    db::{Acceptance, Accepted, DbError, DbResult, EntityChange, RegistryDelta, SharedBackend},
+    db::{
+        Acceptance, Accepted, DbError, DbResult, EntityChange, Learnt, RegistryDelta, SharedBackend,
+    },
     domain::{
-        key::{DeliveryKey, EndpointKey, StoreKey},
+        key::{DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
+        known_object::ObjectNews,
         registry::Registry,
         time::Micros,
     },
@@ -188,6 +191,7 @@ impl Hub {
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
             tidying: Mutex::default(),
+            surveys: Mutex::default(),
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
@@ -387,6 +391,39 @@ impl Hub {
         if !told {
             self.shared.directory.ring_dispatcher(endpoint);
         }
+    }
+
+    /// Reads an integration's description anew, in the background.
+    pub fn survey(&self, integration: IntegrationKey) {
+        let mut surveys = self
+            .shared
+            .surveys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !surveys.contains(&integration) {
+            surveys.push(integration);
+        }
+        drop(surveys);
+        self.shared.directory.ring(Office::Surveyor);
+    }
+
+    /// Merges objects that were pushed in the second dialect; when it returns, they and the messages they became are on disk.
+    ///
+    /// # Errors
+    /// As [`Hub::accept`]; nothing of them was kept.
+    pub async fn learn(&self, news: ObjectNews) -> Result<Learnt, AcceptError> {
+        let _piece = self.shared.work.begin();
+        if self.shared.is_stopping() {
+            return Err(AcceptError::Stopping);
+        }
+        let retry_after = Duration::from_secs(self.shared.config.intake.retry_after_secs);
+        let room = self.shared.load.reserve(news.objects.len().max(1));
+        let _room = room.ok_or(AcceptError::Full { retry_after })?;
+        let learnt = self.shared.backend.object_merge(news, self.now()).await?;
+        if learnt.messages > 0 {
+            self.wake_router();
+        }
+        Ok(learnt)
     }
 
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].

@@ -22,8 +22,10 @@ mod hub;
 mod intake;
 mod overseer;
 mod router;
+mod scheduler;
 mod settler;
 mod shared;
+mod surveyor;
 mod sweeper;
 mod transport;
 mod vitals;
@@ -35,5 +37,8 @@ pub use clock::{Clock, SharedClock, SystemClock};
 pub use dispatcher::{BreakerState, DispatcherState, EndpointState};
 pub use hub::{AcceptError, Hub, Outside, RegistryCache, StartError};
 pub use overseer::OnFatal;
-pub use transport::{Outgoing, Transport, TransportError, TransportFactory};
+pub use surveyor::describe as describe_endpoint;
+pub use transport::{
+    Outgoing, Transport, TransportError, TransportFactory, http as http_transport,
+};
 pub use vitals::{End, LastEnd};

@@ -31,7 +31,7 @@ use crate::{
     consumers::Consumer,
     db::{DbResult, HeldMapping, IdempotencyKey, RegistryDelta, SharedBackend},
     domain::{
-        key::{EndpointKey, MappingKey, TokenKey},
+        key::{EndpointKey, IntegrationKey, MappingKey, TokenKey},
         registry::{Entity, Registry},
         time::Micros,
     },
@@ -62,6 +62,8 @@ pub struct Shared {
     pub keys: Arc<KeysInWork>,
     /// Mappings whose held deliveries are to be released or removed; filled by registry changes, emptied by the Sweeper.
     pub tidying: Mutex<Vec<(MappingKey, HeldMapping)>>,
+    /// Integrations whose description is to be read now; filled by people, emptied by the Surveyor.
+    pub surveys: Mutex<Vec<IntegrationKey>>,
     /// Work that a stop waits for.
     pub work: Arc<Work>,
     /// The hub is stopping: nothing new is begun.
@@ -104,6 +106,8 @@ impl Shared {
             self.directory.ring(Office::Sweeper);
         }
         if after.version != before.version {
+            self.directory.ring(Office::Scheduler);
+            self.directory.ring(Office::Surveyor);
             let is_same = |endpoint: &EndpointKey, registry: &Registry, other: &Registry| {
                 let store = |registry: &Registry| {
                     let store = registry

@@ -34,6 +34,7 @@ pub mod retry;
 pub mod routing;
 pub mod rule;
 pub mod schedule;
+pub mod scheduler;
 pub mod settle;
 pub mod signup;
 pub mod time;

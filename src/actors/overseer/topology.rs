@@ -9,8 +9,10 @@ use super::super::{
     dispatcher::Dispatcher,
     intake::Intake,
     router::Router,
+    scheduler::Scheduler,
     settler::Settler,
     shared::{Seat, Shared},
+    surveyor::Surveyor,
     sweeper::Sweeper,
     vitals::{Guard, Office, Ping},
 };
@@ -25,6 +27,8 @@ use super::super::{
 /// | Settler | no | `Settle`, by dispatchers | |
 /// | Dispatcher | when another took its lease | its own attempts' ends | Router, people, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
+/// | Scheduler | no | | registry changes, a timer |
+/// | Surveyor | no | | registry changes, people, a timer |
 pub fn start(
     office: Office,
     guard: Guard,
@@ -55,6 +59,17 @@ pub fn start(
             let sweeper = Sweeper::start_in_arbiter(on, move |_| Sweeper::new(node, guard, own));
             directory.set_bell(office, Bell::new(sweeper.clone().recipient(), ringing));
             sweeper.recipient()
+        }
+        Office::Scheduler => {
+            let scheduler =
+                Scheduler::start_in_arbiter(on, move |_| Scheduler::new(node, guard, own));
+            directory.set_bell(office, Bell::new(scheduler.clone().recipient(), ringing));
+            scheduler.recipient()
+        }
+        Office::Surveyor => {
+            let surveyor = Surveyor::start_in_arbiter(on, move |_| Surveyor::new(node, guard, own));
+            directory.set_bell(office, Bell::new(surveyor.clone().recipient(), ringing));
+            surveyor.recipient()
         }
         Office::Dispatcher(endpoint) => {
             let address = Supervisor::start_in_arbiter(on, move |_| {
