@@ -426,6 +426,13 @@ impl Hub {
         Ok(learnt)
     }
 
+    /// Has the store's own API looked at now. False when nobody polls it: then whoever knows something has to say it himself.
+    #[must_use]
+    #[allow(clippy::unused_self, reason = "this hub has no pollers yet")]
+    pub fn look_now(&self, _store: StoreKey) -> bool {
+        false
+    }
+
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);
@@ -442,11 +449,13 @@ impl Hub {
             .map(|(endpoint, _)| *endpoint)
             .collect();
         endpoints.sort_unstable();
-        let directory = &self.shared.directory;
+        let (directory, now) = (&self.shared.directory, self.now());
         let show = |endpoint| {
-            directory
-                .cell(endpoint)
-                .show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)))
+            directory.cell(endpoint).show(
+                endpoint,
+                &directory.vitals(Office::Dispatcher(endpoint)),
+                now,
+            )
         };
         endpoints.into_iter().map(show).collect()
     }

@@ -12,9 +12,11 @@
 
 mod api;
 mod auth;
+mod cors;
 mod error;
 mod extract;
 mod fields;
+mod forms;
 mod health;
 mod paths;
 mod query;
@@ -24,7 +26,7 @@ use std::{future::ready, net::TcpListener, time::Duration};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::Server,
-    http::KeepAlive,
+    http::{KeepAlive, Method},
     middleware::{DefaultHeaders, from_fn},
     web::{self, ServiceConfig},
 };
@@ -49,6 +51,7 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
+        .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
         .configure(api::configure)
         .default_service(web::to(nothing));
 }
@@ -74,6 +77,8 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
                     .add(("Cache-Control", "no-store"))
                     .add(("X-Content-Type-Options", "nosniff")),
             )
+            .app_data(hub.clone())
+            .wrap(from_fn(cors::cross_origin))
             .configure(move |config| configure(config, hub))
     };
     Ok(HttpServer::new(factory)

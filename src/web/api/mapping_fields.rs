@@ -76,7 +76,7 @@ pub fn read(
             .unwrap_or_default(),
         url,
         token: read_token(fields, stored),
-        integration: read_integration(fields, stored),
+        integration: read_integration(fields, stored, store),
         messages: read_messages(fields, stored),
         parameters: read_parameters(fields, stored, store),
         identifiers: read_identifiers(fields, stored),
@@ -131,14 +131,22 @@ fn read_token(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> String {
 fn read_integration(
     fields: &mut Fields<'_>,
     stored: Option<&Mapping>,
+    store: &StoreSnapshot,
 ) -> Option<crate::domain::key::IntegrationKey> {
     match fields.text("integration_id") {
         Given::Absent => stored.and_then(|stored| stored.integration),
         Given::Null => None,
         Given::Value(text) if text.is_empty() => None,
-        Given::Value(_) => {
-            fields.note("integration_id", "is no integration of this store");
-            None
+        Given::Value(text) => {
+            let id = text.parse::<Id>().ok();
+            let found = store
+                .integrations
+                .values()
+                .find(|entry| Some(entry.id) == id);
+            if found.is_none() {
+                fields.note("integration_id", "is no integration of this store");
+            }
+            found.map(|entry| entry.key)
         }
     }
 }

@@ -28,6 +28,9 @@ use super::{
 const READ_ONLY: [&str; 5] = ["id", "_id", "token", "created_at", "updated_at"];
 
 /// The kinds of store API that can be asked for.
+/// The store's API is found out.
+pub const AUTO: &str = "auto";
+
 const SOURCES: [&str; 2] = ["auto", "spree_v1"];
 
 /// `GET /api/stores`: those the caller may see, oldest first.
