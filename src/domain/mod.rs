@@ -19,6 +19,7 @@ pub mod id;
 pub mod identifier;
 pub mod integration;
 pub mod json;
+mod json_scan;
 pub mod key;
 pub mod known_object;
 pub mod lookup;

@@ -43,7 +43,7 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a connection may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
-/// Registers every route, and the hub they speak to. Paths must have gone through [`paths::normalize`] (as in [`server`]).
+/// Registers every route, and the hub they speak to. Paths must have been normalized before, as [`server`] does.
 pub fn configure(config: &mut ServiceConfig, hub: Hub) {
     let nothing = || ready(Err::<HttpResponse, ApiError>(ApiError::no_route()));
     config
@@ -51,6 +51,7 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
+        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
         .configure(api::configure)
         .default_service(web::to(nothing));

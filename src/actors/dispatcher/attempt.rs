@@ -9,18 +9,16 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use serde_json::{Map, Value};
 use url::Url;
 
-use super::super::transport::Outgoing;
+use super::{super::transport::Outgoing, shown};
 use crate::{
     config::Config,
     domain::{
         delivery::{Attempt, Delivery, Disposition, Fence, Settlement, micros_of},
         key::EndpointKey,
-        mask::{MASK, Mask},
+        mask::Mask,
         registry::{Dialect, Mapping, MappingOptions, Registry, SigningSecrets, StoreSnapshot},
         retry::RetryPolicy,
         settle::{Finish, SettleContext, settle},
@@ -28,7 +26,7 @@ use crate::{
     },
     net::{
         Answer, Failure, Target,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{HeaderName, HeaderValue},
         parse_endpoint_url,
     },
     wire::{
@@ -41,8 +39,6 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 /// When a delivery is due again that failed through the hub's own fault.
 const OWN_FAULT_PAUSE: Duration = Duration::from_secs(5);
-/// A secret this long at the edge of a cut body is still covered.
-const LONGEST_SECRET: usize = 4096;
 
 /// What is to be done with a delivery.
 pub enum Plan {
@@ -205,7 +201,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micr
         policy: policy(options, config),
         asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
         shown_url: mask.cover(address.to_owned()),
-        shown_headers: shown_request_headers(headers, &mask),
+        shown_headers: shown::request_headers(headers, &mask),
         request_bytes: outgoing.as_ref().map_or(0, |outgoing| outgoing.body.len()),
         kept_body_bytes: config.dispatch.kept_body_bytes,
         mask,
@@ -409,8 +405,9 @@ fn conclude_openly(
         Posted::Answer(answer) => {
             record.status = Some(answer.status);
             record.duration_us = micros_of(answer.duration);
-            record.answer_headers = shown_answer_headers(&answer.headers, &order.mask);
-            record.answer_body = shown_body(&answer.body, order.kept_body_bytes, &order.mask);
+            record.answer_headers = shown::answer_headers(&answer.headers, &order.mask);
+            record.answer_body =
+                shown::body_start(&answer.body, order.kept_body_bytes, &order.mask);
             record.answer_bytes = length(answer.body.len());
             let read = match (&order.asked, order.dialect) {
                 (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, asked),
@@ -534,96 +531,9 @@ fn length(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn shown_request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask) -> String {
-    let shown: Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            let is_token = matches!(name.as_str(), "x-augury-token" | "x-hub-token");
-            let text = if is_token {
-                MASK.to_owned()
-            } else {
-                mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned())
-            };
-            (name.as_str().to_owned(), Value::String(text))
-        })
-        .collect();
-    Value::Object(shown).to_string()
-}
-
-fn shown_answer_headers(headers: &HeaderMap, mask: &Mask) -> String {
-    let mut shown: Map<String, Value> = Map::new();
-    for (name, value) in headers {
-        let text = mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned());
-        match shown.get_mut(name.as_str()) {
-            Some(Value::String(known)) => *known = format!("{known}, {text}"),
-            _ => {
-                shown.insert(name.as_str().to_owned(), Value::String(text));
-            }
-        }
-    }
-    Value::Object(shown).to_string()
-}
-
-/// The beginning of a body as text, secrets covered. Covered first and cut then, so that no secret is cut in two and kept.
-fn shown_body(body: &Bytes, kept: usize, mask: &Mask) -> String {
-    let margin = kept.saturating_add(LONGEST_SECRET);
-    let is_cut = body.len() > margin;
-    let looked_at = body.get(..margin).unwrap_or(body);
-    let mut text = mask.cover(String::from_utf8_lossy(looked_at).into_owned());
-    let sure = if is_cut {
-        text.len().saturating_sub(LONGEST_SECRET)
-    } else {
-        text.len()
-    };
-    let mut end = kept.min(sure);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_is_cut_after_its_secrets_are_covered() {
-        let mut mask = Mask::default();
-        mask.add("hunter22");
-        let body = Bytes::from(format!("{}hunter22", "x".repeat(10)));
-        assert_eq!(shown_body(&body, 12, &mask), "xxxxxxxxxx**");
-        assert_eq!(shown_body(&body, 100, &mask), "xxxxxxxxxx***");
-    }
-
-    #[test]
-    fn a_secret_at_the_edge_of_what_is_looked_at_is_not_kept_in_part() {
-        let mut mask = Mask::default();
-        mask.add("hunter22");
-        let body = Bytes::from("hunter22".repeat(3000));
-        let shown = shown_body(&body, 10_000, &mask);
-        assert!(!shown.contains("hunt"), "{}", &shown[shown.len() - 20..]);
-    }
-
-    #[test]
-    fn a_body_is_cut_between_characters() {
-        assert_eq!(
-            shown_body(&Bytes::from("ä".repeat(10)), 5, &Mask::default()),
-            "ää"
-        );
-    }
-
-    #[test]
-    fn a_token_is_never_shown_even_when_it_is_short() {
-        let headers = [(
-            HeaderName::from_static("x-augury-token"),
-            HeaderValue::from_static("abc"),
-        )];
-        assert_eq!(
-            shown_request_headers(&headers, &Mask::default()),
-            r#"{"x-augury-token":"***"}"#
-        );
-    }
 
     #[actix_web::test]
     async fn a_panic_in_an_attempt_is_an_outcome() {

@@ -21,32 +21,34 @@
 mod attempt;
 mod breaker;
 mod cell;
+mod handlers;
 mod pace;
+mod report;
+mod shown;
 mod window;
 
 use std::{collections::HashMap, rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 
 use self::{
-    attempt::{Circumstances, Conclusion, Plan, Verdict},
+    attempt::{Circumstances, Plan},
     breaker::{Allows, Breaker},
     pace::Pace,
+    report::Report,
     window::Window,
 };
 use super::{
     backoff::Backoff,
-    bell::{Ringing, Wake},
-    settler::{Refused, Settle},
-    shared::{Piece, Shared},
+    bell::Ringing,
+    shared::Shared,
     transport::{self, Transport},
-    vitals::{End, Guard, Office, Ping},
+    vitals::{End, Guard, Office},
 };
 use crate::{
-    db::{DbResult, Due, OwnerKind, SettleOutcome, Settled},
+    db::{DbResult, Due, OwnerKind},
     domain::{
-        delivery::{Delivery, Disposition, Settlement},
+        delivery::Delivery,
         key::{DeliveryKey, EndpointKey},
         registry::Registry,
         time::Micros,
@@ -79,46 +81,6 @@ pub struct Retire;
 
 impl Message for Retire {
     type Result = ();
-}
-
-/// An attempt has ended; its outcome is on its way to the Settler.
-#[derive(Debug)]
-struct Answered {
-    key: DeliveryKey,
-    verdict: Verdict,
-    told: AttemptTold,
-    settler: u64,
-}
-
-impl Message for Answered {
-    type Result = ();
-}
-
-#[derive(Debug)]
-enum AttemptTold {
-    Completed,
-    Failed(String),
-    Neither,
-}
-
-/// What became of an outcome.
-#[derive(Debug)]
-struct Noted {
-    key: DeliveryKey,
-    due_at: Option<Micros>,
-    outcome: Note,
-}
-
-impl Message for Noted {
-    type Result = ();
-}
-
-#[derive(Debug)]
-enum Note {
-    Settled(Settled),
-    Refused,
-    /// The Settler was replaced before it answered: the database knows.
-    Unknown,
 }
 
 /// A task that ends with its holder.
@@ -371,6 +333,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             to: ctx.address(),
             piece: self.shared.work.begin(),
+            accepted_at: delivery.message.accepted_at,
         };
         match attempt::plan_safely(&delivery, registry, &self.shared.config, now) {
             Plan::Without(disposition) => {
@@ -504,80 +467,6 @@ impl Dispatcher {
     }
 }
 
-/// What an attempt's task needs to report.
-struct Report {
-    shared: Arc<Shared>,
-    to: Addr<Dispatcher>,
-    piece: Piece,
-}
-
-impl Report {
-    async fn conclude(self, concluded: Conclusion) {
-        let Conclusion {
-            settlement,
-            verdict,
-        } = concluded;
-        let told = match &settlement.disposition {
-            Disposition::Completed { .. } => AttemptTold::Completed,
-            Disposition::Failing { error, .. } | Disposition::Parked { error } => {
-                AttemptTold::Failed(error.clone())
-            }
-            _ => AttemptTold::Neither,
-        };
-        let settler = self.shared.directory.vitals(Office::Settler).generation();
-        let answered = Answered {
-            key: settlement.key,
-            verdict,
-            told,
-            settler,
-        };
-        // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.
-        self.to.send(answered).await.ok();
-        self.settle(settlement).await;
-    }
-
-    async fn settle(self, settlement: Settlement) {
-        let key = settlement.key;
-        let due_at = match &settlement.disposition {
-            Disposition::Failing { due_at, .. }
-            | Disposition::Scheduled { due_at, .. }
-            | Disposition::Postponed { due_at } => Some(*due_at),
-            _ => None,
-        };
-        let outcome = match hand_over(&self.shared, settlement, self.piece).await {
-            Some(Ok(settled)) => Note::Settled(settled),
-            Some(Err(Refused)) => Note::Refused,
-            None => Note::Unknown,
-        };
-        self.to
-            .send(Noted {
-                key,
-                due_at,
-                outcome,
-            })
-            .await
-            .ok();
-    }
-}
-
-async fn hand_over(
-    shared: &Shared,
-    settlement: Settlement,
-    piece: Piece,
-) -> Option<Result<Settled, Refused>> {
-    let settler = shared.directory.settler.get()?;
-    let (answer, answered) = oneshot::channel();
-    settler
-        .send(Settle {
-            settlement,
-            answer,
-            piece,
-        })
-        .await
-        .ok()?;
-    answered.await.ok()
-}
-
 impl Actor for Dispatcher {
     type Context = Context<Self>;
 
@@ -635,121 +524,5 @@ impl Supervised for Dispatcher {
         self.timer = None;
         self.next_due_at = None;
         self.ringing.answer();
-    }
-}
-
-impl Handler<Wake> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
-        self.ringing.answer();
-        self.more = true;
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Answered> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
-        let Answered {
-            key,
-            verdict,
-            told,
-            settler,
-        } = answered;
-        // From here on the task lives by itself, until the outcome is written.
-        if let Some(task) = self.tasks.remove(&key) {
-            task.let_live();
-        }
-        self.window.settle(key, settler);
-        let now = self.shared.now();
-        match verdict {
-            Verdict::Well => self.breaker.succeed(),
-            Verdict::Ill => self.breaker.fail(key, now),
-            Verdict::AskedToWait(wait) => {
-                self.breaker.abstain(key, now);
-                self.asked_to_wait = self.asked_to_wait.max(Some(now.plus(wait)));
-            }
-            Verdict::Silent => self.breaker.abstain(key, now),
-        }
-        self.cell.tell(|cell| cell.rate.count(now));
-        self.cell.tell(|cell| match told {
-            AttemptTold::Completed => {
-                cell.completed += 1;
-                cell.last_completed_at = Some(now);
-            }
-            AttemptTold::Failed(error) => {
-                cell.failed += 1;
-                cell.last_failed_at = Some(now);
-                cell.last_error = Some(error);
-            }
-            AttemptTold::Neither => {}
-        });
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Noted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
-        let Noted {
-            key,
-            due_at,
-            outcome,
-        } = noted;
-        match outcome {
-            Note::Settled(settled) => {
-                self.window.settled(key);
-                self.more |= settled.lane_moved;
-                match settled.outcome {
-                    SettleOutcome::Written => self.note_due(due_at),
-                    SettleOutcome::Gone => self.more = true,
-                    SettleOutcome::Fenced => {
-                        log::warn!(endpoint = self.endpoint.0; "another dispatcher has taken over; starting anew");
-                        ctx.stop();
-                        return;
-                    }
-                }
-            }
-            Note::Refused => {
-                let until = self.shared.now().plus(SET_ASIDE);
-                self.window.set_aside(key, until);
-                self.note_due(Some(until));
-            }
-            Note::Unknown => {
-                self.window.settled(key);
-                self.more = true;
-            }
-        }
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Forget> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, forget: Forget, ctx: &mut Self::Context) {
-        self.window.forget(forget.0);
-        self.more = true;
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Retire> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        self.guard.retire();
-        ctx.stop();
-    }
-}
-
-impl Handler<Ping> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
-        self.guard.hear(ping);
     }
 }

@@ -27,8 +27,9 @@ use actix::prelude::*;
 use self::arbiters::{Arbiters, ThreadKey};
 use super::{
     backoff::Backoff,
+    directory::OverseerDoor,
     dispatcher::Retire,
-    shared::{OverseerDoor, Shared},
+    shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
 use crate::domain::{

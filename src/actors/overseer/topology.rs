@@ -6,12 +6,13 @@ use actix::{Actor, ArbiterHandle, Recipient, Supervisor};
 
 use super::super::{
     bell::{Bell, Ringing},
+    directory::Seat,
     dispatcher::Dispatcher,
     intake::Intake,
     router::Router,
     scheduler::Scheduler,
     settler::Settler,
-    shared::{Seat, Shared},
+    shared::Shared,
     surveyor::Surveyor,
     sweeper::Sweeper,
     vitals::{Guard, Office, Ping},

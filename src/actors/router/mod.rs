@@ -117,42 +117,32 @@ impl Routing {
 
     /// Routes until nothing waits.
     pub async fn run_once(&self) -> Ran {
-        let mut next = match self.read_and_decide(Vec::new()).await {
-            Ok(batch) => batch,
-            Err(error) => return failed(&error),
-        };
+        self.route_all().await.unwrap_or_else(|error| {
+            log::error!("routing waits: {error}");
+            Ran::Failed
+        })
+    }
+
+    async fn route_all(&self) -> Result<Ran, DbError> {
+        let mut next = self.read_and_decide(Vec::new()).await?;
         while !next.incoming.is_empty() && !self.shared.is_stopping() {
             let _piece = self.shared.work.begin();
-            let overlaps = next.is_full && next.is_whole();
-            let (committed, following) = if overlaps {
-                let held = next.keys();
+            let (committed, following) = if next.is_full && next.is_whole() {
                 let (committed, following) =
-                    futures_util::join!(self.commit(&next), self.read_and_decide(held));
-                (committed, Some(following))
+                    futures_util::join!(self.commit(&next), self.read_and_decide(next.keys()));
+                (committed?, Some(following))
             } else {
-                (self.commit(&next).await, None)
+                (self.commit(&next).await?, None)
             };
             next = match (committed, following) {
-                (Ok(Committed::Written), Some(following)) => match following {
-                    Ok(batch) if !batch.incoming.is_empty() => batch,
-                    // Messages that this batch's commit derived were not there yet when the following one was read.
-                    _ => match self.read_and_decide(Vec::new()).await {
-                        Ok(batch) => batch,
-                        Err(error) => return failed(&error),
-                    },
-                },
-                // What was read meanwhile was decided with a registry that is out of date.
-                (Ok(Committed::Written | Committed::RegistryMoved), _) => {
-                    match self.read_and_decide(Vec::new()).await {
-                        Ok(batch) => batch,
-                        Err(error) => return failed(&error),
-                    }
-                }
-                (Ok(Committed::Fenced), _) => return Ran::Fenced,
-                (Err(error), _) => return failed(&error),
+                (Committed::Fenced, _) => return Ok(Ran::Fenced),
+                (Committed::Written, Some(Ok(batch))) if !batch.incoming.is_empty() => batch,
+                // Nothing was read meanwhile, or with a registry that is out of date, or before this batch's commit
+                // derived messages of its own.
+                _ => self.read_and_decide(Vec::new()).await?,
             };
         }
-        Ran::Idle
+        Ok(Ran::Idle)
     }
 
     async fn read_and_decide(&self, mut held: Vec<MessageKey>) -> Result<Batch, DbError> {
@@ -194,7 +184,14 @@ impl Routing {
             .incoming_route(routed, batch.version, self.epoch, now)
             .await
         {
-            Ok(RouteOutcome::Done { endpoints, .. }) => {
+            Ok(RouteOutcome::Done {
+                endpoints,
+                accepted,
+                derived,
+            }) => {
+                self.shared
+                    .metrics
+                    .routed(batch.routed.len(), accepted, derived);
                 for endpoint in endpoints {
                     self.shared.directory.ring_dispatcher(endpoint);
                 }
@@ -226,7 +223,12 @@ impl Routing {
                 .incoming_route(vec![routed.clone()], batch.version, self.epoch, now)
                 .await
             {
-                Ok(RouteOutcome::Done { endpoints, .. }) => {
+                Ok(RouteOutcome::Done {
+                    endpoints,
+                    accepted,
+                    derived,
+                }) => {
+                    self.shared.metrics.routed(1, accepted, derived);
                     endpoints
                         .into_iter()
                         .for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));
@@ -253,11 +255,6 @@ enum Committed {
     Written,
     RegistryMoved,
     Fenced,
-}
-
-fn failed(error: &DbError) -> Ran {
-    log::error!("routing waits: {error}");
-    Ran::Failed
 }
 
 enum Life {

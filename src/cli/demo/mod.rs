@@ -64,12 +64,14 @@ pub fn run(args: Args) -> Outcome {
     let folder = tempfile::Builder::new()
         .prefix("integrator-demo-")
         .tempdir()?;
-    let mut config_args = ConfigArgs::default();
-    config_args.listen = Some(args.listen);
-    config_args.database = Some(format!(
-        "sqlite://{}",
-        folder.path().join("demo.db").display()
-    ));
+    let config_args = ConfigArgs {
+        listen: Some(args.listen),
+        database: Some(format!(
+            "sqlite://{}",
+            folder.path().join("demo.db").display()
+        )),
+        ..ConfigArgs::default()
+    };
     // The demo's endpoints are on this machine, and it retries sooner than a real hub so that there is something to see.
     let demo_defaults = [
         ("INTEGRATOR__EGRESS__ALLOW_NETWORKS", "127.0.0.0/8"),

@@ -46,13 +46,13 @@ impl Shop {
             self.agenda.push_back((number, Step::Place));
             self.agenda.push_back((
                 number,
-                if number % 7 == 0 {
+                if number.is_multiple_of(7) {
                     Step::Cancel
                 } else {
                     Step::Pack
                 },
             ));
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 self.agenda.push_back((number, Step::Change));
             }
         }
@@ -134,7 +134,7 @@ mod tests {
             .map(|number| {
                 order(
                     number,
-                    if number % 7 == 0 {
+                    if number.is_multiple_of(7) {
                         Step::Cancel
                     } else {
                         Step::Pack

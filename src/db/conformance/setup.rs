@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     db::{
-        Acceptance, Accepted, Backend, EntityChange, OwnerKind, RouteOutcome, RouteProgress,
-        Routed, SettleOutcome, Settled,
+        Acceptance, Accepted, Backend, EntityChange, LoopBounds, OwnerKind, RouteOutcome,
+        RouteProgress, Routed, SettleOutcome, Settled,
     },
     domain::{
         delivery::{Attempt, Claim, Delivery, Disposition, Fence, NewDelivery, Settlement},
@@ -26,6 +26,13 @@ pub(in crate::db) trait Rig {
     /// Opens it: the same one each time. What was opened before must be dropped first.
     fn open(&self) -> Box<dyn Backend>;
 }
+
+/// The bounds on loops that a rig opens its database with. Claims are kept for 30 days.
+pub(in crate::db) const BOUNDS: LoopBounds = LoopBounds {
+    max_depth: 5,
+    max_descendants: 50,
+    max_per_object_hour: 8,
+};
 
 /// When cases begin.
 pub(super) const T0: Micros = Micros(1_800_000_000_000_000);
@@ -239,6 +246,14 @@ pub(super) fn message(store: StoreKey, kind: &str, order: &str) -> NewMessage {
         test: false,
         extra: None,
     }
+}
+
+/// A push about an order with a payload of this many bytes.
+pub(in crate::db) fn acceptance_of(store: StoreKey, order: &str, bytes: usize) -> Acceptance {
+    let mut message = message(store, "order:new", order);
+    message.payload =
+        Payload::from_stored(format!(r#"{{"order":{{"note":"{}"}}}}"#, "x".repeat(bytes)));
+    acceptance(message)
 }
 
 /// Without an idempotency key.

@@ -43,15 +43,16 @@ mod timeline;
 mod walk;
 mod writer;
 
+use std::sync::atomic::Ordering;
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use super::{
     Acceptance, Accepted, Backend, Backlog, DbResult, Due, EntityChange, EventPage, EventQuery,
-    HeldMapping, Learnt, LoopBounds, MessageDetail, ObjectState, OwnerKind, PageKey, PushedTick,
-    QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, Settled,
-    SweepBounds, SweepReport, Tick, Timeline,
+    Figures, HeldMapping, Learnt, LoopBounds, MessageDetail, ObjectState, OwnerKind, PageKey,
+    PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
+    ScheduleRun, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -343,6 +344,19 @@ impl Backend for SqliteBackend {
         self.readers
             .read(move |conn| lists::list(conn, seal, &query))
             .await
+    }
+
+    async fn figures(&self, now: Micros) -> DbResult<Figures> {
+        let (queues, oldest) = self.readers.read(lists::totals).await?;
+        let tally = self.writer.tally();
+        Ok(Figures {
+            queues,
+            oldest_incoming_age: oldest.map_or(Duration::ZERO, |at| now.since(at)),
+            commits: tally.commits.load(Ordering::Relaxed),
+            commands: tally.commands.load(Ordering::Relaxed),
+            rollbacks: tally.rollbacks.load(Ordering::Relaxed),
+            writing: Duration::from_micros(tally.writing_us.load(Ordering::Relaxed)),
+        })
     }
 
     async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats> {

@@ -75,6 +75,8 @@ pub(super) struct Session {
     pub(super) seal: IdSeal,
     /// The registry's version as of the open transaction.
     pub(super) registry_version: i64,
+    /// Transactions committed since the database was opened.
+    pub(super) commits: u64,
     /// Up to which message the sweep has looked for old ones.
     pub(super) message_looked_at: i64,
     /// Up to which lane (endpoint and lane) the sweep has looked for lost heads.
@@ -95,6 +97,7 @@ impl Session {
             options,
             seal,
             registry_version: 0,
+            commits: 0,
             message_looked_at: i64::MIN,
             lane_looked_at: (i64::MIN, i64::MIN),
             next: 0,
@@ -132,7 +135,9 @@ impl Session {
             .run(&mut self.conn)?;
             self.written = self.next;
         }
-        self.conn.batch_execute("COMMIT").map_err(fault)
+        self.conn.batch_execute("COMMIT").map_err(fault)?;
+        self.commits += 1;
+        Ok(())
     }
 
     /// Rolls back, where SQLite has not done so by itself already, and reads again what memory held.

@@ -103,6 +103,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident $(<$life:lifetime>)? { $($field:ident: $ty:ty),* $(,)? } $(-> $row:ty)? = $text:expr;)+) => {
         /// Name and text of every statement here.
         #[cfg(test)]
+        #[allow(dead_code, reason = "statements of opening run before there is a table to plan for")]
         pub(in crate::db::sqlite) const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),+];
 
         $(

@@ -1,6 +1,6 @@
 //! What the tests stand on: a hub in its own process, a sink that behaves as it is told, and an API client.
 
-mod hub;
+pub mod hub;
 mod shop;
 mod sink;
 

@@ -1,5 +1,6 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod opening;
 mod plans;
 
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use super::{SqliteBackend, SqliteOptions};
 use crate::db::{
     Backend,
-    conformance::{Rig, conformance_suite},
+    conformance::{BOUNDS, Rig, conformance_suite},
 };
 
 struct SqliteRig {
@@ -22,6 +23,7 @@ impl Rig for SqliteRig {
 
 fn options(folder: &std::path::Path) -> SqliteOptions {
     let mut options = SqliteOptions::new(folder.join("hub.db"));
+    options.loop_bounds = BOUNDS;
     options.claim_age = Duration::from_secs(30 * 86_400);
     options
 }

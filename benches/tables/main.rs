@@ -5,7 +5,11 @@
 //! line per design: messages a second, CPU and bytes written per message. What came of it is told in `docs/database.md`.
 //!
 //! * `tables`: a table is a state. `incoming` and `accepted` hold unfinished work only; rows move.
+//! * `backend`: the same through `SqliteBackend` as the hub uses it, with what the hub reads in between (what waits for
+//!   routing, what is due), across its threads.
 //! * `wide`: one delivery table with a state column; rows stay, partial indexes tell the states apart.
+
+mod backend;
 
 use std::{path::Path, time::Instant};
 
@@ -213,6 +217,9 @@ fn main() {
         "{:34} {:>10} {:>8} {:>10}",
         "design", "messages/s", "CPU us", "bytes/msg"
     );
+    if only.as_deref().is_none_or(|word| "backend".contains(word)) {
+        backend::measure(messages);
+    }
     for variation in variations {
         if only
             .as_deref()
@@ -221,6 +228,16 @@ fn main() {
             measure(variation, messages);
         }
     }
+}
+
+fn print_line(name: &str, done: i64, started: Instant, cpu: i64, written: i64) {
+    println!(
+        "{:34} {:>10.0} {:>8.1} {:>10}",
+        name,
+        done as f64 / started.elapsed().as_secs_f64(),
+        (cpu_us() - cpu) as f64 / done as f64,
+        (written_bytes() - written) / done,
+    );
 }
 
 fn measure(variation: Variation, messages: i64) {
@@ -234,13 +251,7 @@ fn measure(variation: Variation, messages: i64) {
         batch(&mut conn, variation, &mut seq, &payload);
     }
     let done = messages / 128 * 128;
-    println!(
-        "{:34} {:>10.0} {:>8.1} {:>10}",
-        variation.name,
-        done as f64 / started.elapsed().as_secs_f64(),
-        (cpu_us() - cpu) as f64 / done as f64,
-        (written_bytes() - written) / done,
-    );
+    print_line(variation.name, done, started, cpu, written);
 }
 
 fn open(path: &Path, variation: Variation) -> SqliteConnection {
