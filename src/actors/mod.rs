@@ -23,6 +23,7 @@ mod hub;
 mod intake;
 mod metrics;
 mod overseer;
+mod poller;
 mod router;
 mod scheduler;
 mod settler;
@@ -39,8 +40,10 @@ pub use clock::{Clock, SharedClock, SystemClock};
 pub use dispatcher::{BreakerState, DispatcherState, EndpointState};
 pub use hub::{AcceptError, Hub, Outside, RegistryCache, StartError};
 pub use overseer::OnFatal;
+pub use poller::Hint;
 pub use surveyor::describe as describe_endpoint;
 pub use transport::{
-    Outgoing, Transport, TransportError, TransportFactory, http as http_transport,
+    Outgoing, Transport, TransportError, TransportFactory, clients as http_clients,
+    http as http_transport,
 };
 pub use vitals::{End, LastEnd};

@@ -12,15 +12,20 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, metrics::Metrics,
-    transport::TransportFactory, vitals::Office,
+    clock::SharedClock,
+    directory::Directory,
+    hub::RegistryCache,
+    intake::Load,
+    metrics::Metrics,
+    transport::{ClientFactory, TransportFactory},
+    vitals::Office,
 };
 use crate::{
     config::Config,
     consumers::Consumer,
     db::{DbResult, HeldMapping, IdempotencyKey, RegistryDelta, SharedBackend},
     domain::{
-        key::{EndpointKey, IntegrationKey, MappingKey, TokenKey},
+        key::{EndpointKey, IntegrationKey, MappingKey, StoreKey, TokenKey},
         registry::{Entity, Registry},
         time::Micros,
     },
@@ -43,6 +48,8 @@ pub struct Shared {
     pub consumers: Consumers,
     /// Who posts.
     pub transport: TransportFactory,
+    /// Who asks shops.
+    pub clients: ClientFactory,
     /// Where the actors are.
     pub directory: Directory,
     /// Messages between the door and the disk.
@@ -53,6 +60,8 @@ pub struct Shared {
     pub tidying: Mutex<Vec<(MappingKey, HeldMapping)>>,
     /// Integrations whose description is to be read now; filled by people, emptied by the Surveyor.
     pub surveys: Mutex<Vec<IntegrationKey>>,
+    /// Deleted stores of whose shops something is still known; filled by registry changes, emptied by the Sweeper.
+    pub forgetting: Mutex<Vec<StoreKey>>,
     /// Work that a stop waits for.
     pub work: Arc<Work>,
     /// The hub is stopping: nothing new is begun.
@@ -87,6 +96,15 @@ impl Shared {
         let before = self.registry.current();
         let delta = self.backend.registry_changes(before.version).await?;
         let upkeep = upkeep_of(&before, &delta);
+        let deleted = delta
+            .rows
+            .iter()
+            .filter(|row| row.deleted && matches!(row.entity, Entity::Store(_)))
+            .map(|row| StoreKey(row.key));
+        self.forgetting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(deleted);
         self.registry.absorb(delta);
         let after = self.registry.current();
         if !upkeep.is_empty() {
@@ -109,6 +127,7 @@ impl Shared {
                 };
                 store(registry) == store(other)
             };
+            self.ring_pollers(&before, &after);
             let concerned: HashSet<EndpointKey> = before
                 .endpoints
                 .keys()
@@ -122,6 +141,26 @@ impl Shared {
             }
         }
         Ok(after)
+    }
+
+    /// Pollers of stores that changed look, those that are missing are started, and what is known of deleted stores' shops goes.
+    fn ring_pollers(&self, before: &Registry, after: &Registry) {
+        let mut is_new = false;
+        for (key, store) in &after.stores {
+            let former = before.stores.get(key).map(|store| &store.store.value);
+            if former != Some(&store.store.value) {
+                is_new = true;
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        for key in before.stores.keys() {
+            if !after.stores.contains_key(key) {
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        if is_new {
+            self.directory.look_after_pollers();
+        }
     }
 }
 

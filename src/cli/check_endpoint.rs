@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::Outcome;
 use crate::{
-    actors::{describe_endpoint, http_transport},
+    actors::{describe_endpoint, http_clients, http_transport},
     config::EgressConfig,
     domain::{
         integration::{EndpointDescription, Service, join},
@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Outcome {
         connect_timeout_secs: 10,
         ca_file: None,
     };
-    let transport = http_transport(&egress)?;
+    let transport = http_transport(http_clients(&egress)?);
     let url = args
         .url
         .trim()

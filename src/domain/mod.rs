@@ -10,11 +10,16 @@
 //! Beside that way stand [`integration`] and [`signup`] (what applications offer, and the mappings made of it), [`schedule`] (when
 //! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect).
 //!
+//! For polled stores, [`snapshot::compare`] says which message a document becomes, and [`generic_order`] how it reads.
+//!
 //! Read next: `delivery.rs` for the states, `routing.rs` for the decision.
 
+pub mod decimal;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod generic_order;
+pub mod generic_product;
 pub mod id;
 pub mod identifier;
 pub mod integration;
@@ -38,4 +43,6 @@ pub mod schedule;
 pub mod scheduler;
 pub mod settle;
 pub mod signup;
+pub mod snapshot;
+pub mod store_object;
 pub mod time;

@@ -18,6 +18,7 @@ mod extract;
 mod fields;
 mod forms;
 mod health;
+mod hooks;
 mod paths;
 mod query;
 
@@ -53,6 +54,10 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
         .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
+        .service(
+            api::at("/hooks/spree/{store}", "POST")
+                .route(api::on(actix_web::http::Method::POST, hooks::spree)),
+        )
         .configure(api::configure)
         .default_service(web::to(nothing));
 }

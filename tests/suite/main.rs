@@ -7,6 +7,8 @@ mod crash;
 mod interop;
 mod isolation;
 mod order;
+mod polling;
+mod push;
 mod supervision;
 mod support;
 mod travel;

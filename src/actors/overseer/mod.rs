@@ -29,6 +29,7 @@ use super::{
     backoff::Backoff,
     directory::OverseerDoor,
     dispatcher::Retire,
+    poller,
     shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
@@ -60,6 +61,14 @@ pub struct MayRetire {
 }
 
 impl Message for MayRetire {
+    type Result = ();
+}
+
+/// See to it that every store that is polled has a poller.
+#[derive(Debug, Clone, Copy)]
+pub struct LookAfterPollers;
+
+impl Message for LookAfterPollers {
     type Result = ();
 }
 
@@ -249,6 +258,8 @@ impl Overseer {
         for thread in blocked {
             self.leave_thread(thread, ctx);
         }
+        // Should a wish for one have been lost.
+        self.fill_pollers(ctx);
     }
 
     fn leave_thread(&mut self, thread: ThreadKey, ctx: &mut Context<Self>) {
@@ -285,6 +296,19 @@ impl Overseer {
     }
 }
 
+impl Overseer {
+    /// A poller for each store that is polled and has none. One that is about to be filled again after a pause keeps its pause.
+    fn fill_pollers(&mut self, ctx: &mut Context<Self>) {
+        let registry = self.shared.registry.current();
+        for store in poller::polled(&registry) {
+            let office = Office::Poller(store);
+            if !self.holders.contains_key(&office) {
+                self.fill(office, ctx);
+            }
+        }
+    }
+}
+
 impl Actor for Overseer {
     type Context = Context<Self>;
 
@@ -293,12 +317,14 @@ impl Actor for Overseer {
         let door = OverseerDoor {
             ensure: ctx.address().recipient(),
             may_retire: ctx.address().recipient(),
+            look_after_pollers: ctx.address().recipient(),
         };
         self.shared.directory.set_overseer(Some(door));
         for office in Office::FIXED {
             self.fill(office, ctx);
         }
         self.fill_dispatchers(ctx);
+        self.fill_pollers(ctx);
         let every = Duration::from_secs(self.shared.config.supervision.heartbeat_secs);
         self.watch.beat();
         ctx.run_interval(every, Self::tick);
@@ -348,6 +374,14 @@ impl Handler<MayRetire> for Overseer {
     }
 }
 
+impl Handler<LookAfterPollers> for Overseer {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAfterPollers, ctx: &mut Self::Context) {
+        self.fill_pollers(ctx);
+    }
+}
+
 impl Handler<Ended> for Overseer {
     type Result = ();
 
@@ -362,6 +396,15 @@ impl Handler<Ended> for Overseer {
             .get(&office)
             .is_some_and(|holder| holder.vitals.generation() == generation);
         if !is_current || self.shared.is_stopping() {
+            return;
+        }
+        if how == End::Retired {
+            // Its store is not polled any more; should it be again by now, it gets a new one.
+            if let Some(holder) = self.holders.remove(&office) {
+                self.arbiters.leave(holder.thread);
+            }
+            self.shared.directory.remove_bell(office);
+            self.fill_pollers(ctx);
             return;
         }
         self.fill_again(office, how, ctx);

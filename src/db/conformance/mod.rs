@@ -10,6 +10,7 @@ mod configuring;
 mod known;
 mod lanes;
 mod noting;
+mod polling;
 mod random;
 mod reading;
 mod routing;
@@ -22,8 +23,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, random::*,
-        reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
+        random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -76,6 +77,14 @@ macro_rules! conformance_suite {
             a_sweep_takes_only_what_is_old_and_finished,
             a_sweep_takes_expired_keys_and_old_events,
             a_sweep_goes_in_steps,
+            a_page_is_written_whole_and_once,
+            a_former_poller_writes_nothing,
+            an_odd_document_is_listed_until_it_can_be_read,
+            an_erased_object_leaves_a_digest,
+            a_shop_that_goes_down_is_told_with_its_heartbeat,
+            a_stopped_backfill_writes_nothing_more,
+            a_webhook_is_new_once,
+            nothing_of_a_deleted_stores_shop_is_left,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

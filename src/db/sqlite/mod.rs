@@ -29,6 +29,7 @@ mod message;
 mod objects;
 mod open;
 mod person;
+mod polling;
 mod reader;
 mod registry;
 mod route;
@@ -49,19 +50,22 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, Backlog, DbResult, Due, EntityChange, EventPage, EventQuery,
-    Figures, HeldMapping, Learnt, LoopBounds, MessageDetail, ObjectState, OwnerKind, PageKey,
-    PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
-    ScheduleRun, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    Acceptance, Accepted, Backend, Backfill, BackfillState, Backlog, DbResult, Due, EntityChange,
+    EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt, LoopBounds, MessageDetail,
+    NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState,
+    Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
+    ScheduleRun, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
-    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
+    snapshot::Snapshot,
+    store_object::Noun,
     time::Micros,
 };
 
@@ -418,6 +422,127 @@ impl Backend for SqliteBackend {
             })
         };
         self.writer.write(1, insert).await
+    }
+
+    async fn snapshot_versions(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<String>>> {
+        self.readers
+            .read(move |conn| polling::versions(conn, store, noun, &tokens))
+            .await
+    }
+
+    async fn snapshot_list(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<Snapshot>>> {
+        self.readers
+            .read(move |conn| polling::snapshots(conn, store, noun, &tokens))
+            .await
+    }
+
+    async fn snapshot_erase(&self, store: StoreKey, noun: Noun, token: String) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::erase(session, store, noun, &token)
+            })
+            .await
+    }
+
+    async fn poll_commit(&self, commit: PollCommit, now: Micros) -> DbResult<PollOutcome> {
+        self.writer
+            .write(1 + commit.objects.len() * 2, move |session| {
+                polling::commit(session, &commit, now)
+            })
+            .await
+    }
+
+    async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| polling::state(conn, seal, store))
+            .await
+    }
+
+    async fn poll_pulse(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        pulses: Vec<Pulse>,
+        events: Vec<NewEvent>,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(pulses.len() + events.len(), move |session| {
+                polling::pulse(session, store, epoch, &pulses, &events, now)
+            })
+            .await
+    }
+
+    async fn poll_found(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        found: FoundRow,
+        restart: Vec<PollCursor>,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::found(session, store, epoch, &found, &restart)
+            })
+            .await
+    }
+
+    async fn backfill_insert(&self, backfill: NewBackfill, now: Micros) -> DbResult<Backfill> {
+        self.writer
+            .write(1, move |session| {
+                polling::backfill_insert(session, &backfill, now)
+            })
+            .await
+    }
+
+    async fn backfill_end(
+        &self,
+        store: StoreKey,
+        key: BackfillKey,
+        state: BackfillState,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::backfill_end(session, store, key, state, now)
+            })
+            .await
+    }
+
+    async fn set_aside_list(
+        &self,
+        store: StoreKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> DbResult<Vec<SetAsideRow>> {
+        self.readers
+            .read(move |conn| polling::set_aside_list(conn, store, before, limit))
+            .await
+    }
+
+    async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::hook_seen(session, store, &event, now)
+            })
+            .await
+    }
+
+    async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
+        self.writer
+            .write(limit, move |session| polling::forget(session, store, limit))
+            .await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

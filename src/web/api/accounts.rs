@@ -115,6 +115,7 @@ pub async fn signup(request: HttpRequest, body: Body) -> Result<HttpResponse, Ap
         api_key,
         source: Some(stores::AUTO.to_owned()),
         version,
+        webhook_secret: None,
     };
     let create = EntityChange::Create {
         store: None,

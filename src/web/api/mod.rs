@@ -19,6 +19,7 @@ mod objects;
 mod parameter_value;
 mod parameters;
 mod places;
+mod polling;
 mod push;
 pub(super) mod push2;
 mod pushed;
@@ -127,6 +128,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
         .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
         .configure(|config| applications(config, store))
+        .configure(polled)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
             at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
@@ -200,6 +202,26 @@ fn applications(config: &mut ServiceConfig, store: &str) {
         .service(
             at(&format!("{store}/rules/{{id}}/dry_run"), "POST")
                 .route(on(Method::POST, rules::dry_run_stored)),
+        );
+}
+
+/// The routes about a store's shop.
+fn polled(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(at(&format!("{store}/health"), "GET, HEAD").route(get(polling::health)))
+        .service(at(&format!("{store}/poll"), "POST").route(on(Method::POST, polling::poll)))
+        .service(at(&format!("{store}/probe"), "POST").route(on(Method::POST, polling::probe)))
+        .service(at(&format!("{store}/set_aside"), "GET, HEAD").route(get(polling::set_aside)))
+        .service(
+            at(&format!("{store}/backfills"), "GET, HEAD, POST")
+                .route(get(polling::backfills))
+                .route(on(Method::POST, polling::begin)),
+        )
+        .service(
+            at(&format!("{store}/backfills/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(polling::backfill))
+                .route(on(Method::DELETE, polling::stop)),
         );
 }
 

@@ -50,8 +50,10 @@ pub async fn push(
         Err(PushError::Shape { errors }) => return Err(ApiError::invalid("push", errors)),
     };
     let counts = push.answer();
-    // A polled store's own API is the truth: the push says that it is worth a look.
-    if !caller.hub.look_now(store.store.key) && !push.objects.is_empty() {
+    if caller.hub.is_polled(store.store.key) {
+        // A polled store's own API is the truth: the push says that it is worth a look.
+        caller.hub.poll_now(store.store.key);
+    } else if !push.objects.is_empty() {
         caller
             .hub
             .learn(ObjectNews {

@@ -6,7 +6,7 @@ mod sink;
 
 use std::time::Duration;
 
-pub use hub::{Hub, Setup, Store};
+pub use hub::{Hub, OPERATOR, Setup, Store};
 pub use shop::order;
 pub use sink::{Reply, Sink};
 
