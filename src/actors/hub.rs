@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -187,6 +187,7 @@ impl Hub {
         // The Overseer's mailbox is served between ticks, so a missed tick or two is a hang.
         let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
         let shared = Arc::new(Shared {
+            accepted: AtomicU64::new(0),
             load: Arc::new(Load::new(config.intake.max_waiting)),
             config,
             backend,
@@ -368,7 +369,21 @@ impl Hub {
         let patience =
             Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
         let answered = tokio::time::timeout(patience, answered).await;
-        answered.map_err(|_| away())?.map_err(|_| away())?
+        let accepted = answered.map_err(|_| away())?.map_err(|_| away())??;
+        let new = accepted
+            .iter()
+            .filter(|one| matches!(one, Accepted::New { .. }))
+            .count();
+        self.shared
+            .accepted
+            .fetch_add(new as u64, Ordering::Relaxed);
+        Ok(accepted)
+    }
+
+    /// How many messages were accepted from outside since the process started.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
     }
 
     /// Tries a waiting delivery now, on a person's word.

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -52,6 +52,8 @@ pub struct Shared {
     pub clients: ClientFactory,
     /// Where the actors are.
     pub directory: Directory,
+    /// Messages accepted from outside since the process started.
+    pub accepted: AtomicU64,
     /// Messages between the door and the disk.
     pub load: Arc<Load>,
     /// Pushers' keys whose message is between the door and the disk.

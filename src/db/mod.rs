@@ -17,6 +17,7 @@
 mod conformance;
 mod error;
 mod known;
+mod people;
 mod polling;
 mod query;
 mod rows;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 
 pub use error::DbError;
 pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
+pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
     Backfill, BackfillState, FoundRow, NewBackfill, ObjectSeen, OddSeen, PollCommit, PollCursor,
     PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState, SetAsideRow,
@@ -239,6 +241,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What the backend knows of itself, for metrics.
     async fn figures(&self, now: Micros) -> DbResult<Figures>;
+
     // ---- polled shops ----------------------------------------------------------------------------------------------
 
     /// What the shop's `updated_at` was for each of these objects when it was last stored, in order; `None` for new ones.
@@ -314,6 +317,23 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Drops up to `limit` rows of what is known about a deleted store's shop; call again until 0.
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize>;
+
+    // ---- people ----------------------------------------------------------------------------------------------------
+
+    /// Keeps a session, so that it outlives a restart.
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()>;
+
+    /// The session with this digest, also when it is over.
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>>;
+
+    /// Ends sessions. What is not there is ended already.
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()>;
+
+    /// Records changes.
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()>;
+
+    /// Recorded changes, newest first.
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ keys! {
     TokenKey,
     /// An event (a log entry for people).
     EventKey,
+    /// A person's account.
+    AccountKey,
     /// A backfill of a polled store.
     BackfillKey,
 }

@@ -19,8 +19,8 @@ use super::{
     integration::Integration,
     json::PayloadLimits,
     key::{
-        EndpointKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey, StoreKey,
-        TokenKey,
+        AccountKey, EndpointKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey,
+        StoreKey, TokenKey,
     },
     message_type::TypePattern,
     parameter::DataType,
@@ -288,6 +288,70 @@ pub struct EndpointSettings {
     pub paused: bool,
 }
 
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, in every store.
+    Operator,
+    /// Everything within their own stores.
+    StoreAdmin,
+    /// Reads everything, changes nothing.
+    Viewer,
+}
+
+impl Role {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::StoreAdmin => "store admin",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+/// A person who signs in to the console.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name they sign in with, in lower case; unique.
+    pub name: String,
+    /// The password's hash in the PHC string format (argon2id).
+    pub password: String,
+    /// What they may do.
+    pub role: Role,
+    /// A store admin's own stores; nothing for the other roles.
+    #[serde(default)]
+    pub stores: Vec<StoreKey>,
+}
+
+impl Account {
+    /// Whether they may look at a store.
+    #[must_use]
+    pub fn sees(&self, store: StoreKey) -> bool {
+        match self.role {
+            Role::Operator | Role::Viewer => true,
+            Role::StoreAdmin => self.stores.contains(&store),
+        }
+    }
+
+    /// Whether they may change what belongs to a store.
+    #[must_use]
+    pub fn changes(&self, store: StoreKey) -> bool {
+        self.role != Role::Viewer && self.sees(store)
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One configured thing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entity {
@@ -312,6 +376,19 @@ pub enum Entity {
         /// The digest.
         hash: String,
     },
+    /// A person's account.
+    Account(Account),
+    /// The key that signs links to objects' pages: 64 hex digits, secret.
+    LinkKey {
+        /// The key.
+        key: String,
+    },
+}
+
+/// The body of the link key's row.
+#[derive(Serialize, Deserialize)]
+struct LinkKeyBody {
+    key: String,
 }
 
 /// The body of the operator's row.
@@ -336,6 +413,8 @@ impl Entity {
             Self::Scheduler(value) => serde_json::to_string(value),
             Self::Rule(value) => serde_json::to_string(value),
             Self::Operator { hash } => serde_json::to_string(&OperatorBody { hash: hash.clone() }),
+            Self::Account(value) => serde_json::to_string(value),
+            Self::LinkKey { key } => serde_json::to_string(&LinkKeyBody { key: key.clone() }),
         }
     }
 
@@ -356,6 +435,10 @@ impl Entity {
             "rule" => serde_json::from_str(body).map(Self::Rule),
             "operator" => {
                 serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
+            }
+            "account" => serde_json::from_str(body).map(Self::Account),
+            "link_key" => {
+                serde_json::from_str(body).map(|LinkKeyBody { key }| Self::LinkKey { key })
             }
             other => return Err(format!("unknown kind {other:?}")),
         };
@@ -382,6 +465,8 @@ impl Entity {
             Self::Scheduler(_) => "scheduler",
             Self::Rule(_) => "rule",
             Self::Operator { .. } => "operator",
+            Self::Account(_) => "account",
+            Self::LinkKey { .. } => "link_key",
         }
     }
 
@@ -395,6 +480,8 @@ impl Entity {
             Self::Integration(integration) => Some(&integration.name),
             Self::Rule(rule) => Some(&rule.name),
             Self::Operator { .. } => Some("operator"),
+            Self::Account(account) => Some(&account.name),
+            Self::LinkKey { .. } => Some("link_key"),
             Self::Store(_) | Self::Token(_) | Self::Endpoint(_) | Self::Scheduler(_) => None,
         }
     }
@@ -555,6 +642,10 @@ pub struct Registry {
     pub principals: HashMap<String, Principal>,
     /// Every live store's endpoints and who they belong to.
     pub endpoints: HashMap<EndpointKey, StoreKey>,
+    /// People who may sign in to the console.
+    pub accounts: BTreeMap<AccountKey, Entry<AccountKey, Account>>,
+    /// The key that signs links to objects' pages; `None` until the first link is made.
+    pub link_key: Option<String>,
 }
 
 impl Registry {
@@ -611,6 +702,19 @@ impl Registry {
             if !deleted {
                 self.principals.insert(hash, Principal::Operator);
             }
+            return;
+        }
+        if let Entity::Account(value) = entity {
+            let key = AccountKey(key);
+            if deleted {
+                self.accounts.remove(&key);
+            } else {
+                self.accounts.insert(key, entry!(key, value));
+            }
+            return;
+        }
+        if let Entity::LinkKey { key } = entity {
+            self.link_key = (!deleted).then_some(key);
             return;
         }
         if let Entity::Store(value) = entity {
@@ -691,7 +795,10 @@ impl Registry {
             Entity::Rule(_) => {
                 store.rules.remove(&RuleKey(key));
             }
-            Entity::Store(_) | Entity::Operator { .. } => {}
+            Entity::Store(_)
+            | Entity::Operator { .. }
+            | Entity::Account(_)
+            | Entity::LinkKey { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@
 
 mod api;
 mod auth;
+pub mod console;
 mod cors;
 mod error;
 mod extract;
@@ -22,7 +23,7 @@ mod hooks;
 mod paths;
 mod query;
 
-use std::{future::ready, net::TcpListener, time::Duration};
+use std::{future::ready, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -33,7 +34,8 @@ use actix_web::{
 };
 
 pub use auth::digest_of_token;
-pub use error::ApiError;
+pub use console::ConsoleState;
+pub use error::{ApiError, scope_word};
 
 use crate::actors::Hub;
 
@@ -45,20 +47,21 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Registers every route, and the hub they speak to. Paths must have been normalized before, as [`server`] does.
-pub fn configure(config: &mut ServiceConfig, hub: Hub) {
+pub fn configure(config: &mut ServiceConfig, hub: Hub, state: Arc<ConsoleState>) {
     let nothing = || ready(Err::<HttpResponse, ApiError>(ApiError::no_route()));
     config
         .app_data(hub)
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
-        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
         .service(
             api::at("/hooks/spree/{store}", "POST")
                 .route(api::on(actix_web::http::Method::POST, hooks::spree)),
         )
+        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .configure(api::configure)
+        .configure(|config| console::configure(config, state))
         .default_service(web::to(nothing));
 }
 
@@ -73,8 +76,11 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
         0 => std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get),
         workers => workers,
     };
+    let state = Arc::new(ConsoleState::default());
+    console::pages::Pulse::start(&state, &hub);
     let factory = move || {
         let hub = hub.clone();
+        let state = Arc::clone(&state);
         App::new()
             .wrap(from_fn(paths::normalize))
             .wrap(
@@ -85,7 +91,7 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
             )
             .app_data(hub.clone())
             .wrap(from_fn(cors::cross_origin))
-            .configure(move |config| configure(config, hub))
+            .configure(move |config| configure(config, hub, state))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)

@@ -340,6 +340,31 @@ impl Backend for Troubled {
         self.inner.event_insert(events, now).await
     }
 
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()> {
+        self.befall("session_insert")?;
+        self.inner.session_insert(session).await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.befall("session_find")?;
+        self.inner.session_find(digest).await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.befall("session_end")?;
+        self.inner.session_end(end).await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.befall("audit_insert")?;
+        self.inner.audit_insert(changes, now).await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.befall("audit_list")?;
+        self.inner.audit_list(query).await
+    }
+
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
         self.befall("sweep")?;
         self.inner.sweep(bounds, now).await

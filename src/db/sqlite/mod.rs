@@ -28,6 +28,7 @@ mod loops;
 mod message;
 mod objects;
 mod open;
+mod people;
 mod person;
 mod polling;
 mod reader;
@@ -50,11 +51,12 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, Backfill, BackfillState, Backlog, DbResult, Due, EntityChange,
-    EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt, LoopBounds, MessageDetail,
-    NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState,
-    Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
-    ScheduleRun, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
+    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
+    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
+    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
+    SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -115,6 +117,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -131,14 +134,25 @@ impl SqliteBackend {
         let readers = (0..options.readers.max(1))
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
+        let path = options.path.clone();
         let session = session::Session::new(conn, options)?;
         let seal = session.seal;
         Ok(Self {
             readers: reader::Readers::start(readers)?,
             writer: writer::Writer::start(session)?,
             seal,
+            path,
             _lock: lock,
         })
+    }
+
+    /// Folds the log into the file, so that the file alone is the whole database. For the end of the program, which lets its
+    /// actors go without dropping what they hold, this backend among it. Blocks.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is lost then, the next start does it.
+    pub fn fold(&self) -> DbResult<()> {
+        open::fold(&self.path)
     }
 }
 
@@ -542,6 +556,38 @@ impl Backend for SqliteBackend {
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
         self.writer
             .write(limit, move |session| polling::forget(session, store, limit))
+            .await
+    }
+
+    async fn session_insert(&self, row: SessionRow) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_insert(session, &row))
+            .await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.readers
+            .read(move |conn| people::session_find(conn, digest.clone()))
+            .await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_end(session, &end))
+            .await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.writer
+            .write(changes.len(), move |session| {
+                people::audit_insert(session, &changes, now)
+            })
+            .await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.readers
+            .read(move |conn| people::audit_list(conn, &query))
             .await
     }
 

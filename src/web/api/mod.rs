@@ -11,25 +11,25 @@
 mod accounts;
 mod endpoints;
 mod integrations;
-mod mapping_fields;
+pub(in crate::web) mod mapping_fields;
 mod mappings;
-mod message;
+pub(in crate::web) mod message;
 mod notifications;
 mod objects;
-mod parameter_value;
-mod parameters;
-mod places;
+pub(in crate::web) mod parameter_value;
+pub(in crate::web) mod parameters;
+pub(in crate::web) mod places;
 mod polling;
 mod push;
 pub(super) mod push2;
-mod pushed;
-mod queues;
+pub(in crate::web) mod pushed;
+pub(in crate::web) mod queues;
 mod rules;
 mod samples;
 mod schedulers;
 mod signup;
-mod stores;
-mod tokens;
+pub(in crate::web) mod stores;
+pub(in crate::web) mod tokens;
 
 use std::future::ready;
 

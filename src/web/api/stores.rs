@@ -139,7 +139,7 @@ pub async fn delete(call: InStore<Admin>) -> Result<HttpResponse, ApiError> {
 }
 
 /// Reads a store over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
     let name = fields.name("name", 100);
     if name.is_none() && stored.is_none() {
         fields.note("name", "is missing");
