@@ -157,7 +157,7 @@ fn mappings_after(
             if value.token == old.token {
                 value.token.clone_from(&after.token);
             }
-            (value != mapping.value).then(|| EntityChange::Replace {
+            (value != mapping.value).then_some(EntityChange::Replace {
                 key: mapping.key.0,
                 entity: Entity::Mapping(value),
             })
