@@ -5,10 +5,14 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use crate::{
+    actors::Hint,
     domain::{
+        key::StoreKey,
         known_object::ObjectNews,
         message::Source,
         registry::{Principal, Scope},
+        settle::ReturnedObject,
+        store_object::Noun,
     },
     wire::push2::{self, PushError},
 };
@@ -51,8 +55,8 @@ pub async fn push(
     };
     let counts = push.answer();
     if caller.hub.is_polled(store.store.key) {
-        // A polled store's own API is the truth: the push says that it is worth a look.
-        caller.hub.poll_now(store.store.key);
+        // A polled store's own API is the truth: the push says what is worth a look.
+        look_at(&caller, store.store.key, &push.objects);
     } else if !push.objects.is_empty() {
         caller
             .hub
@@ -69,6 +73,25 @@ pub async fn push(
     Ok(HttpResponse::Accepted()
         .content_type("application/json")
         .body(counts))
+}
+
+/// Has the poller look at these objects now; at everything when one is of a kind that the shop's API has no list of.
+fn look_at(caller: &Caller, store: StoreKey, objects: &[ReturnedObject]) {
+    for object in objects {
+        match Noun::ALL
+            .into_iter()
+            .find(|noun| noun.name() == object.kind)
+        {
+            // These go by the same token in both dialects: an order's number, a product's SKU.
+            Some(noun @ (Noun::Order | Noun::Cart | Noun::Product)) => {
+                caller
+                    .hub
+                    .hint(store, Hint::Object(noun, object.id.clone()));
+            }
+            Some(noun) => caller.hub.hint(store, Hint::Collection(noun)),
+            None => caller.hub.poll_now(store),
+        }
+    }
 }
 
 fn not_acceptable(sentence: &str) -> HttpResponse {
