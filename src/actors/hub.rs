@@ -31,11 +31,12 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
         NewBackfill, RegistryDelta, SharedBackend,
     },
     domain::{
-        key::{BackfillKey, DeliveryKey, EndpointKey, StoreKey},
+        key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
+        known_object::ObjectNews,
         registry::Registry,
         time::Micros,
     },
@@ -198,6 +199,7 @@ impl Hub {
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
             tidying: Mutex::default(),
+            surveys: Mutex::default(),
             forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
@@ -434,6 +436,39 @@ impl Hub {
         }
     }
 
+    /// Reads an integration's description anew, in the background.
+    pub fn survey(&self, integration: IntegrationKey) {
+        let mut surveys = self
+            .shared
+            .surveys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !surveys.contains(&integration) {
+            surveys.push(integration);
+        }
+        drop(surveys);
+        self.shared.directory.ring(Office::Surveyor);
+    }
+
+    /// Merges objects that were pushed in the second dialect; when it returns, they and the messages they became are on disk.
+    ///
+    /// # Errors
+    /// As [`Hub::accept`]; nothing of them was kept.
+    pub async fn learn(&self, news: ObjectNews) -> Result<Learnt, AcceptError> {
+        let _piece = self.shared.work.begin();
+        if self.shared.is_stopping() {
+            return Err(AcceptError::Stopping);
+        }
+        let retry_after = Duration::from_secs(self.shared.config.intake.retry_after_secs);
+        let room = self.shared.load.reserve(news.objects.len().max(1));
+        let _room = room.ok_or(AcceptError::Full { retry_after })?;
+        let learnt = self.shared.backend.object_merge(news, self.now()).await?;
+        if learnt.messages > 0 {
+            self.wake_router();
+        }
+        Ok(learnt)
+    }
+
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);
@@ -510,11 +545,13 @@ impl Hub {
             .map(|(endpoint, _)| *endpoint)
             .collect();
         endpoints.sort_unstable();
-        let directory = &self.shared.directory;
+        let (directory, now) = (&self.shared.directory, self.now());
         let show = |endpoint| {
-            directory
-                .cell(endpoint)
-                .show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)))
+            directory.cell(endpoint).show(
+                endpoint,
+                &directory.vitals(Office::Dispatcher(endpoint)),
+                now,
+            )
         };
         endpoints.into_iter().map(show).collect()
     }
@@ -549,7 +586,7 @@ impl Hub {
     /// Those of the database, whose queues are counted at this moment.
     pub async fn metrics(&self) -> DbResult<String> {
         let database = self.shared.backend.figures(self.now()).await?;
-        let directory = &self.shared.directory;
+        let (directory, now) = (&self.shared.directory, self.now());
         let mut snapshot = Snapshot {
             database,
             waiting_for_disk: self.waiting_for_disk(),
@@ -560,7 +597,7 @@ impl Hub {
         let mut restarts = 0;
         for endpoint in self.registry().endpoints.keys().copied() {
             let vitals = directory.vitals(Office::Dispatcher(endpoint));
-            let state = directory.cell(endpoint).show(endpoint, &vitals);
+            let state = directory.cell(endpoint).show(endpoint, &vitals, now);
             *dispatchers.entry(word_of(&state.state)).or_insert(0) += 1;
             *breakers.entry(word_of(&state.breaker)).or_insert(0) += 1;
             snapshot.in_flight += state.in_flight;

@@ -16,6 +16,7 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+mod known;
 mod people;
 mod polling;
 mod query;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
 pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
     Backfill, BackfillState, FoundRow, NewBackfill, ObjectSeen, OddSeen, PollCommit, PollCursor,
@@ -48,6 +50,7 @@ use crate::domain::{
     event::NewEvent,
     id::Id,
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -166,6 +169,36 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
         now: Micros,
     ) -> DbResult<usize>;
+
+    /// How much waits for an endpoint, counted up to `most`: for people.
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog>;
+
+    // ---- known objects and schedules -------------------------------------------------------------------------------
+
+    /// What is known of an object that was pushed or returned in the second dialect; `None` when nothing is.
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>>;
+
+    /// Merges pushed objects with what is known of them; what changed becomes incoming with it, in one transaction.
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt>;
+
+    /// The newest tick of every scheduler that ever pushed one.
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>>;
+
+    /// Pushes the messages of ticks of one store's schedulers and notes the ticks, in one transaction. A tick that is not newer than
+    /// the noted one, or of a former owner (`epoch` of [`OwnerKind::Scheduler`] and the store), pushes nothing.
+    /// One answer per tick, in order.
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>>;
 
     // ---- reading ---------------------------------------------------------------------------------------------------
 

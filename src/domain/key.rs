@@ -33,6 +33,10 @@ keys! {
     EndpointKey,
     /// An integration (a registered endpoint application).
     IntegrationKey,
+    /// A scheduler of a store.
+    SchedulerKey,
+    /// A rule of a store.
+    RuleKey,
     /// A parameter of a store.
     ParameterKey,
     /// An API token.

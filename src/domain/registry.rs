@@ -1,4 +1,4 @@
-//! The registry: everything that is configured (stores, tokens, mappings, parameters, endpoints), whole in memory.
+//! The registry: everything that is configured (stores, tokens, mappings, parameters, endpoints, integrations, schedulers, rules), whole in memory.
 //!
 //! Configuration is read at every step and written rarely, so it is kept as one immutable snapshot ([`Registry`]) that
 //! is replaced when its version in the database moves on. Each configured thing is an [`Entity`], a row of one table
@@ -16,10 +16,17 @@ use super::{
     filter::Filter,
     id::Id,
     identifier::Identifiers,
-    key::{AccountKey, EndpointKey, IntegrationKey, MappingKey, ParameterKey, StoreKey, TokenKey},
+    integration::Integration,
+    json::PayloadLimits,
+    key::{
+        AccountKey, EndpointKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey,
+        StoreKey, TokenKey,
+    },
     message_type::TypePattern,
     parameter::DataType,
     routing::Subscriptions,
+    rule::{CompiledRule, Rule},
+    scheduler::Scheduler,
     time::Micros,
 };
 
@@ -106,6 +113,43 @@ pub enum Dialect {
     Two,
 }
 
+/// The secrets that sign requests: one, or two while one is being replaced, the newer first. Secret, never shown again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SigningSecrets {
+    /// One.
+    One(String),
+    /// Two during a rotation: both sign.
+    Rotating([String; 2]),
+}
+
+impl SigningSecrets {
+    /// The secrets' texts.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Rotating(texts) => texts,
+        }
+    }
+
+    /// As many masks as there are secrets: what is shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mask = || super::mask::MASK.to_owned();
+        match self {
+            Self::One(_) => Self::One(mask()),
+            Self::Rotating(_) => Self::Rotating([mask(), mask()]),
+        }
+    }
+}
+
+impl std::fmt::Debug for SigningSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningSecrets({})", self.texts().len())
+    }
+}
+
 /// A mapping's options; those left out follow the hub's configuration.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -134,7 +178,7 @@ pub struct MappingOptions {
     pub deadline_secs: Option<u32>,
     /// Signs requests (Standard Webhooks); secret, never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signing_secret: Option<String>,
+    pub signing_secret: Option<SigningSecrets>,
     /// A success may have a body that is no JSON.
     pub accept_any_body: bool,
 }
@@ -321,6 +365,12 @@ pub enum Entity {
     Parameter(Parameter),
     /// Settings of an endpoint; its row's `subject` is the endpoint's key.
     Endpoint(EndpointSettings),
+    /// A registered endpoint application.
+    Integration(Box<Integration>),
+    /// A scheduler.
+    Scheduler(Scheduler),
+    /// A rule.
+    Rule(Rule),
     /// The operator's token: the SHA-256 of its text, 64 hex digits.
     Operator {
         /// The digest.
@@ -359,6 +409,9 @@ impl Entity {
             Self::Mapping(value) => serde_json::to_string(value),
             Self::Parameter(value) => serde_json::to_string(value),
             Self::Endpoint(value) => serde_json::to_string(value),
+            Self::Integration(value) => serde_json::to_string(value),
+            Self::Scheduler(value) => serde_json::to_string(value),
+            Self::Rule(value) => serde_json::to_string(value),
             Self::Operator { hash } => serde_json::to_string(&OperatorBody { hash: hash.clone() }),
             Self::Account(value) => serde_json::to_string(value),
             Self::LinkKey { key } => serde_json::to_string(&LinkKeyBody { key: key.clone() }),
@@ -377,6 +430,9 @@ impl Entity {
             "mapping" => serde_json::from_str(body).map(Self::Mapping),
             "parameter" => serde_json::from_str(body).map(Self::Parameter),
             "endpoint" => serde_json::from_str(body).map(Self::Endpoint),
+            "integration" => serde_json::from_str(body).map(Self::Integration),
+            "scheduler" => serde_json::from_str(body).map(Self::Scheduler),
+            "rule" => serde_json::from_str(body).map(Self::Rule),
             "operator" => {
                 serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
             }
@@ -405,6 +461,9 @@ impl Entity {
             Self::Mapping(_) => "mapping",
             Self::Parameter(_) => "parameter",
             Self::Endpoint(_) => "endpoint",
+            Self::Integration(_) => "integration",
+            Self::Scheduler(_) => "scheduler",
+            Self::Rule(_) => "rule",
             Self::Operator { .. } => "operator",
             Self::Account(_) => "account",
             Self::LinkKey { .. } => "link_key",
@@ -418,10 +477,12 @@ impl Entity {
         match self {
             Self::Mapping(mapping) => Some(&mapping.name),
             Self::Parameter(parameter) => Some(&parameter.name),
+            Self::Integration(integration) => Some(&integration.name),
+            Self::Rule(rule) => Some(&rule.name),
             Self::Operator { .. } => Some("operator"),
             Self::Account(account) => Some(&account.name),
             Self::LinkKey { .. } => Some("link_key"),
-            Self::Store(_) | Self::Token(_) | Self::Endpoint(_) => None,
+            Self::Store(_) | Self::Token(_) | Self::Endpoint(_) | Self::Scheduler(_) => None,
         }
     }
 }
@@ -479,6 +540,14 @@ pub struct StoreSnapshot {
     pub parameters: BTreeMap<ParameterKey, Entry<ParameterKey, Parameter>>,
     /// Settings of its endpoints.
     pub endpoints: BTreeMap<EndpointKey, EndpointSettings>,
+    /// Its integrations.
+    pub integrations: BTreeMap<IntegrationKey, Entry<IntegrationKey, Integration>>,
+    /// Its schedulers.
+    pub schedulers: BTreeMap<SchedulerKey, Entry<SchedulerKey, Scheduler>>,
+    /// Its rules.
+    pub rules: BTreeMap<RuleKey, Entry<RuleKey, Rule>>,
+    /// The enabled ones of its rules, ready for use. One that does not compile (only a database edited by hand has such) is left out.
+    pub compiled_rules: Arc<Vec<CompiledRule>>,
     /// Its mappings, compiled for routing.
     pub subscriptions: Arc<Subscriptions>,
 }
@@ -492,6 +561,10 @@ impl StoreSnapshot {
             former_mappings: BTreeMap::new(),
             parameters: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            integrations: BTreeMap::new(),
+            schedulers: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            compiled_rules: Arc::default(),
             subscriptions: Arc::default(),
         }
     }
@@ -503,6 +576,23 @@ impl StoreSnapshot {
             .value
             .integration
             .map_or_else(|| mapping.key.into(), Into::into)
+    }
+
+    /// The integration of an endpoint; `None` for a mapping that stands alone.
+    #[must_use]
+    pub fn integration_of(
+        &self,
+        endpoint: EndpointKey,
+    ) -> Option<&Entry<IntegrationKey, Integration>> {
+        self.integrations.get(&IntegrationKey(endpoint.0))
+    }
+
+    fn compile_rules(&self) -> Vec<CompiledRule> {
+        self.rules
+            .values()
+            .filter(|entry| entry.value.enabled)
+            .filter_map(|entry| entry.value.compile(PayloadLimits::default()).ok())
+            .collect()
     }
 
     /// The name of a mapping, live or deleted; `None` when there never was one.
@@ -576,6 +666,7 @@ impl Registry {
             if let Some(store) = next.stores.get_mut(&key) {
                 let store = Arc::make_mut(store);
                 store.subscriptions = Arc::new(Subscriptions::compile(store));
+                store.compiled_rules = Arc::new(store.compile_rules());
             }
         }
         next.index();
@@ -682,6 +773,27 @@ impl Registry {
                         store.endpoints.insert(EndpointKey(subject), value);
                     }
                 }
+            }
+            Entity::Integration(value) if !deleted => {
+                let key = IntegrationKey(key);
+                store.integrations.insert(key, entry!(key, *value));
+            }
+            Entity::Integration(_) => {
+                store.integrations.remove(&IntegrationKey(key));
+            }
+            Entity::Scheduler(value) if !deleted => {
+                let key = SchedulerKey(key);
+                store.schedulers.insert(key, entry!(key, value));
+            }
+            Entity::Scheduler(_) => {
+                store.schedulers.remove(&SchedulerKey(key));
+            }
+            Entity::Rule(value) if !deleted => {
+                let key = RuleKey(key);
+                store.rules.insert(key, entry!(key, value));
+            }
+            Entity::Rule(_) => {
+                store.rules.remove(&RuleKey(key));
             }
             Entity::Store(_)
             | Entity::Operator { .. }

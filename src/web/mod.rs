@@ -13,9 +13,11 @@
 mod api;
 mod auth;
 pub mod console;
+mod cors;
 mod error;
 mod extract;
 mod fields;
+mod forms;
 mod health;
 mod hooks;
 mod paths;
@@ -26,7 +28,7 @@ use std::{future::ready, net::TcpListener, sync::Arc, time::Duration};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::Server,
-    http::KeepAlive,
+    http::{KeepAlive, Method},
     middleware::{DefaultHeaders, from_fn},
     web::{self, ServiceConfig},
 };
@@ -52,6 +54,7 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub, state: Arc<ConsoleState>)
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
+        .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
         .service(
             api::at("/hooks/spree/{store}", "POST")
                 .route(api::on(actix_web::http::Method::POST, hooks::spree)),
@@ -86,6 +89,8 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
                     .add(("Cache-Control", "no-store"))
                     .add(("X-Content-Type-Options", "nosniff")),
             )
+            .app_data(hub.clone())
+            .wrap(from_fn(cors::cross_origin))
             .configure(move |config| configure(config, hub, state))
     };
     Ok(HttpServer::new(factory)

@@ -272,6 +272,43 @@ async fn an_odd_document_is_set_aside_and_the_rest_arrives() {
 }
 
 #[actix_web::test]
+async fn a_push_about_a_polled_shop_is_a_hint_and_the_same_change_is_told_once() {
+    // Polls so seldom that only the push can be the reason.
+    let setup = Setup::default()
+        .with("poll.interval_secs", 3600)
+        .with("poll.jitter_percent", 0);
+    let (hub, shop) = (Hub::start_with(setup).await, shop(Flavor::Spree37));
+    let store = polled(&hub, &shop, KEY).await;
+    let sink = subscribe(&hub, &store).await;
+    until_state(&hub, &store, "up").await;
+    let mut wanted = Vec::new();
+    for _ in 0..2 {
+        let number = {
+            let mut control = shop.control();
+            let number = control.stock.add_order();
+            control.stock.pass_millis(2000);
+            number
+        };
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-Hub-Store", store.id.as_str()),
+            ("X-Hub-Access-Token", store.token.as_str()),
+        ];
+        let body = json!({"orders": [{"id": number, "status": "whatever the pusher says"}]});
+        for _ in 0..2 {
+            let answer = hub
+                .call("POST", "", "/push", &headers, body.to_string())
+                .await;
+            assert_eq!(answer.status, 202, "{}", answer.text);
+        }
+        wanted.push(format!("order:new {number}"));
+        until_said(&sink, &wanted).await;
+    }
+    hub.quiet(&store).await;
+    assert_eq!(sink.received().len(), 2, "each order was told once");
+}
+
+#[actix_web::test]
 async fn a_signed_webhook_is_a_hint_and_the_same_change_is_told_once() {
     // Polls so seldom that only the hint can be the reason.
     let setup = Setup::default()

@@ -56,6 +56,7 @@ impl Handler<Answered> for Dispatcher {
             }
             Verdict::Silent => self.breaker.abstain(key, now),
         }
+        self.cell.tell(|cell| cell.rate.count(now));
         self.cell.tell(|cell| match told {
             AttemptTold::Completed => {
                 cell.completed += 1;

@@ -335,7 +335,7 @@ impl Dispatcher {
             piece: self.shared.work.begin(),
             accepted_at: delivery.message.accepted_at,
         };
-        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
+        match attempt::plan_safely(&delivery, registry, &self.shared.config, now) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();

@@ -10,6 +10,7 @@ use crate::domain::{
     event::NewEvent,
     id::Id,
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -161,6 +162,42 @@ impl Backend for Troubled {
     ) -> DbResult<usize> {
         self.befall("accepted_tidy")?;
         self.inner.accepted_tidy(mapping, what, limit, now).await
+    }
+
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+        self.befall("accepted_backlog")?;
+        self.inner.accepted_backlog(endpoint, most).await
+    }
+
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>> {
+        self.befall("object_state")?;
+        self.inner.object_state(store, kind, token).await
+    }
+
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt> {
+        self.befall("object_merge")?;
+        self.inner.object_merge(news, now).await
+    }
+
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>> {
+        self.befall("schedule_runs")?;
+        self.inner.schedule_runs().await
+    }
+
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>> {
+        self.befall("schedule_push")?;
+        self.inner.schedule_push(store, epoch, ticks, now).await
     }
 
     async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {

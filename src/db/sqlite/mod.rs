@@ -22,6 +22,7 @@ mod event;
 mod event_list;
 mod fault;
 mod incoming;
+mod known;
 mod lists;
 mod loops;
 mod message;
@@ -50,17 +51,19 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, DbResult, Due,
-    EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail,
-    NewAudit, NewBackfill, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState,
-    Pulse, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SessionEnd,
-    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
+    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
+    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
+    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
+    SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -306,6 +309,50 @@ impl Backend for SqliteBackend {
         self.writer
             .write(rows.len(), move |session| {
                 person::tidy(session, &rows, what, now)
+            })
+            .await
+    }
+
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+        self.readers
+            .read(move |conn| known::backlog(conn, endpoint, most))
+            .await
+    }
+
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>> {
+        let (kind, token) = (kind.to_owned(), token.to_owned());
+        self.readers
+            .read(move |conn| known::state(conn, store, &kind, &token))
+            .await
+    }
+
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt> {
+        self.writer
+            .write(news.objects.len(), move |session| {
+                known::learn(session, &news, None, now)
+            })
+            .await
+    }
+
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>> {
+        self.readers.read(known::runs).await
+    }
+
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>> {
+        self.writer
+            .write(ticks.len(), move |session| {
+                known::push(session, store, epoch, &ticks, now)
             })
             .await
     }

@@ -4,6 +4,7 @@ use super::{
     archive::{self, Ending, Waiting},
     codec::{part_key, state_number},
     event::{Repeat, event_store},
+    known,
     loops::descendant_store,
     registry::parameter_save,
     session::{Place, Session},
@@ -108,6 +109,9 @@ fn settle_one(
     }
     for event in &settlement.events {
         settled.messages += event_store(session, event, Repeat::ByWords, now)?;
+    }
+    if let Some(news) = &settlement.objects {
+        settled.messages += known::learn(session, news, Some(settlement.key), now)?.messages;
     }
     for parameter in &settlement.parameters {
         settled.registry_moved |=
