@@ -13,9 +13,12 @@
 //!
 //! Read next: `sqlite/mod.rs` for the tables and the writer, `conformance/mod.rs` for what is promised.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 mod query;
 mod rows;
+pub mod sqlite;
 
 use std::sync::Arc;
 

@@ -1,0 +1,1 @@
+-- The first tables: there is nothing to go back to.

@@ -1,0 +1,60 @@
+//! What every database behind [`Backend`](super::Backend) promises, as tests that know nothing but the trait.
+//!
+//! A case is an async function over a [`Rig`], which opens one database as often as the case likes: closing and opening
+//! again is how a case sees what is on disk. [`conformance_suite!`] makes a test of each case for one kind of database, so a
+//! case added here is run by all. `setup.rs` has the things cases are made of.
+
+mod accepting;
+mod claims;
+mod lanes;
+mod routing;
+mod settling;
+mod setup;
+
+pub(in crate::db) use setup::Rig;
+
+pub(in crate::db) mod cases {
+    pub(in crate::db) use super::{accepting::*, claims::*, lanes::*, routing::*, settling::*};
+}
+
+/// Makes a test of every case: `conformance_suite!(rig)`, where `rig()` gives a [`Rig`] on a new, empty database.
+macro_rules! conformance_suite {
+    ($rig:path) => {
+        $crate::db::conformance::tests_of! { $rig:
+            what_was_accepted_is_on_disk_after_opening_again,
+            a_repeated_push_gets_the_first_ones_id,
+            stores_take_turns,
+            held_messages_are_not_handed_out_twice,
+            one_lane_keeps_its_order_behind_a_failing_head,
+            other_lanes_pass_a_failing_one,
+            a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
+            an_unordered_mapping_waits_for_nobody,
+            a_held_delivery_leaves_its_lane_until_released,
+            an_archived_head_lets_the_next_one_go,
+            a_fan_out_stores_the_payload_once,
+            chunks_of_a_fan_out_survive_and_never_deliver_twice,
+            a_message_nobody_wanted_is_routed_once,
+            an_older_registry_or_owner_routes_nothing,
+            a_mapping_takes_the_same_thing_once,
+            a_claim_is_free_again_after_an_end_without_success,
+            a_claim_expires,
+            no_claim_claims_nothing,
+            a_late_success_settles,
+            a_late_failure_is_fenced_off,
+            a_second_settlement_finds_it_gone,
+            returned_messages_become_incoming_with_the_settlement,
+            returned_parameters_are_saved_by_name,
+        }
+    };
+}
+
+macro_rules! tests_of {
+    ($rig:path: $($case:ident),+ $(,)?) => {$(
+        #[tokio::test]
+        async fn $case() {
+            $crate::db::conformance::cases::$case(&$rig()).await;
+        }
+    )+};
+}
+
+pub(in crate::db) use {conformance_suite, tests_of};

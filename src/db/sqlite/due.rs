@@ -1,0 +1,139 @@
+//! What is due at an endpoint: heads of lanes by their index, then their rows by key, each message once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use diesel::sqlite::SqliteConnection;
+
+use super::{
+    codec::{small, state_read},
+    message::messages_read,
+    statement::{Question, key_list, statements},
+};
+use crate::{
+    db::{DbError, DbResult, Due},
+    domain::{
+        delivery::{Asynchronous, Delivery},
+        id::IdSeal,
+        key::{DeliveryKey, EndpointKey, MappingKey},
+        message::Message,
+        time::Micros,
+    },
+};
+
+type DueRow = (i64, i64, i64, Option<i64>, i64, i64, i64, i64, i64, Option<String>);
+
+statements! {
+    /// Keys of the heads that are due, oldest due first.
+    DueKeys { endpoint: i64, now: i64, limit: i64 } -> (i64, i64) =
+        "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at <= ?2 ORDER BY due_at, pos LIMIT ?3";
+    /// When the next head that is not due yet will be.
+    DueNext { endpoint: i64, now: i64 } -> i64 =
+        "SELECT due_at FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
+    /// Deliveries of a store by key.
+    DueRows<'a> { store: i64, keys: &'a str } -> DueRow =
+        "SELECT seq, mapping, message, lane, state, attempts, failures, since, created_at, asynchronous FROM accepted
+         WHERE store = ?1 AND seq IN (SELECT value FROM json_each(?2))";
+    /// The next endpoint that has the head of a lane: a skip scan, one seek for each endpoint.
+    NextEndpoint { after: i64 } -> Option<i64> = "SELECT min(endpoint) FROM accepted WHERE head = 1 AND endpoint > ?1";
+}
+
+/// What is due, and the keys (store and number) of deliveries whose message cannot be read, for the writer to archive.
+pub(super) fn due(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    endpoint: EndpointKey,
+    now: Micros,
+    limit: usize,
+    held: &[DeliveryKey],
+) -> DbResult<(Due, Vec<(i64, i64)>)> {
+    let held: HashSet<i64> = held.iter().map(|key| key.0).collect();
+    let most = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
+    let mut keys = DueKeys { endpoint: endpoint.0, now: now.0, limit: most }.rows(conn)?;
+    keys.retain(|(_, seq)| !held.contains(seq));
+    keys.truncate(limit);
+    let next_due_at = DueNext { endpoint: endpoint.0, now: now.0 }.row(conn)?.map(Micros);
+    if keys.is_empty() {
+        return Ok((Due { deliveries: Vec::new(), next_due_at }, Vec::new()));
+    }
+    let mut rows = rows_of(conn, &keys)?;
+    let messages = messages_of(conn, seal, rows.values().map(|row| row.2))?;
+    let mut deliveries = Vec::with_capacity(keys.len());
+    let mut unreadable = Vec::new();
+    for (store, seq) in keys {
+        let Some(row) = rows.remove(&seq) else { continue };
+        match messages.get(&row.2) {
+            Some(message) => deliveries.push(delivery(seal, endpoint, message, row)),
+            None => unreadable.push((store, seq)),
+        }
+    }
+    Ok((Due { deliveries, next_due_at }, unreadable))
+}
+
+/// An endpoint belongs to one store, so this is one question; it does not rely on it.
+fn rows_of(conn: &mut SqliteConnection, keys: &[(i64, i64)]) -> DbResult<HashMap<i64, DueRow>> {
+    let mut stores: Vec<i64> = keys.iter().map(|(store, _)| *store).collect();
+    stores.sort_unstable();
+    stores.dedup();
+    let mut rows = HashMap::with_capacity(keys.len());
+    for store in stores {
+        let own = key_list(keys.iter().filter(|(of, _)| *of == store).map(|(_, seq)| *seq));
+        rows.extend(DueRows { store, keys: &own }.rows(conn)?.into_iter().map(|row| (row.0, row)));
+    }
+    Ok(rows)
+}
+
+fn messages_of(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    keys: impl Iterator<Item = i64>,
+) -> DbResult<HashMap<i64, Arc<Message>>> {
+    let keys: HashSet<i64> = keys.collect();
+    let mut messages = HashMap::with_capacity(keys.len());
+    for message in messages_read(conn, seal, keys)? {
+        match message {
+            Ok(message) => {
+                messages.insert(message.key.0, Arc::new(message));
+            }
+            Err(error @ DbError::Unreadable { .. }) => log::error!("{error}; its deliveries are archived as unreadable"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(messages)
+}
+
+fn delivery(seal: IdSeal, endpoint: EndpointKey, message: &Arc<Message>, row: DueRow) -> Delivery {
+    let (seq, mapping, _, lane, state, attempts, failures, since, created_at, asynchronous) = row;
+    Delivery {
+        key: DeliveryKey(seq),
+        id: seal.seal(seq, Micros(created_at)),
+        message: Arc::clone(message),
+        mapping: MappingKey(mapping),
+        endpoint,
+        lane,
+        state: state_read(state),
+        attempts: small(attempts),
+        failures: small(failures),
+        since: Micros(since),
+        asynchronous: asynchronous.and_then(|text| asynchronous_read(seq, &text)),
+    }
+}
+
+fn asynchronous_read(seq: i64, text: &str) -> Option<Asynchronous> {
+    serde_json::from_str(text)
+        .map_err(|error| log::error!("the asynchronous state of delivery {seq} cannot be read, its service is asked anew: {error}"))
+        .ok()
+}
+
+/// Endpoints that have the head of a lane, due or not.
+pub(super) fn endpoints(conn: &mut SqliteConnection) -> DbResult<Vec<EndpointKey>> {
+    let mut found = Vec::new();
+    let mut last = i64::MIN;
+    while let Some(endpoint) = (NextEndpoint { after: last }).row(conn)?.flatten() {
+        found.push(EndpointKey(endpoint));
+        last = endpoint;
+    }
+    Ok(found)
+}

@@ -1,0 +1,174 @@
+//! Messages on disk: storing them once, reading them back.
+
+use diesel::sqlite::SqliteConnection;
+
+use super::{
+    session::{Place, Session},
+    codec::small,
+    statement::{Command, Question, key_list, statements},
+};
+use crate::{
+    db::{DbError, DbResult},
+    domain::{
+        id::{Id, IdSeal},
+        json::Payload,
+        key::{MessageKey, StoreKey},
+        message::{Ancestry, Message, NewMessage, Source},
+        message_type::MessageType,
+        reference::{About, ObjectRef, lane_hash},
+        time::Micros,
+    },
+};
+
+/// How many bits of a sequence number one bucket of the object index spans.
+pub(super) const BUCKET_BITS: u32 = 16;
+
+/// The columns of a message but its payload and extra members.
+pub(super) type HeadRow = (
+    (i64, i64, String, Option<String>, Option<String>, String, String),
+    (Option<i64>, Option<i64>, Option<i64>, i64, bool, i64),
+);
+
+type MessageRow = (HeadRow, (Option<String>, String));
+
+statements! {
+    /// Stores a message.
+    MessageInsert<'a> {
+        seq: i64, store: i64, kind: &'a str, object_type: Option<&'a str>, object_token: Option<&'a str>,
+        source_kind: &'a str, source_name: &'a str, parent: Option<i64>, parent_made: Option<i64>, root: Option<i64>,
+        depth: i64, test: bool, accepted_at: i64, extra: Option<&'a str>, payload: &'a str,
+    } = "INSERT INTO message (seq, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root,
+         depth, test, accepted_at, extra, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    /// Puts a message on an object's timeline.
+    ObjectInsert { bucket: i64, hash: i64, message: i64 } =
+        "INSERT OR IGNORE INTO object_message (bucket, object_hash, message) VALUES (?1, ?2, ?3)";
+    /// Puts a message into the incoming queue.
+    IncomingInsert { store: i64, seq: i64, kind: i64, accepted_at: i64 } =
+        "INSERT INTO incoming (store, seq, kind, accepted_at) VALUES (?1, ?2, ?3, ?4)";
+    /// Whole messages by key.
+    MessagesRead<'a> { keys: &'a str } -> MessageRow =
+        "SELECT seq, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root, depth, test,
+         accepted_at, extra, payload FROM message WHERE seq IN (SELECT value FROM json_each(?1))";
+    /// Messages by key, without what is long.
+    HeadsRead<'a> { keys: &'a str } -> HeadRow =
+        "SELECT seq, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root, depth, test,
+         accepted_at FROM message WHERE seq IN (SELECT value FROM json_each(?1))";
+    /// When a message was accepted.
+    MessageMade { seq: i64 } -> i64 = "SELECT accepted_at FROM message WHERE seq = ?1";
+}
+
+/// A message without its payload.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) key: i64,
+    pub(super) id: Id,
+    pub(super) store: i64,
+    pub(super) kind: String,
+    pub(super) object: Option<ObjectRef>,
+    pub(super) source: Source,
+    pub(super) ancestry: Option<Ancestry>,
+    pub(super) test: bool,
+    pub(super) accepted_at: Micros,
+}
+
+/// Stores a message as it is, with its timeline entries, and puts it into the incoming queue. Returns its key.
+pub(super) fn message_store(session: &mut Session, message: &NewMessage, now: Micros) -> DbResult<i64> {
+    let store = message.store.0;
+    let kind = session.kind(store, message.kind.as_str())?;
+    let seq = session.next();
+    MessageInsert {
+        seq,
+        store,
+        kind: message.kind.as_str(),
+        object_type: message.about.primary.as_ref().map(ObjectRef::kind),
+        object_token: message.about.primary.as_ref().map(ObjectRef::token),
+        source_kind: message.source.kind(),
+        source_name: message.source.name(),
+        parent: message.ancestry.map(|line| line.parent.0),
+        parent_made: message.ancestry.map(|line| i64::from(line.parent_id.second())),
+        root: message.ancestry.map(|line| line.root.0),
+        depth: message.ancestry.map_or(0, |line| i64::from(line.depth)),
+        test: message.test,
+        accepted_at: now.0,
+        extra: message.extra.as_deref(),
+        payload: message.payload.as_str(),
+    }
+    .run(&mut session.conn)?;
+    for object in message.about.objects() {
+        ObjectInsert { bucket: seq >> BUCKET_BITS, hash: lane_hash(store, object), message: seq }.run(&mut session.conn)?;
+    }
+    IncomingInsert { store, seq, kind, accepted_at: now.0 }.run(&mut session.conn)?;
+    session.count(store, Place::Incoming, 1);
+    Ok(seq)
+}
+
+/// The whole messages with these keys, in no order; rows that cannot be read are told beside them.
+pub(super) fn messages_read(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    keys: impl IntoIterator<Item = i64>,
+) -> DbResult<Vec<Result<Message, DbError>>> {
+    let rows = MessagesRead { keys: &key_list(keys) }.rows(conn)?;
+    Ok(rows.into_iter().map(|(head, (extra, payload))| whole(seal, head, extra, payload)).collect())
+}
+
+/// The messages with these keys without their payloads, in no order; those that cannot be read are left out and logged.
+pub(super) fn heads_read(conn: &mut SqliteConnection, seal: IdSeal, keys: impl IntoIterator<Item = i64>) -> DbResult<Vec<Head>> {
+    let rows = HeadsRead { keys: &key_list(keys) }.rows(conn)?;
+    Ok(rows.into_iter().filter_map(|row| head(seal, row).map_err(|error| log::error!("{error}")).ok()).collect())
+}
+
+fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: String) -> Result<Message, DbError> {
+    let head = head(seal, row)?;
+    let kind = MessageType::parse(&head.kind)
+        .map_err(|error| unreadable(head.key, format!("message type {:?}: {error}", head.kind)))?;
+    Ok(Message {
+        key: MessageKey(head.key),
+        id: seal.seal(head.key, head.accepted_at),
+        store: StoreKey(head.store),
+        kind,
+        payload: Payload::from_stored(payload),
+        about: About { primary: head.object, also: Vec::new() },
+        source: head.source,
+        ancestry: head.ancestry,
+        test: head.test,
+        extra,
+        accepted_at: head.accepted_at,
+    })
+}
+
+fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
+    let ((key, store, kind, object_type, object_token, source_kind, source_name), line) = row;
+    let (parent, parent_made, root, depth, test, accepted_at) = line;
+    let object = match (object_type, object_token) {
+        (Some(kind), Some(token)) => {
+            Some(ObjectRef::new(&kind, &token).map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?)
+        }
+        _ => None,
+    };
+    let ancestry = match (parent, parent_made, root) {
+        (Some(parent), Some(made), Some(root)) => Some(Ancestry {
+            parent: MessageKey(parent),
+            // An id holds whole seconds, so the second alone seals the same id again.
+            parent_id: seal.seal(parent, Micros(made.saturating_mul(1_000_000))),
+            root: MessageKey(root),
+            depth: small(depth),
+        }),
+        _ => None,
+    };
+    Ok(Head {
+        key,
+        id: seal.seal(key, Micros(accepted_at)),
+        store,
+        kind,
+        object,
+        source: Source::from_parts(&source_kind, &source_name),
+        ancestry,
+        test,
+        accepted_at: Micros(accepted_at),
+    })
+}
+
+fn unreadable(key: i64, reason: String) -> DbError {
+    DbError::Unreadable { table: "message", key, reason }
+}

@@ -1,0 +1,138 @@
+//! Opening the database: its folder, its lock, its settings, its tables. Nothing is ever overwritten.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use diesel::{Connection, connection::SimpleConnection, migration::MigrationSource, sqlite::{Sqlite, SqliteConnection}};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{
+    SqliteOptions,
+    fault::{fault, named},
+    statement::{Question, statements},
+};
+use crate::db::{DbError, DbResult};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Marks the file as the hub's own (SQLite's `application_id`): "IHub" in ASCII.
+const APPLICATION_ID: i64 = 0x4948_7562;
+
+/// Bytes of a page. Measured: with 4 KB each message fills a page of its own; with 16 KB a page with one new index entry
+/// costs more to write than the better packing saves.
+const PAGE_BYTES: u32 = 8192;
+
+/// How long a connection waits for a lock that another process holds (a backup, a person's shell).
+const BUSY_MILLIS: u32 = 5000;
+
+statements! {
+    /// Who made this file.
+    ApplicationId {} -> i64 = "SELECT application_id FROM pragma_application_id";
+    /// How many tables there are.
+    TableCount {} -> i64 = "SELECT count(*) FROM sqlite_schema";
+}
+
+/// Takes the lock that keeps a second process out, held until the file is dropped.
+pub(super) fn lock(path: &Path) -> DbResult<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| DbError::Unavailable(format!("the folder {} cannot be made: {error}", folder.display())))?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| DbError::Unavailable(format!("{} cannot be written: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DbError::Refused(format!(
+            "the database {} is in use by another running hub; stop that one, or give this one a database of its own",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(DbError::Unavailable(format!("{} cannot be locked: {error}", name.display())))
+        }
+    }
+}
+
+/// The writing connection, its tables made or brought up to date.
+pub(super) fn open_writer(options: &SqliteOptions) -> DbResult<SqliteConnection> {
+    let mut conn = connect(&options.path)?;
+    refuse_strangers(&mut conn, &options.path)?;
+    // The size of a page is set before the first table and stays; the rest is per connection or kept in the file.
+    conn.batch_execute(&format!(
+        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA cache_size = -{kib}; PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;",
+        kib = options.writer_cache_kib,
+    ))
+    .map_err(|error| told(fault(error), &options.path))?;
+    migrate(&mut conn, &options.path)?;
+    Ok(conn)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(options: &SqliteOptions) -> DbResult<SqliteConnection> {
+    let mut conn = connect(&options.path)?;
+    conn.batch_execute(&format!(
+        "PRAGMA query_only = ON; PRAGMA cache_size = -{kib}; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = {mmap};",
+        kib = options.reader_cache_kib,
+        mmap = options.mmap_bytes,
+    ))
+    .map_err(fault)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path) -> DbResult<SqliteConnection> {
+    let text = path.to_str().ok_or_else(|| DbError::Refused(format!("the path {} is not valid UTF-8", path.display())))?;
+    // Diesel reads a leading `file:` or `sqlite://` as an address; a path of ours is a path.
+    let text = if path.is_absolute() { text.to_owned() } else { format!("./{text}") };
+    let mut conn = SqliteConnection::establish(&text).map_err(|error| told(named(error.to_string()), path))?;
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_MILLIS}")).map_err(fault)?;
+    Ok(conn)
+}
+
+/// Stops before anything is written to a file that is not ours.
+fn refuse_strangers(conn: &mut SqliteConnection, path: &Path) -> DbResult<()> {
+    let tables = TableCount {}.row(conn).map_err(|error| told(error, path))?.unwrap_or(0);
+    let made_by = ApplicationId {}.row(conn).map_err(|error| told(error, path))?.unwrap_or(0);
+    if tables > 0 && made_by != APPLICATION_ID {
+        return Err(DbError::Refused(format!("{} is a database of another program; nothing was changed", path.display())));
+    }
+    Ok(())
+}
+
+fn migrate(conn: &mut SqliteConnection, path: &Path) -> DbResult<()> {
+    let unexpected = |error: Box<dyn std::error::Error + Send + Sync>| told(named(error.to_string()), path);
+    let known: Vec<String> = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+        .map_err(unexpected)?
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(unexpected)?;
+    if applied.iter().any(|version| !known.contains(&version.to_string())) {
+        return Err(DbError::Refused(format!(
+            "the database {} was written by a newer version of this program; use that one, or restore a backup",
+            path.display()
+        )));
+    }
+    conn.run_pending_migrations(MIGRATIONS).map_err(unexpected)?;
+    Ok(())
+}
+
+/// The error with the file's name in it.
+fn told(error: DbError, path: &Path) -> DbError {
+    let path = path.display();
+    match error {
+        DbError::Corrupt(text) => DbError::Corrupt(format!("{path}: {text}; nothing was changed")),
+        DbError::Unavailable(text) => DbError::Unavailable(format!("{path}: {text}")),
+        DbError::Internal(text) => DbError::Internal(format!("{path}: {text}")),
+        other => other,
+    }
+}

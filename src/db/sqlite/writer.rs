@@ -1,0 +1,183 @@
+//! The one thread that writes, and the group commit that makes it fast.
+//!
+//! Callers put commands into a bounded channel. The writer takes everything that waits there into one transaction, commits
+//! once (one fsync), and only then answers all of them. No timer: idle, a command commits at once; under load the next
+//! batch gathers while the former one commits.
+//!
+//! There are no savepoints: after `SQLITE_FULL` SQLite has rolled everything back by itself, and what came after a
+//! savepoint would commit alone. So any unexpected error abandons the whole batch, whose commands are then tried one by
+//! one, each in a transaction of its own; the one at fault gets the error. A command may refuse (`Missing`, `Taken`)
+//! without harm to its batch, because it does so before it writes anything.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread::{self, JoinHandle},
+};
+
+use diesel::connection::SimpleConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{fault::is_refusal, session::Session};
+use crate::db::{DbError, DbResult};
+
+/// The most rows that the commands of one transaction may stand for, so that a transaction stays short.
+const ROWS_PER_TRANSACTION: usize = 2048;
+
+/// Commands that may wait; more callers than this wait for room.
+const COMMANDS_WAITING: usize = 1024;
+
+/// A command in the writer's channel.
+trait Job: Send {
+    /// How many rows it stands for, roughly.
+    fn rows(&self) -> usize;
+    /// Does its work in the open transaction and keeps the outcome. May be called again after a rollback.
+    fn work(&mut self, session: &mut Session) -> DbResult<()>;
+    /// Answers the caller: with the outcome kept, or with this error.
+    fn answer(self: Box<Self>, error: Option<DbError>);
+}
+
+struct Call<T, F> {
+    rows: usize,
+    work: F,
+    outcome: Option<DbResult<T>>,
+    reply: oneshot::Sender<DbResult<T>>,
+}
+
+impl<T, F> Job for Call<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Session) -> DbResult<T> + Send,
+{
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn work(&mut self, session: &mut Session) -> DbResult<()> {
+        let work = &mut self.work;
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(session)))
+            .unwrap_or_else(|_| Err(DbError::Internal("a database command panicked".into())));
+        match outcome {
+            Err(error) if !is_refusal(&error) => Err(error),
+            settled => {
+                self.outcome = Some(settled);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, error: Option<DbError>) {
+        let outcome = match error {
+            Some(error) => Err(error),
+            None => self.outcome.unwrap_or_else(|| Err(DbError::Internal("a database command has no outcome".into()))),
+        };
+        // A caller that stopped waiting needs no answer.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// The writer's thread and the way to it. Dropping it lets the thread finish what waits, then close the database.
+pub(super) struct Writer {
+    sender: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(session: Session) -> DbResult<Self> {
+        let (sender, receiver) = mpsc::channel(COMMANDS_WAITING);
+        let thread = thread::Builder::new()
+            .name("db-writer".into())
+            .spawn(move || run(session, receiver))
+            .map_err(|error| DbError::Unavailable(format!("no thread for the writer: {error}")))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Has `work` done in a transaction and returns its outcome after the commit.
+    pub(super) async fn write<T, F>(&self, rows: usize, work: F) -> DbResult<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Session) -> DbResult<T> + Send + 'static,
+    {
+        let ended = || DbError::Unavailable("the writer of the database has ended".into());
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Call { rows, work, outcome: None, reply });
+        self.sender.as_ref().ok_or_else(ended)?.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic, if it had one, was printed by the panic hook and told by `Farewell`.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells of a writer that ends by a panic of its own (a command's is caught).
+struct Farewell;
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            log::error!("the database's writer panicked; nothing can be written until the program is restarted");
+        }
+    }
+}
+
+fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
+    let _farewell = Farewell;
+    let mut batch = Vec::new();
+    while let Some(first) = receiver.blocking_recv() {
+        let mut rows = first.rows();
+        batch.push(first);
+        while rows < ROWS_PER_TRANSACTION {
+            let Ok(next) = receiver.try_recv() else { break };
+            rows += next.rows();
+            batch.push(next);
+        }
+        write_batch(&mut session, std::mem::take(&mut batch));
+    }
+    if let Err(error) = session.conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
+        log::warn!("the database's log could not be folded in at the end, the next start will do it: {error}");
+    }
+}
+
+fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>) {
+    match transaction(session, &mut batch) {
+        Ok(()) => batch.into_iter().for_each(|job| job.answer(None)),
+        Err(error) if batch.len() == 1 => {
+            log::error!("a database transaction failed: {error}");
+            batch.into_iter().for_each(|job| job.answer(Some(repeated(&error))));
+        }
+        Err(error) => {
+            log::warn!("a database transaction of {} commands failed, trying them one by one: {error}", batch.len());
+            for job in batch {
+                write_batch(session, vec![job]);
+            }
+        }
+    }
+}
+
+fn transaction(session: &mut Session, batch: &mut [Box<dyn Job>]) -> DbResult<()> {
+    let outcome = session
+        .begin()
+        .and_then(|()| batch.iter_mut().try_for_each(|job| job.work(session)))
+        .and_then(|()| session.commit());
+    if outcome.is_err() {
+        session.abandon()?;
+    }
+    outcome
+}
+
+/// The same error once more: errors are not `Clone`, because some carry what only one caller may have.
+fn repeated(error: &DbError) -> DbError {
+    match error {
+        DbError::Unavailable(text) => DbError::Unavailable(text.clone()),
+        DbError::Full => DbError::Full,
+        DbError::Corrupt(text) => DbError::Corrupt(text.clone()),
+        other => DbError::Internal(other.to_string()),
+    }
+}
