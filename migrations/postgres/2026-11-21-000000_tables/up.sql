@@ -80,7 +80,7 @@ CREATE TABLE object_message (
   object_hash BIGINT NOT NULL,
   message     BIGINT NOT NULL,
   day         INTEGER NOT NULL,
-  PRIMARY KEY (object_hash, day, message)
+  PRIMARY KEY (object_hash, message, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE object_message_default PARTITION OF object_message DEFAULT;
 
@@ -166,9 +166,9 @@ CREATE TABLE archived (
   PRIMARY KEY (store, seq, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE archived_default PARTITION OF archived DEFAULT;
-CREATE INDEX archived_mapping ON archived (mapping, day, seq) WHERE mapping IS NOT NULL;
-CREATE INDEX archived_kind ON archived (kind, day, seq);
-CREATE INDEX archived_reason ON archived (store, reason, day, seq) WHERE reason <> 0;
+CREATE INDEX archived_mapping ON archived (mapping, seq) WHERE mapping IS NOT NULL;
+CREATE INDEX archived_kind ON archived (kind, seq);
+CREATE INDEX archived_reason ON archived (store, reason, seq) WHERE reason <> 0;
 
 -- Every attempt. day: of the delivery's created_at.
 CREATE TABLE attempt (
@@ -211,13 +211,13 @@ CREATE TABLE event (
   ref_fold    TEXT,
   origin      TEXT NOT NULL,
   attributes  TEXT,
-  PRIMARY KEY (store, day, seq)
+  PRIMARY KEY (store, seq, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE event_default PARTITION OF event DEFAULT;
-CREATE INDEX event_level ON event (store, level, day, seq);
-CREATE INDEX event_reference ON event (store, ref_fold, day, seq) WHERE ref_fold IS NOT NULL;
-CREATE INDEX event_message ON event (message, day, seq) WHERE message IS NOT NULL;
-CREATE INDEX event_delivery ON event (delivery, day, seq) WHERE delivery IS NOT NULL;
+CREATE INDEX event_level ON event (store, level, seq);
+CREATE INDEX event_reference ON event (store, ref_fold, seq) WHERE ref_fold IS NOT NULL;
+CREATE INDEX event_message ON event (message, seq) WHERE message IS NOT NULL;
+CREATE INDEX event_delivery ON event (delivery, seq) WHERE delivery IS NOT NULL;
 
 -- What is counted instead of repeated: the digest of an event's words, and the event that counts.
 -- It stands apart, because a unique index on a partitioned table cannot span days.
