@@ -2,10 +2,12 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod cli;
 pub mod config;
 pub mod consumers;
 pub mod db;
 pub mod domain;
 pub mod net;
+pub mod web;
 pub mod wire;

@@ -1,11 +1,31 @@
 //! [`Hub`]: what the web layer and the commands hold of the running hub.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use actix::prelude::*;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{
+    clock::SharedClock,
+    dispatcher::{EndpointState, Forget},
+    intake::{Load, Submit},
+    overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
+    shared::{Directory, KeysInWork, Shared, Work},
+    transport::{self, TransportError, TransportFactory},
+    vitals::Office,
+};
 use crate::{
+    config::Config,
+    consumers::{self, Consumer},
     db::{Acceptance, Accepted, DbError, DbResult, EntityChange, RegistryDelta, SharedBackend},
     domain::{
         key::{DeliveryKey, EndpointKey, StoreKey},
@@ -13,6 +33,9 @@ use crate::{
         time::Micros,
     },
 };
+
+/// How long a start may take until all actors are up.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why messages were not accepted. Nothing of them was kept.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +46,42 @@ pub enum AcceptError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Messages with the same idempotency keys are being written right now. The others of the batch were not written either:
+    /// take these out, or answer 409.
+    #[error("a request with the same idempotency key is in work")]
+    InFlight {
+        /// Where in the batch they stand.
+        positions: Vec<usize>,
+    },
     /// The hub is stopping.
     #[error("the hub is stopping")]
     Stopping,
-    /// The database refused.
+    /// The database refused. When it is [`DbError::Unavailable`] the messages may have been written all the same: whoever
+    /// needs to know uses an idempotency key.
     #[error(transparent)]
     Db(#[from] DbError),
+}
+
+/// Why the hub did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database did not give the registry.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Nothing could be posted.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// No thread for the actors.
+    #[error("no thread could be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Some actors did not come up.
+    #[error("not up after {} s: {missing}", .after.as_secs())]
+    NotUp {
+        /// Which.
+        missing: String,
+        /// The time allowed.
+        after: Duration,
+    },
 }
 
 /// The newest registry this process knows, replaced whole.
@@ -44,9 +97,9 @@ impl RegistryCache {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes in rows that changed. Deltas may come in any order and more than once: one that is not newer than the
-    /// snapshot changes nothing, one that leaves a gap is the caller's to avoid (see [`RegistryCache::refresh`]).
-    fn absorb(&self, delta: RegistryDelta) {
+    /// Takes in all rows that changed since a snapshot. Deltas may come in any order and more than once: one that is not
+    /// newer than the snapshot changes nothing. One that leaves a gap is the caller's to avoid.
+    pub(super) fn absorb(&self, delta: RegistryDelta) {
         for (key, kind, reason) in &delta.unreadable {
             log::error!("a {kind} of the registry (row {key}) cannot be read and is left out: {reason}");
         }
@@ -55,14 +108,258 @@ impl RegistryCache {
             *current = Arc::new(current.apply(delta.rows, delta.version));
         }
     }
+}
 
-    /// Reads what changed since the snapshot and takes it in.
+/// What a hub is made of besides its configuration and database; each has a default that production uses.
+pub struct Outside {
+    /// How deliveries are posted; `None` is HTTP within the egress rules.
+    pub transport: Option<TransportFactory>,
+    /// Who reviews messages.
+    pub consumers: Vec<Box<dyn Consumer>>,
+    /// What to do when the node cannot go on.
+    pub on_fatal: OnFatal,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { transport: None, consumers: consumers::built_in(), on_fatal: exit_process() }
+    }
+}
+
+/// The running hub. Cheap to clone; all clones are the same hub.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+    overseer: Addr<Overseer>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Starts all actors of a node and returns when they are up. Needs an actix `System` around it.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn refresh(&self, backend: &SharedBackend) -> DbResult<Arc<Registry>> {
-        let delta = backend.registry_changes(self.current().version).await?;
-        self.absorb(delta);
-        Ok(self.current())
+    /// See [`StartError`]; nothing is left running then.
+    pub async fn start(config: Config, backend: SharedBackend, clock: SharedClock) -> Result<Self, StartError> {
+        Self::start_with(config, backend, clock, Outside::default()).await
+    }
+
+    /// As [`Hub::start`], with other parts than the usual ones.
+    ///
+    /// # Errors
+    /// As [`Hub::start`].
+    pub async fn start_with(
+        config: Config,
+        backend: SharedBackend,
+        clock: SharedClock,
+        outside: Outside,
+    ) -> Result<Self, StartError> {
+        let transport = match outside.transport {
+            Some(transport) => transport,
+            None => transport::http(&config.egress)?,
+        };
+        // The Overseer's mailbox is served between ticks, so a missed tick or two is a hang.
+        let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
+        let shared = Arc::new(Shared {
+            load: Arc::new(Load::new(config.intake.max_waiting)),
+            config,
+            backend,
+            clock,
+            registry: RegistryCache::default(),
+            consumers: Arc::new(outside.consumers),
+            transport,
+            directory: Directory::default(),
+            keys: Arc::new(KeysInWork::default()),
+            tidying: Mutex::default(),
+            work: Arc::new(Work::default()),
+            stopping: AtomicBool::new(false),
+            database_away: AtomicBool::new(false),
+            changed: Notify::new(),
+        });
+        shared.refresh_registry().await?;
+        let watch = Watch::start(patience, outside.on_fatal)?;
+        let node = Arc::clone(&shared);
+        let thread = Arbiter::new();
+        let overseer = Overseer::start_in_arbiter(&thread.handle(), move |_| Overseer::new(node, watch));
+        let hub = Self { shared, overseer };
+        let missing = hub.wait_until_up(START_PATIENCE).await;
+        if missing.is_empty() {
+            return Ok(hub);
+        }
+        hub.stop(Duration::ZERO).await;
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        Err(StartError::NotUp { missing: names.join(", "), after: START_PATIENCE })
+    }
+
+    async fn wait_until_up(&self, patience: Duration) -> Vec<Office> {
+        let deadline = Instant::now() + patience;
+        loop {
+            // Registered before looking, so that an actor that comes up in between is not missed.
+            let changed = self.shared.changed.notified();
+            let missing = self.missing();
+            if missing.is_empty() || tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return missing;
+            }
+        }
+    }
+
+    fn missing(&self) -> Vec<Office> {
+        let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
+        Office::FIXED.into_iter().filter(is_down).collect()
+    }
+
+    /// Stops: nothing new is accepted or begun; what is in flight is finished and written, for at most `deadline`; then the
+    /// actors' threads end. What was not finished is tried again after the next start.
+    pub async fn stop(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        if let Err(unfinished) = self.shared.work.finished(until.saturating_duration_since(Instant::now())).await {
+            log::warn!("{unfinished} pieces of work were cut short by the stop; they are done after the next start");
+        }
+        let ended = self.overseer.send(StopAll).timeout(Duration::from_secs(5)).await;
+        if ended.is_err() {
+            log::warn!("the overseer did not answer the stop");
+        }
+    }
+
+    /// Reads go straight to it.
+    #[must_use]
+    pub fn backend(&self) -> &SharedBackend {
+        &self.shared.backend
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        self.shared.now()
+    }
+
+    /// The newest snapshot of everything an operator set up.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.shared.registry.current()
+    }
+
+    /// Writes changes of the registry and takes them in: when it returns, [`Hub::registry`] has them, and so has every message that is routed from now on.
+    ///
+    /// # Errors
+    /// Those of [`crate::db::Backend::registry_change`]; nothing was changed then.
+    pub async fn change_registry(&self, changes: Vec<EntityChange>) -> DbResult<RegistryDelta> {
+        let written = self.shared.backend.registry_change(changes, self.now()).await?;
+        // Not taken from `written`: others may have changed something in between.
+        if let Err(error) = self.shared.refresh_registry().await {
+            log::warn!("a change of the registry is read a little later: {error}");
+        }
+        Ok(written)
+    }
+
+    /// Accepts messages: when it returns, they are on disk. One answer per message, in order.
+    ///
+    /// # Errors
+    /// [`AcceptError`], for all of them.
+    pub async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, AcceptError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Begun before the question, so that a stop either refuses this or waits for it.
+        let piece = self.shared.work.begin();
+        if self.shared.is_stopping() {
+            return Err(AcceptError::Stopping);
+        }
+        let retry_after = Duration::from_secs(self.shared.config.intake.retry_after_secs);
+        let keys = self
+            .shared
+            .keys
+            .take(batch.iter().map(|one| one.idempotency.as_ref()))
+            .map_err(|positions| AcceptError::InFlight { positions })?;
+        let room = self.shared.load.reserve(batch.len()).ok_or(AcceptError::Full { retry_after })?;
+        let away = || AcceptError::Db(DbError::Unavailable("the intake is being restarted".into()));
+        let intake = self.shared.directory.intake.get().ok_or_else(away)?;
+        let (answer, answered) = oneshot::channel();
+        intake.send(Submit { batch, room, keys, answer, piece }).await.map_err(|_| away())?;
+        // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
+        let patience = Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
+        let answered = tokio::time::timeout(patience, answered).await;
+        answered.map_err(|_| away())?.map_err(|_| away())?
+    }
+
+    /// Tries a waiting delivery now, on a person's word.
+    ///
+    /// # Errors
+    /// [`DbError::Missing`] when it does not wait.
+    pub async fn release(&self, store: StoreKey, delivery: DeliveryKey, person: &str) -> DbResult<()> {
+        let endpoint = self.shared.backend.accepted_release(store, delivery, person, self.now()).await?;
+        self.forget(endpoint, delivery);
+        Ok(())
+    }
+
+    /// Archives a waiting delivery, on a person's word.
+    ///
+    /// # Errors
+    /// [`DbError::Missing`] when it does not wait.
+    pub async fn archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str) -> DbResult<()> {
+        let endpoint = self.shared.backend.accepted_archive(store, delivery, person, self.now()).await?;
+        self.forget(endpoint, delivery);
+        Ok(())
+    }
+
+    /// What a dispatcher has read of this delivery is out of date.
+    fn forget(&self, endpoint: EndpointKey, delivery: DeliveryKey) {
+        let told = self.shared.directory.seat(endpoint).is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
+        if !told {
+            self.shared.directory.ring_dispatcher(endpoint);
+        }
+    }
+
+    /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
+    pub fn wake_router(&self) {
+        self.shared.directory.ring(Office::Router);
+    }
+
+    /// The state of every endpoint of a store: those of live mappings, in order of key.
+    #[allow(clippy::unused_async, reason = "on several nodes the others are asked")]
+    pub async fn endpoint_states(&self, store: StoreKey) -> Vec<EndpointState> {
+        let registry = self.registry();
+        let mut endpoints: Vec<EndpointKey> =
+            registry.endpoints.iter().filter(|(_, owner)| **owner == store).map(|(endpoint, _)| *endpoint).collect();
+        endpoints.sort_unstable();
+        let directory = &self.shared.directory;
+        let show = |endpoint| directory.cell(endpoint).show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)));
+        endpoints.into_iter().map(show).collect()
+    }
+
+    /// How often each of the node's offices that are no dispatcher's was filled anew: intake, router, settler, sweeper.
+    #[must_use]
+    pub fn restarts(&self) -> Vec<(String, u32)> {
+        let count = |office: Office| (office.to_string(), self.shared.directory.vitals(office).restarts());
+        Office::FIXED.into_iter().map(count).collect()
+    }
+
+    /// How many messages wait for the commit that makes them durable.
+    #[must_use]
+    pub fn waiting_for_disk(&self) -> usize {
+        self.shared.load.waiting()
+    }
+
+    /// How many endpoints have a dispatcher.
+    #[must_use]
+    pub fn dispatchers(&self) -> usize {
+        self.shared.directory.seated()
+    }
+
+    /// Whether all actors are up and messages are taken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.shared.is_stopping() && self.overseer.connected() && self.missing().is_empty()
     }
 }

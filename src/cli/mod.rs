@@ -11,8 +11,13 @@
 
 mod check_config;
 mod config_args;
+mod demo;
+mod hub_client;
 mod logging;
+mod migrate;
 mod operator_token;
+mod push;
+mod serve;
 
 use std::error::Error;
 use std::io::Write;
@@ -42,12 +47,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
+    Push(push::Args),
+    Migrate(migrate::Args),
     CheckConfig(check_config::Args),
 }
 
 impl Command {
     fn run(self) -> Outcome {
         match self {
+            Self::Serve(args) => serve::run(args),
+            Self::Demo(args) => demo::run(args),
+            Self::Push(args) => push::run(args),
+            Self::Migrate(args) => migrate::run(args),
             Self::CheckConfig(args) => check_config::run(args),
         }
     }

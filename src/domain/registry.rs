@@ -287,7 +287,7 @@ impl Entity {
     /// the document, and filters keep their values' source text, which buffering loses.
     ///
     /// # Errors
-    /// A sentence when the kind is unknown or the body is not of it.
+    /// A sentence, without any of the body's contents, when the kind is unknown or the body is not of it.
     pub fn from_json(kind: &str, body: &str) -> Result<Self, String> {
         let read = match kind {
             "store" => serde_json::from_str(body).map(Self::Store),
@@ -300,7 +300,8 @@ impl Entity {
             }
             other => return Err(format!("unknown kind {other:?}")),
         };
-        read.map_err(|error| error.to_string())
+        // serde's own words may repeat what they found, and bodies hold secrets: the place is enough.
+        read.map_err(|error| format!("its body cannot be read at line {} column {}", error.line(), error.column()))
     }
 
     /// The word for its kind, as the database stores it.

@@ -63,10 +63,8 @@ pub(super) fn changes(conn: &mut SqliteConnection, seal: IdSeal, since: i64) -> 
 }
 
 fn entity_row(seal: IdSeal, row: Row) -> Result<EntityRow, String> {
-    let (key, _, store, subject, body, created_at, updated_at, deleted, version) = row;
-    // The error's text must not show the body, which holds secrets: its place is enough.
-    let entity: Entity = serde_json::from_str(&body)
-        .map_err(|error| format!("its body cannot be read at line {} column {}", error.line(), error.column()))?;
+    let (key, kind, store, subject, body, created_at, updated_at, deleted, version) = row;
+    let entity = Entity::from_json(&kind, &body)?;
     Ok(EntityRow {
         key,
         id: seal.seal(key, Micros(created_at)),
@@ -185,7 +183,7 @@ fn name_free(
 }
 
 fn body_of(entity: &Entity) -> DbResult<String> {
-    serde_json::to_string(entity).map_err(|error| DbError::Internal(format!("a {} cannot be written: {error}", entity.kind())))
+    entity.to_json().map_err(|error| DbError::Internal(format!("a {} cannot be written: {error}", entity.kind())))
 }
 
 /// Saves a parameter that an endpoint returned, by its name: an existing one keeps its type and secrecy, a new one is
@@ -199,7 +197,7 @@ pub(super) fn parameter_save(
     now: Micros,
 ) -> DbResult<bool> {
     let found = NameRead { kind: "parameter", store: store.0, name: &returned.name }.row(&mut session.conn)?;
-    let known = found.as_ref().and_then(|(key, body)| match serde_json::from_str(body) {
+    let known = found.as_ref().and_then(|(key, body)| match Entity::from_json("parameter", body) {
         Ok(Entity::Parameter(parameter)) => Some((*key, parameter)),
         _ => None,
     });

@@ -1,0 +1,121 @@
+//! What is known of an endpoint's dispatcher. It outlives the actor, so that people can see what happened to it.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::breaker::BreakerState;
+use crate::domain::{key::EndpointKey, time::Micros};
+
+use super::super::vitals::{LastEnd, Vitals};
+
+/// What a dispatcher is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DispatcherState {
+    /// There is none: nothing waits and no mapping is live.
+    #[default]
+    Absent,
+    /// It starts, or starts again after a pause.
+    Starting,
+    /// It posts whatever is due.
+    Running,
+    /// An operator paused the endpoint.
+    Paused,
+    /// The endpoint asked to be left alone for a while (429 or 503 with `Retry-After`).
+    AskedToWait,
+    /// Its breaker is open: the endpoint failed with everything.
+    BreakerOpen,
+    /// The hub's own database is away.
+    DatabaseAway,
+}
+
+/// A dispatcher's counters and state, as it last told them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub state: DispatcherState,
+    pub breaker: BreakerState,
+    pub in_flight: usize,
+    pub waiting: usize,
+    pub settling: usize,
+    pub paused_until: Option<Micros>,
+    pub next_due_at: Option<Micros>,
+    pub completed: u64,
+    pub failed: u64,
+    pub last_completed_at: Option<Micros>,
+    pub last_failed_at: Option<Micros>,
+    pub last_error: Option<String>,
+}
+
+/// Written by the endpoint's dispatcher, read by anyone.
+#[derive(Debug, Default)]
+pub struct EndpointCell(Mutex<Told>);
+
+impl EndpointCell {
+    pub(super) fn tell(&self, write: impl FnOnce(&mut Told)) {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What is known, together with the signs of life.
+    #[must_use]
+    pub fn show(&self, endpoint: EndpointKey, vitals: &Vitals) -> EndpointState {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = match told.state {
+            DispatcherState::Absent => DispatcherState::Absent,
+            _ if !vitals.is_alive() => DispatcherState::Starting,
+            state => state,
+        };
+        EndpointState {
+            endpoint,
+            state,
+            breaker: told.breaker,
+            in_flight: told.in_flight,
+            window: told.waiting,
+            settling: told.settling,
+            paused_until: told.paused_until,
+            next_due_at: told.next_due_at,
+            completed: told.completed,
+            failed: told.failed,
+            last_completed_at: told.last_completed_at,
+            last_failed_at: told.last_failed_at,
+            last_error: told.last_error,
+            restarts: vitals.restarts(),
+            last_end: vitals.last_end(),
+        }
+    }
+}
+
+/// An endpoint's dispatcher for people: what [`super::super::Hub::endpoint_states`] gives. Counters count since the process started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndpointState {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// What its dispatcher is doing.
+    pub state: DispatcherState,
+    /// Its breaker.
+    pub breaker: BreakerState,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// Deliveries read and about to be posted; what waits in the database is not counted.
+    pub window: usize,
+    /// Posted, outcome not written yet.
+    pub settling: usize,
+    /// Until when the endpoint asked to be left alone, or its breaker stays open.
+    pub paused_until: Option<Micros>,
+    /// When the next delivery is due that is not due yet.
+    pub next_due_at: Option<Micros>,
+    /// Deliveries completed.
+    pub completed: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// When one last was completed.
+    pub last_completed_at: Option<Micros>,
+    /// When one last failed.
+    pub last_failed_at: Option<Micros>,
+    /// One sentence on the last failure.
+    pub last_error: Option<String>,
+    /// How often the dispatcher was replaced or started anew.
+    pub restarts: u32,
+    /// How it last ended.
+    pub last_end: Option<LastEnd>,
+}

@@ -1,0 +1,653 @@
+//! Dispatcher: posts one endpoint's deliveries. One endpoint, one actor, so that a sick endpoint harms nobody else.
+//!
+//! ```text
+//!          wake-up or timer
+//!                |
+//!   read due heads of lanes -> Window -> (gates: paused? asked to wait? breaker? pace?) -> post -> settle
+//!                ^                                                                                   |
+//!                `------------------- the lane's next delivery became its head ----------------------'
+//! ```
+//!
+//! [`Dispatcher::pump`] is the whole logic: begin what may begin, read more when little is left, set the timer to when something
+//! can happen next. Wake-ups, the timer, ended attempts and written outcomes all lead there. Order within a lane is the database's:
+//! it gives out heads only, and what is held is not given out again.
+//!
+//! Attempts are tasks of their own on the actor's thread: an actor polls all its futures whenever one stirs, which at hundreds of requests
+//! would cost more than the requests. They end with the actor's life, except for the part that hands an outcome to the Settler:
+//! what an endpoint answered is written down even if its dispatcher fell over meanwhile.
+//!
+//! Read next: `window.rs`, `breaker.rs` and `attempt.rs`, which know no actor.
+
+mod attempt;
+mod breaker;
+mod cell;
+mod pace;
+mod window;
+
+use std::{collections::HashMap, rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use self::{
+    attempt::{Circumstances, Conclusion, Plan, Verdict},
+    breaker::{Allows, Breaker},
+    pace::Pace,
+    window::Window,
+};
+use super::{
+    backoff::Backoff,
+    bell::{Ringing, Wake},
+    settler::{Refused, Settle},
+    shared::{Piece, Shared},
+    transport::{self, Transport},
+    vitals::{End, Guard, Office, Ping},
+};
+use crate::{
+    db::{DbResult, Due, OwnerKind, SettleOutcome, Settled},
+    domain::{
+        delivery::{Delivery, Disposition, Settlement},
+        key::{DeliveryKey, EndpointKey},
+        registry::Registry,
+        time::Micros,
+    },
+};
+
+pub use breaker::BreakerState;
+pub use cell::{DispatcherState, EndpointCell, EndpointState};
+
+/// Entries of the mailbox: one wake-up, one heartbeat, two for each attempt that ends just now.
+const MAILBOX: usize = 256;
+/// Looks by itself after so long, for wake-ups that were lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Between two looks whether the database is back.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+/// A delivery whose outcome the database refuses is left alone for so long.
+const SET_ASIDE: Duration = Duration::from_secs(300);
+
+/// Forget a delivery that was read and not begun: somebody else dealt with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget(pub DeliveryKey);
+
+impl Message for Forget {
+    type Result = ();
+}
+
+/// Nothing is left to do for this endpoint: end.
+#[derive(Debug, Clone, Copy)]
+pub struct Retire;
+
+impl Message for Retire {
+    type Result = ();
+}
+
+/// An attempt has ended; its outcome is on its way to the Settler.
+#[derive(Debug)]
+struct Answered {
+    key: DeliveryKey,
+    verdict: Verdict,
+    told: AttemptTold,
+    settler: u64,
+}
+
+impl Message for Answered {
+    type Result = ();
+}
+
+#[derive(Debug)]
+enum AttemptTold {
+    Completed,
+    Failed(String),
+    Neither,
+}
+
+/// What became of an outcome.
+#[derive(Debug)]
+struct Noted {
+    key: DeliveryKey,
+    due_at: Option<Micros>,
+    outcome: Note,
+}
+
+impl Message for Noted {
+    type Result = ();
+}
+
+#[derive(Debug)]
+enum Note {
+    Settled(Settled),
+    Refused,
+    /// The Settler was replaced before it answered: the database knows.
+    Unknown,
+}
+
+/// A task that ends with its holder.
+struct Task(Option<actix_rt::task::JoinHandle<()>>);
+
+impl Task {
+    /// It goes on without its holder.
+    fn let_live(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    Starting,
+    Serving { epoch: i64 },
+}
+
+/// Whether deliveries may begin now.
+enum Gate {
+    Open,
+    Shut { state: DispatcherState, until: Option<Micros> },
+}
+
+/// See the module.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    endpoint: EndpointKey,
+    guard: Guard,
+    ringing: Ringing,
+    transport: Rc<dyn Transport>,
+    cell: Arc<EndpointCell>,
+    life: Life,
+    window: Window,
+    tasks: HashMap<DeliveryKey, Task>,
+    breaker: Breaker,
+    pace: Pace,
+    /// The endpoint asked to be left alone until then.
+    asked_to_wait: Option<Micros>,
+    /// When a delivery that was not due at the last read will be.
+    next_due_at: Option<Micros>,
+    /// Something may be due that the last read did not see.
+    more: bool,
+    reading: bool,
+    timer: Option<(Micros, SpawnHandle)>,
+    database: Backoff,
+    restarts: Backoff,
+    /// This life began by starting over: it waits first.
+    pause_before_claim: Option<Duration>,
+    born_at: Micros,
+}
+
+impl Dispatcher {
+    /// A dispatcher that is not started yet. Call it on the thread where it will live: its connections belong there.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, endpoint: EndpointKey, guard: Guard, ringing: Ringing) -> Self {
+        let dispatch = &shared.config.dispatch;
+        let supervision = &shared.config.supervision;
+        Self {
+            endpoint,
+            transport: transport::of_this_thread(&shared.transport),
+            cell: shared.directory.cell(endpoint),
+            life: Life::Starting,
+            window: Window::new(dispatch.window.max(dispatch.concurrency)),
+            tasks: HashMap::new(),
+            breaker: Breaker::new(
+                dispatch.breaker_failures,
+                Duration::from_secs(dispatch.breaker_open_secs),
+                Duration::from_secs(dispatch.breaker_max_secs),
+            ),
+            pace: Pace::default(),
+            asked_to_wait: None,
+            next_due_at: None,
+            more: true,
+            reading: false,
+            timer: None,
+            database: Backoff::for_database(),
+            restarts: Backoff::new(
+                Duration::from_millis(supervision.backoff_base_ms),
+                Duration::from_secs(supervision.backoff_max_secs),
+            ),
+            pause_before_claim: None,
+            born_at: shared.now(),
+            guard,
+            ringing,
+            shared,
+        }
+    }
+
+    fn claim(&mut self, ctx: &mut Context<Self>) {
+        let (backend, key) = (Arc::clone(&self.shared.backend), self.endpoint.0);
+        let claim = async move { backend.owner_claim(OwnerKind::Dispatcher, key).await };
+        ctx.spawn(claim.into_actor(self).map(|claimed, act, ctx| match claimed {
+            Ok(epoch) => {
+                act.database.succeed();
+                act.life = Life::Serving { epoch };
+                act.born_at = act.shared.now();
+                act.guard.up();
+                act.shared.changed.notify_waiters();
+                act.more = true;
+                act.pump(ctx);
+            }
+            Err(error) => {
+                log::error!(endpoint = act.endpoint.0; "a dispatcher cannot take its lease: {error}");
+                let pause = act.database.fail();
+                ctx.run_later(pause, Self::claim);
+            }
+        }));
+    }
+
+    /// Begins what may begin, reads more when little is left, and sets the timer to when something can happen next.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        let Life::Serving { epoch } = self.life else { return };
+        if self.guard.is_superseded() || self.guard.is_retired() {
+            return;
+        }
+        let now = self.shared.now();
+        let settler = self.shared.directory.vitals(Office::Settler).generation();
+        if self.window.let_go(settler, now) > 0 || self.next_due_at.is_some_and(|due| due <= now) {
+            self.more = true;
+        }
+        let registry = self.shared.registry.current();
+        let (state, mut look_at) = match self.gate(&registry, now) {
+            Gate::Shut { state, until } => {
+                if state == DispatcherState::Paused {
+                    self.window.forget_waiting();
+                    self.more = true;
+                }
+                (state, until)
+            }
+            Gate::Open => {
+                let look_at = self.begin_some(&registry, epoch, now, ctx);
+                self.read_some(now, ctx);
+                (DispatcherState::Running, look_at)
+            }
+        };
+        // What is due already waits for room, and whatever makes room leads here.
+        if let Some(due) = self.next_due_at.filter(|due| *due > now && state == DispatcherState::Running) {
+            look_at = Some(look_at.map_or(due, |at| at.min(due)));
+        }
+        self.arm(look_at, now, ctx);
+        self.tell(state, look_at);
+        self.offer_to_retire(&registry);
+    }
+
+    fn gate(&self, registry: &Registry, now: Micros) -> Gate {
+        let shut = |state, until| Gate::Shut { state, until };
+        if self.shared.is_stopping() {
+            return shut(DispatcherState::Running, None);
+        }
+        if attempt::is_paused(self.endpoint, registry) {
+            return shut(DispatcherState::Paused, None);
+        }
+        if self.shared.database_away.load(Ordering::SeqCst) {
+            return shut(DispatcherState::DatabaseAway, Some(now.plus(DATABASE_PAUSE)));
+        }
+        if let Some(until) = self.asked_to_wait.filter(|until| now < *until) {
+            return shut(DispatcherState::AskedToWait, Some(until));
+        }
+        match self.breaker.allows(now) {
+            Allows::NothingUntil(until) => shut(DispatcherState::BreakerOpen, Some(until)),
+            Allows::NothingNow => shut(DispatcherState::BreakerOpen, None),
+            Allows::All | Allows::Probe { .. } => Gate::Open,
+        }
+    }
+
+    /// Begins attempts up to the limits. Returns when a limit of pace allows the next.
+    fn begin_some(&mut self, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) -> Option<Micros> {
+        let mut look_at: Option<Micros> = None;
+        while self.window.in_flight() < self.shared.config.dispatch.concurrency {
+            let other_than = match self.breaker.allows(now) {
+                Allows::All => None,
+                Allows::Probe { not_lane } => not_lane,
+                Allows::NothingUntil(_) | Allows::NothingNow => break,
+            };
+            let pace = &mut self.pace;
+            let mut permits = |window: &Window, one: &Delivery| {
+                let store = registry.stores.get(&one.message.store);
+                let Some(mapping) = store.and_then(|store| store.mappings.get(&one.mapping)) else { return true };
+                let options = &mapping.value.options;
+                let most = options.concurrency.and_then(|most| usize::try_from(most).ok());
+                if most.is_some_and(|most| window.in_flight_of(one.mapping) >= most.max(1)) {
+                    return false;
+                }
+                let Some(rate) = options.rate_per_sec else { return true };
+                match pace.take(one.mapping, rate, now) {
+                    Ok(()) => true,
+                    Err(at) => {
+                        look_at = Some(look_at.map_or(at, |known| known.min(at)));
+                        false
+                    }
+                }
+            };
+            let is_other = |one: &Delivery| other_than.is_none() || one.lane != other_than;
+            let first = self.window.begin_first(|window, one| is_other(one) && permits(window, one));
+            // A probe from the same lane is better than none.
+            let first = match (first, other_than) {
+                (None, Some(_)) => self.window.begin_first(&mut permits),
+                (first, _) => first,
+            };
+            let Some(delivery) = first else { break };
+            self.begin(delivery, registry, epoch, now, ctx);
+        }
+        look_at
+    }
+
+    fn begin(&mut self, delivery: Delivery, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) {
+        let key = delivery.key;
+        let report = Report { shared: Arc::clone(&self.shared), to: ctx.address(), piece: self.shared.work.begin() };
+        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
+            Plan::Without(disposition) => {
+                let settlement = attempt::without(&delivery, epoch, disposition);
+                let settler = self.shared.directory.vitals(Office::Settler).generation();
+                self.window.settle(key, settler);
+                actix_rt::spawn(report.settle(settlement));
+            }
+            Plan::Post(order) => {
+                self.breaker.begin(key, delivery.lane);
+                let posting = order.outgoing().map(|outgoing| (outgoing.timeout, self.transport.post(outgoing)));
+                let attempt = async move {
+                    let posted = match posting {
+                        Some((timeout, posting)) => attempt::perform(timeout, posting).await,
+                        None => order.unsent(),
+                    };
+                    let ended_at = report.shared.now();
+                    let random = rand::random::<f64>();
+                    let at = Circumstances { epoch, started_at: now, ended_at, random };
+                    let concluded = attempt::conclude(&delivery, &order, posted, at);
+                    report.conclude(concluded).await;
+                };
+                self.tasks.insert(key, Task(Some(actix_rt::spawn(attempt))));
+            }
+        }
+    }
+
+    fn read_some(&mut self, now: Micros, ctx: &mut Context<Self>) {
+        let low = self.shared.config.dispatch.concurrency;
+        let room = self.window.room();
+        if !self.more || self.reading || room == 0 || self.window.waiting() >= low {
+            return;
+        }
+        // Cleared before the read: whatever comes while it runs asks for another.
+        self.reading = true;
+        self.more = false;
+        self.next_due_at = None;
+        let (backend, endpoint, held) = (Arc::clone(&self.shared.backend), self.endpoint, self.window.held());
+        let read = async move { backend.accepted_due(endpoint, now, room, held).await };
+        ctx.spawn(read.into_actor(self).map(move |due, act, ctx| {
+            act.reading = false;
+            act.take_in(due, room, ctx);
+        }));
+    }
+
+    fn take_in(&mut self, due: DbResult<Due>, asked: usize, ctx: &mut Context<Self>) {
+        match due {
+            Ok(due) => {
+                self.database.succeed();
+                self.more |= due.deliveries.len() >= asked;
+                self.note_due(due.next_due_at);
+                self.window.take_in(due.deliveries);
+                self.pump(ctx);
+            }
+            Err(error) => {
+                log::error!(endpoint = self.endpoint.0; "deliveries cannot be read: {error}");
+                self.reading = true;
+                ctx.run_later(self.database.fail(), |act, ctx| {
+                    act.reading = false;
+                    act.more = true;
+                    act.pump(ctx);
+                });
+            }
+        }
+    }
+
+    fn note_due(&mut self, due_at: Option<Micros>) {
+        self.next_due_at = match (self.next_due_at, due_at) {
+            (Some(known), Some(new)) => Some(known.min(new)),
+            (known, new) => known.or(new),
+        };
+    }
+
+    /// Sets the timer, unless one goes off earlier anyhow.
+    fn arm(&mut self, look_at: Option<Micros>, now: Micros, ctx: &mut Context<Self>) {
+        let latest = now.plus(LOOK_AGAIN);
+        let at = look_at.map_or(latest, |at| at.clamp(now.plus(Duration::from_millis(1)), latest));
+        match self.timer {
+            Some((armed, _)) if armed <= at && armed > now => return,
+            Some((_, handle)) => {
+                ctx.cancel_future(handle);
+            }
+            None => {}
+        }
+        let handle = ctx.run_later(at.since(now), |act, ctx| {
+            act.timer = None;
+            act.more = true;
+            act.pump(ctx);
+        });
+        self.timer = Some((at, handle));
+    }
+
+    fn tell(&self, state: DispatcherState, look_at: Option<Micros>) {
+        let is_waiting = matches!(state, DispatcherState::AskedToWait | DispatcherState::BreakerOpen);
+        self.cell.tell(|told| {
+            told.state = state;
+            told.breaker = self.breaker.state();
+            told.in_flight = self.window.in_flight();
+            told.waiting = self.window.waiting();
+            told.settling = self.window.settling();
+            told.paused_until = look_at.filter(|_| is_waiting);
+            told.next_due_at = self.next_due_at;
+        });
+    }
+
+    /// An endpoint without a live mapping that has nothing waiting needs no dispatcher; one is started when it is woken again.
+    fn offer_to_retire(&self, registry: &Registry) {
+        let is_idle = self.window.is_empty() && !self.more && !self.reading && self.next_due_at.is_none();
+        if is_idle && !registry.endpoints.contains_key(&self.endpoint) {
+            self.shared.directory.offer_to_retire(self.endpoint, self.guard.generation);
+        }
+    }
+}
+
+/// What an attempt's task needs to report.
+struct Report {
+    shared: Arc<Shared>,
+    to: Addr<Dispatcher>,
+    piece: Piece,
+}
+
+impl Report {
+    async fn conclude(self, concluded: Conclusion) {
+        let Conclusion { settlement, verdict } = concluded;
+        let told = match &settlement.disposition {
+            Disposition::Completed { .. } => AttemptTold::Completed,
+            Disposition::Failing { error, .. } | Disposition::Parked { error } => AttemptTold::Failed(error.clone()),
+            _ => AttemptTold::Neither,
+        };
+        let settler = self.shared.directory.vitals(Office::Settler).generation();
+        let answered = Answered { key: settlement.key, verdict, told, settler };
+        // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.
+        self.to.send(answered).await.ok();
+        self.settle(settlement).await;
+    }
+
+    async fn settle(self, settlement: Settlement) {
+        let key = settlement.key;
+        let due_at = match &settlement.disposition {
+            Disposition::Failing { due_at, .. }
+            | Disposition::Scheduled { due_at, .. }
+            | Disposition::Postponed { due_at } => Some(*due_at),
+            _ => None,
+        };
+        let outcome = match hand_over(&self.shared, settlement, self.piece).await {
+            Some(Ok(settled)) => Note::Settled(settled),
+            Some(Err(Refused)) => Note::Refused,
+            None => Note::Unknown,
+        };
+        self.to.send(Noted { key, due_at, outcome }).await.ok();
+    }
+}
+
+async fn hand_over(shared: &Shared, settlement: Settlement, piece: Piece) -> Option<Result<Settled, Refused>> {
+    let settler = shared.directory.settler.get()?;
+    let (answer, answered) = oneshot::channel();
+    settler.send(Settle { settlement, answer, piece }).await.ok()?;
+    answered.await.ok()
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if self.guard.is_retired() {
+            // Somebody still held its address when it was told to end.
+            ctx.run_later(DATABASE_PAUSE, |_, ctx| ctx.stop());
+            return;
+        }
+        self.cell.tell(|told| told.state = DispatcherState::Starting);
+        match self.pause_before_claim.take() {
+            None => self.claim(ctx),
+            Some(pause) => {
+                ctx.run_later(pause, Self::claim);
+            }
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.tasks.clear();
+        if self.guard.is_retired() {
+            self.cell.tell(|told| told.state = DispatcherState::Absent);
+        }
+    }
+}
+
+impl Supervised for Dispatcher {
+    /// The soft ring of supervision: the same value starts over, with an empty window and a new epoch. What it learned
+    /// about the endpoint (breaker, pace) stays.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        if self.guard.is_retired() {
+            return;
+        }
+        let longest = Duration::from_secs(self.shared.config.supervision.backoff_max_secs);
+        if self.shared.now().since(self.born_at) > longest.saturating_mul(2) {
+            self.restarts.succeed();
+        }
+        self.pause_before_claim = Some(self.restarts.fail());
+        self.guard.vitals.count_restart(self.shared.now(), End::Stopped);
+        self.life = Life::Starting;
+        self.tasks.clear();
+        self.window = Window::new(self.shared.config.dispatch.window.max(self.shared.config.dispatch.concurrency));
+        self.reading = false;
+        self.more = true;
+        self.timer = None;
+        self.next_due_at = None;
+        self.ringing.answer();
+    }
+}
+
+impl Handler<Wake> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.ringing.answer();
+        self.more = true;
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Answered> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
+        let Answered { key, verdict, told, settler } = answered;
+        // From here on the task lives by itself, until the outcome is written.
+        if let Some(task) = self.tasks.remove(&key) {
+            task.let_live();
+        }
+        self.window.settle(key, settler);
+        let now = self.shared.now();
+        match verdict {
+            Verdict::Well => self.breaker.succeed(),
+            Verdict::Ill => self.breaker.fail(key, now),
+            Verdict::AskedToWait(wait) => {
+                self.breaker.abstain(key, now);
+                self.asked_to_wait = self.asked_to_wait.max(Some(now.plus(wait)));
+            }
+            Verdict::Silent => self.breaker.abstain(key, now),
+        }
+        self.cell.tell(|cell| match told {
+            AttemptTold::Completed => {
+                cell.completed += 1;
+                cell.last_completed_at = Some(now);
+            }
+            AttemptTold::Failed(error) => {
+                cell.failed += 1;
+                cell.last_failed_at = Some(now);
+                cell.last_error = Some(error);
+            }
+            AttemptTold::Neither => {}
+        });
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Noted> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
+        let Noted { key, due_at, outcome } = noted;
+        match outcome {
+            Note::Settled(settled) => {
+                self.window.settled(key);
+                self.more |= settled.lane_moved;
+                match settled.outcome {
+                    SettleOutcome::Written => self.note_due(due_at),
+                    SettleOutcome::Gone => self.more = true,
+                    SettleOutcome::Fenced => {
+                        log::warn!(endpoint = self.endpoint.0; "another dispatcher has taken over; starting anew");
+                        ctx.stop();
+                        return;
+                    }
+                }
+            }
+            Note::Refused => {
+                let until = self.shared.now().plus(SET_ASIDE);
+                self.window.set_aside(key, until);
+                self.note_due(Some(until));
+            }
+            Note::Unknown => {
+                self.window.settled(key);
+                self.more = true;
+            }
+        }
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Forget> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, forget: Forget, ctx: &mut Self::Context) {
+        self.window.forget(forget.0);
+        self.more = true;
+        self.pump(ctx);
+    }
+}
+
+impl Handler<Retire> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        self.guard.retire();
+        ctx.stop();
+    }
+}
+
+impl Handler<Ping> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+        self.guard.hear(ping);
+    }
+}

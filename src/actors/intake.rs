@@ -1,0 +1,237 @@
+//! Intake: what is pushed becomes durable.
+//!
+//! It gathers while the previous commit runs: the first message of a quiet hub is written at once, and under load every commit takes
+//! along all that came during the one before. Each sender is answered after the commit of its messages.
+//!
+//! The bound counts messages, not mailbox entries (one push may carry a thousand), and covers mailbox and batch together: a
+//! [`Reservation`] is made *before* anything is sent, so a full hub says so at once and nobody queues to hear it.
+//! When the database is away, senders are told so and nothing is kept: whoever pushes has it still, and may try again.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    hub::AcceptError,
+    shared::{HeldKeys, Piece, Shared},
+    vitals::{Guard, Office, Ping},
+};
+use crate::db::{Acceptance, Accepted, DbError, DbResult};
+
+/// Entries of the mailbox; the bound that matters is [`Load`]'s.
+const MAILBOX: usize = 1024;
+
+/// How many messages are between the door and the disk.
+#[derive(Debug)]
+pub struct Load {
+    waiting: AtomicUsize,
+    max: usize,
+}
+
+impl Load {
+    /// At most `max` messages.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { waiting: AtomicUsize::new(0), max }
+    }
+
+    /// Messages waiting now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Room for `messages`, or `None` when the hub is full. A batch larger than the bound is taken when nothing else waits.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, messages: usize) -> Option<Reservation> {
+        let fits = |waiting: usize| {
+            let after = waiting.checked_add(messages)?;
+            (waiting == 0 || after <= self.max).then_some(after)
+        };
+        self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some(Reservation { load: Arc::clone(self), messages })
+    }
+}
+
+/// Room taken until this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    load: Arc<Load>,
+    messages: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.load.waiting.fetch_sub(self.messages, Ordering::SeqCst);
+    }
+}
+
+/// Messages to accept, with the room they take and where the answer goes.
+#[derive(Debug)]
+pub struct Submit {
+    /// The messages.
+    pub batch: Vec<Acceptance>,
+    /// Their room; released after the commit, even when the sender has gone away.
+    pub room: Reservation,
+    /// Their idempotency keys, in work until the commit.
+    pub keys: HeldKeys,
+    /// A stop waits for it.
+    pub piece: Piece,
+    /// Where the answer goes; dropping it says that nobody knows.
+    pub answer: oneshot::Sender<Result<Vec<Accepted>, AcceptError>>,
+}
+
+impl Message for Submit {
+    type Result = ();
+}
+
+/// See the module.
+pub struct Intake {
+    shared: Arc<Shared>,
+    guard: Guard,
+    pending: VecDeque<Submit>,
+    committing: bool,
+}
+
+impl Intake {
+    /// An intake that is not started yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
+        Self { shared, guard, pending: VecDeque::new(), committing: false }
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        if self.committing || self.pending.is_empty() {
+            return;
+        }
+        let mut batch = Vec::new();
+        let mut answers = Vec::new();
+        while let Some(submit) = self.pending.front() {
+            if !batch.is_empty() && batch.len() + submit.batch.len() > self.shared.config.intake.batch_max {
+                break;
+            }
+            let Some(submit) = self.pending.pop_front() else { break };
+            answers.push(Waiting { count: submit.batch.len(), answer: submit.answer, held: (submit.room, submit.keys), piece: submit.piece });
+            batch.extend(submit.batch);
+        }
+        self.committing = true;
+        let (backend, now) = (Arc::clone(&self.shared.backend), self.shared.now());
+        let insert = async move { backend.incoming_insert(batch, now).await };
+        ctx.spawn(insert.into_actor(self).map(move |outcome, act, ctx| {
+            let wrote = outcome.is_ok();
+            answer_all(answers, outcome);
+            act.committing = false;
+            if wrote {
+                act.shared.directory.ring(Office::Router);
+            }
+            act.commit(ctx);
+        }));
+    }
+}
+
+/// A sender whose messages are being written.
+struct Waiting {
+    count: usize,
+    answer: oneshot::Sender<Result<Vec<Accepted>, AcceptError>>,
+    /// Given back before the answer is out: whoever has it may use the same key again.
+    held: (Reservation, HeldKeys),
+    /// Given back after it: a stop waits for the answer.
+    piece: Piece,
+}
+
+impl Waiting {
+    fn answer(self, answer: Result<Vec<Accepted>, AcceptError>) {
+        drop(self.held);
+        // A sender that has gone away will push again; what was written is on disk all the same.
+        self.answer.send(answer).ok();
+        drop(self.piece);
+    }
+}
+
+fn answer_all(waiting: Vec<Waiting>, outcome: DbResult<Vec<Accepted>>) {
+    match outcome {
+        Ok(accepted) => {
+            let mut accepted = accepted.into_iter();
+            for one in waiting {
+                let own: Vec<Accepted> = accepted.by_ref().take(one.count).collect();
+                one.answer(Ok(own));
+            }
+        }
+        Err(error) => {
+            log::error!("{} pushes were not taken: {error}", waiting.len());
+            for one in waiting {
+                one.answer(Err(AcceptError::Db(again(&error))));
+            }
+        }
+    }
+}
+
+/// The same error for another sender.
+fn again(error: &DbError) -> DbError {
+    match error {
+        DbError::Full => DbError::Full,
+        DbError::Missing(what) => DbError::Missing(what),
+        DbError::Unavailable(reason) => DbError::Unavailable(reason.clone()),
+        other if other.is_transient() => DbError::Unavailable(other.to_string()),
+        other => DbError::Internal(other.to_string()),
+    }
+}
+
+impl Actor for Intake {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.guard.up();
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Handler<Submit> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
+        self.pending.push_back(submit);
+        self.commit(ctx);
+    }
+}
+
+impl Handler<Ping> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+        self.guard.hear(ping);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_load_says_so_until_room_is_given_back() {
+        let load = Arc::new(Load::new(3));
+        let two = load.reserve(2).expect("room for two");
+        assert!(load.reserve(2).is_none());
+        let one = load.reserve(1).expect("room for one more");
+        drop(two);
+        assert_eq!(load.waiting(), 1);
+        drop(one);
+        assert!(load.reserve(3).is_some());
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_bound_is_taken_when_nothing_waits() {
+        let load = Arc::new(Load::new(3));
+        let many = load.reserve(10).expect("nothing waits");
+        assert!(load.reserve(1).is_none());
+        drop(many);
+    }
+}

@@ -1,0 +1,61 @@
+//! The topology: what a node is made of, in one function.
+
+use std::sync::Arc;
+
+use actix::{ArbiterHandle, Actor, Recipient, Supervisor};
+
+use super::super::{
+    bell::{Bell, Ringing},
+    dispatcher::Dispatcher,
+    intake::Intake,
+    router::Router,
+    settler::Settler,
+    shared::{Seat, Shared},
+    sweeper::Sweeper,
+    vitals::{Guard, Office, Ping},
+};
+
+/// The factory of every actor: starts the next holder of an office on a thread, lets everyone know where it is, and returns where to
+/// ask for its heartbeat.
+///
+/// | office | restarts softly | is sent | is woken by |
+/// |---|---|---|---|
+/// | Intake | no | `Submit`, by [`super::super::Hub::accept`] | |
+/// | Router | when another took its lease | | Intake, Settler, a timer |
+/// | Settler | no | `Settle`, by dispatchers | |
+/// | Dispatcher | when another took its lease | its own attempts' ends | Router, people, registry changes, a timer |
+/// | Sweeper | no | | registry changes, a timer |
+pub fn start(office: Office, guard: Guard, shared: &Arc<Shared>, on: &ArbiterHandle) -> Recipient<Ping> {
+    let node = Arc::clone(shared);
+    let directory = &shared.directory;
+    let ringing = Ringing::default();
+    let own = ringing.clone();
+    match office {
+        Office::Intake => {
+            let intake = Intake::start_in_arbiter(on, move |_| Intake::new(node, guard));
+            directory.intake.set(Some(intake.clone()));
+            intake.recipient()
+        }
+        Office::Settler => {
+            let settler = Settler::start_in_arbiter(on, move |_| Settler::new(node, guard));
+            directory.settler.set(Some(settler.clone()));
+            settler.recipient()
+        }
+        Office::Router => {
+            let router = Supervisor::start_in_arbiter(on, move |_| Router::new(node, guard, own));
+            directory.set_bell(office, Bell::new(router.clone().recipient(), ringing));
+            router.recipient()
+        }
+        Office::Sweeper => {
+            let sweeper = Sweeper::start_in_arbiter(on, move |_| Sweeper::new(node, guard, own));
+            directory.set_bell(office, Bell::new(sweeper.clone().recipient(), ringing));
+            sweeper.recipient()
+        }
+        Office::Dispatcher(endpoint) => {
+            let address = Supervisor::start_in_arbiter(on, move |_| Dispatcher::new(node, endpoint, guard, own));
+            let bell = Bell::new(address.clone().recipient(), ringing);
+            directory.set_seat(endpoint, Some(Seat { bell, address: address.clone() }));
+            address.recipient()
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Settler: writes finished attempts in batches.
+//!
+//! Like Intake it gathers while the previous commit runs. Finished attempts are facts about the outside world (an endpoint was posted to), so
+//! they are not given up while the process lives: when the database is away they wait here, tried again with growing pauses, and
+//! dispatchers begin no new attempts meanwhile ([`Shared::database_away`]). So what waits here is bounded by
+//! what was in flight when the database went away.
+//!
+//! A batch that the database refuses for another reason goes one by one, so that one settlement that cannot be written
+//! holds up no other; its dispatcher is told and sets that delivery aside for a while.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    backoff::Backoff,
+    shared::{Piece, Shared},
+    vitals::{Guard, Office, Ping},
+};
+use crate::{
+    db::{DbError, Settled},
+    domain::delivery::Settlement,
+};
+
+/// Entries of the mailbox; senders wait beyond it.
+const MAILBOX: usize = 256;
+
+/// Most settlements in one transaction.
+const BATCH: usize = 512;
+
+/// The settlement cannot be written, now or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database refuses the settlement")]
+pub struct Refused;
+
+/// A finished attempt to write.
+#[derive(Debug)]
+pub struct Settle {
+    /// What to write.
+    pub settlement: Settlement,
+    /// Where the outcome goes; dropped unanswered when the Settler is replaced.
+    pub answer: oneshot::Sender<Result<Settled, Refused>>,
+    /// A stop waits for it.
+    pub piece: Piece,
+}
+
+impl Message for Settle {
+    type Result = ();
+}
+
+/// See the module.
+pub struct Settler {
+    shared: Arc<Shared>,
+    guard: Guard,
+    pending: VecDeque<Settle>,
+    committing: bool,
+    backoff: Backoff,
+}
+
+impl Settler {
+    /// A settler that is not started yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
+        Self { shared, guard, pending: VecDeque::new(), committing: false, backoff: Backoff::for_database() }
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        if self.committing || self.pending.is_empty() {
+            return;
+        }
+        self.committing = true;
+        let batch: Vec<Settle> = self.pending.drain(..self.pending.len().min(BATCH)).collect();
+        let work = write(Arc::clone(&self.shared), batch);
+        ctx.spawn(work.into_actor(self).map(|unwritten, act, ctx| {
+            act.committing = false;
+            if unwritten.is_empty() {
+                act.backoff.succeed();
+                act.shared.database_away.store(false, Ordering::SeqCst);
+                act.commit(ctx);
+                return;
+            }
+            act.shared.database_away.store(true, Ordering::SeqCst);
+            for settle in unwritten.into_iter().rev() {
+                act.pending.push_front(settle);
+            }
+            let pause = act.backoff.fail();
+            act.committing = true;
+            ctx.run_later(pause, |act, ctx| {
+                act.committing = false;
+                act.commit(ctx);
+            });
+        }));
+    }
+}
+
+/// Writes a batch and answers its senders. Returns what could not be written because the database is away.
+async fn write(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
+    let settlements = batch.iter().map(|settle| settle.settlement.clone()).collect();
+    match shared.backend.accepted_settle(settlements, shared.now()).await {
+        Ok(outcomes) => {
+            finish(&shared, batch, outcomes).await;
+            Vec::new()
+        }
+        Err(error) if error.is_transient() => {
+            log::error!("{} finished attempts wait to be written: {error}", batch.len());
+            batch
+        }
+        Err(error) => {
+            log::error!("{} settlements were refused together and go one by one: {error}", batch.len());
+            write_one_by_one(shared, batch).await
+        }
+    }
+}
+
+async fn write_one_by_one(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
+    let mut rest = VecDeque::from(batch);
+    while let Some(settle) = rest.pop_front() {
+        match shared.backend.accepted_settle(vec![settle.settlement.clone()], shared.now()).await {
+            Ok(outcomes) => finish(&shared, vec![settle], outcomes).await,
+            Err(error) if error.is_transient() => {
+                rest.push_front(settle);
+                return rest.into();
+            }
+            Err(error) => refuse(settle, &error),
+        }
+    }
+    Vec::new()
+}
+
+fn refuse(settle: Settle, error: &DbError) {
+    let delivery = settle.settlement.key.0;
+    log::error!(store = settle.settlement.store.0, delivery; "an attempt's outcome cannot be written: {error}");
+    settle.answer.send(Err(Refused)).ok();
+}
+
+async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
+    let new_messages = outcomes.iter().any(|settled| settled.messages > 0);
+    let registry_moved = outcomes.iter().any(|settled| settled.registry_moved);
+    for (settle, settled) in batch.into_iter().zip(outcomes) {
+        // A dispatcher that was replaced meanwhile reads the truth from the database.
+        let Settle { answer, piece, .. } = settle;
+        answer.send(Ok(settled)).ok();
+        drop(piece);
+    }
+    if new_messages {
+        shared.directory.ring(Office::Router);
+    }
+    if registry_moved && let Err(error) = shared.refresh_registry().await {
+        log::warn!("saved parameters are read a little later: {error}");
+    }
+}
+
+impl Actor for Settler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.shared.database_away.store(false, Ordering::SeqCst);
+        self.guard.up();
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Handler<Settle> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, settle: Settle, ctx: &mut Self::Context) {
+        self.pending.push_back(settle);
+        self.commit(ctx);
+    }
+}
+
+impl Handler<Ping> for Settler {
+    type Result = ();
+
+    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+        self.guard.hear(ping);
+    }
+}

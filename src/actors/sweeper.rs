@@ -1,0 +1,144 @@
+//! Sweeper: upkeep in small steps, so that none of them is felt.
+//!
+//! It lets the database drop what is too old and mend what should not be broken, releases what a mapping held while it was
+//! disabled, archives what waits for a mapping that is gone, and looks for endpoints that have deliveries waiting and nobody
+//! to post them: should a wake-up and a restart both be lost, this finds it.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use actix::prelude::*;
+
+use super::{
+    bell::{Ringing, Wake},
+    shared::Shared,
+    vitals::{Guard, Ping},
+};
+use crate::{
+    db::{DbResult, HeldMapping, SweepBounds},
+    domain::key::MappingKey,
+};
+
+/// Between two rounds with nothing to do.
+const REST: Duration = Duration::from_secs(60);
+/// Between two steps when something is left.
+const BREATH: Duration = Duration::from_millis(100);
+/// Rows of each kind in one step.
+const ROWS: usize = 500;
+
+/// Whether something is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    Done,
+    MoreLeft,
+}
+
+/// See the module.
+pub struct Sweeper {
+    shared: Arc<Shared>,
+    guard: Guard,
+    ringing: Ringing,
+    working: bool,
+    timer: Option<SpawnHandle>,
+}
+
+impl Sweeper {
+    /// A sweeper that is not started yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, guard: Guard, ringing: Ringing) -> Self {
+        Self { shared, guard, ringing, working: false, timer: None }
+    }
+
+    fn run(&mut self, ctx: &mut Context<Self>) {
+        if self.working || self.guard.is_superseded() || self.shared.is_stopping() {
+            return;
+        }
+        self.working = true;
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        ctx.spawn(run_once(Arc::clone(&self.shared)).into_actor(self).map(|ran, act, ctx| {
+            act.working = false;
+            let pause = match ran {
+                Ok(Ran::Done) if next_tidying(&act.shared).is_none() => REST,
+                Ok(Ran::MoreLeft | Ran::Done) => BREATH,
+                Err(error) => {
+                    log::warn!("upkeep waits: {error}");
+                    REST / 10
+                }
+            };
+            act.timer = Some(ctx.run_later(pause, Self::run));
+        }));
+    }
+}
+
+async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
+    let _piece = shared.work.begin();
+    if tidy_some(&shared).await? == Ran::MoreLeft {
+        return Ok(Ran::MoreLeft);
+    }
+    let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
+    let retention = &shared.config.retention;
+    let bounds = SweepBounds {
+        rows: ROWS,
+        archived_age: days(retention.archived_days),
+        event_age: days(retention.events_days),
+    };
+    let report = shared.backend.sweep(bounds, shared.now()).await?;
+    if report.lanes > 0 {
+        log::error!("{} lanes had no head and were mended: a defect of the hub", report.lanes);
+    }
+    for endpoint in shared.backend.accepted_endpoints().await? {
+        if report.lanes > 0 || shared.directory.seat(endpoint).is_none() {
+            shared.directory.ring_dispatcher(endpoint);
+        }
+    }
+    Ok(if report.more { Ran::MoreLeft } else { Ran::Done })
+}
+
+/// Takes mappings off the list until one has much to do.
+async fn tidy_some(shared: &Shared) -> DbResult<Ran> {
+    while let Some((mapping, what)) = next_tidying(shared) {
+        if shared.backend.accepted_tidy(mapping, what, ROWS, shared.now()).await? > 0 {
+            for endpoint in shared.backend.accepted_endpoints().await? {
+                shared.directory.ring_dispatcher(endpoint);
+            }
+            return Ok(Ran::MoreLeft);
+        }
+        shared.tidying.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| *one != (mapping, what));
+    }
+    Ok(Ran::Done)
+}
+
+fn next_tidying(shared: &Shared) -> Option<(MappingKey, HeldMapping)> {
+    shared.tidying.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+}
+
+impl Actor for Sweeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.guard.up();
+        self.shared.changed.notify_waiters();
+        self.run(ctx);
+    }
+}
+
+impl Handler<Wake> for Sweeper {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.ringing.answer();
+        self.run(ctx);
+    }
+}
+
+impl Handler<Ping> for Sweeper {
+    type Result = ();
+
+    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+        self.guard.hear(ping);
+    }
+}

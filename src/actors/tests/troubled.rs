@@ -1,0 +1,159 @@
+//! A database that has troubles when told to.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::db::*;
+use crate::domain::{
+    delivery::{Attempt, Settlement},
+    event::NewEvent,
+    id::Id,
+    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    message::Incoming,
+    reference::ObjectRef,
+    time::Micros,
+};
+
+/// What befalls a call.
+pub enum Trouble {
+    None,
+    Away,
+    Refused,
+    Panic,
+}
+
+/// Asks before each call, by the method's name, what befalls it.
+pub struct Troubled {
+    inner: SharedBackend,
+    trouble: Box<dyn Fn(&'static str) -> Trouble + Send + Sync>,
+}
+
+impl Troubled {
+    pub fn over(inner: SharedBackend, trouble: impl Fn(&'static str) -> Trouble + Send + Sync + 'static) -> SharedBackend {
+        Arc::new(Self { inner, trouble: Box::new(trouble) })
+    }
+
+    fn befall(&self, method: &'static str) -> DbResult<()> {
+        match (self.trouble)(method) {
+            Trouble::None => Ok(()),
+            Trouble::Away => Err(DbError::Unavailable("on purpose".into())),
+            Trouble::Refused => Err(DbError::Internal("on purpose".into())),
+            Trouble::Panic => panic!("on purpose, in {method}"),
+        }
+    }
+}
+
+/// Each method has its troubles first and then does what the real one does.
+#[async_trait]
+impl Backend for Troubled {
+    async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64> {
+        self.befall("owner_claim")?;
+        self.inner.owner_claim(kind, key).await
+    }
+
+    async fn registry_changes(&self, since: i64) -> DbResult<RegistryDelta> {
+        self.befall("registry_changes")?;
+        self.inner.registry_changes(since).await
+    }
+
+    async fn registry_change(&self, changes: Vec<EntityChange>, now: Micros) -> DbResult<RegistryDelta> {
+        self.befall("registry_change")?;
+        self.inner.registry_change(changes, now).await
+    }
+
+    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros) -> DbResult<Vec<Accepted>> {
+        self.befall("incoming_insert")?;
+        self.inner.incoming_insert(batch, now).await
+    }
+
+    async fn incoming_waiting(&self, limit: usize, held: Vec<MessageKey>) -> DbResult<Vec<Incoming>> {
+        self.befall("incoming_waiting")?;
+        self.inner.incoming_waiting(limit, held).await
+    }
+
+    async fn incoming_route(&self, batch: Vec<Routed>, registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome> {
+        self.befall("incoming_route")?;
+        self.inner.incoming_route(batch, registry_version, epoch, now).await
+    }
+
+    async fn accepted_due(&self, endpoint: EndpointKey, now: Micros, limit: usize, held: Vec<DeliveryKey>) -> DbResult<Due> {
+        self.befall("accepted_due")?;
+        self.inner.accepted_due(endpoint, now, limit, held).await
+    }
+
+    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {
+        self.befall("accepted_settle")?;
+        self.inner.accepted_settle(batch, now).await
+    }
+
+    async fn accepted_endpoints(&self) -> DbResult<Vec<EndpointKey>> {
+        self.befall("accepted_endpoints")?;
+        self.inner.accepted_endpoints().await
+    }
+
+    async fn accepted_release(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+        self.befall("accepted_release")?;
+        self.inner.accepted_release(store, delivery, person, now).await
+    }
+
+    async fn accepted_archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+        self.befall("accepted_archive")?;
+        self.inner.accepted_archive(store, delivery, person, now).await
+    }
+
+    async fn accepted_tidy(&self, mapping: MappingKey, what: HeldMapping, limit: usize, now: Micros) -> DbResult<usize> {
+        self.befall("accepted_tidy")?;
+        self.inner.accepted_tidy(mapping, what, limit, now).await
+    }
+
+    async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {
+        self.befall("queue_list")?;
+        self.inner.queue_list(query).await
+    }
+
+    async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats> {
+        self.befall("queue_stats")?;
+        self.inner.queue_stats(store).await
+    }
+
+    async fn message_types(&self, store: StoreKey) -> DbResult<Vec<String>> {
+        self.befall("message_types")?;
+        self.inner.message_types(store).await
+    }
+
+    async fn message_detail(&self, store: StoreKey, id: Id) -> DbResult<MessageDetail> {
+        self.befall("message_detail")?;
+        self.inner.message_detail(store, id).await
+    }
+
+    async fn attempt_list(&self, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
+        self.befall("attempt_list")?;
+        self.inner.attempt_list(store, delivery).await
+    }
+
+    async fn event_list(&self, query: EventQuery) -> DbResult<EventPage> {
+        self.befall("event_list")?;
+        self.inner.event_list(query).await
+    }
+
+    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline> {
+        self.befall("timeline")?;
+        self.inner.timeline(store, object, before, limit).await
+    }
+
+    async fn ping(&self) -> DbResult<()> {
+        self.befall("ping")?;
+        self.inner.ping().await
+    }
+
+    async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
+        self.befall("event_insert")?;
+        self.inner.event_insert(events, now).await
+    }
+
+    async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
+        self.befall("sweep")?;
+        self.inner.sweep(bounds, now).await
+    }
+}

@@ -1,0 +1,139 @@
+//! `/api/stores/:store/endpoints`: how each endpoint fares, and pausing it as a whole.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use crate::{
+    actors::{BreakerState, DispatcherState, EndpointState, LastEnd},
+    db::EntityChange,
+    domain::{
+        id::Id,
+        key::EndpointKey,
+        registry::{EndpointSettings, Entity, StoreSnapshot},
+        time::Micros,
+    },
+};
+
+use super::{
+    super::{
+        auth::{Admin, InStore, Read},
+        error::ApiError,
+    },
+    id_in_path,
+};
+
+/// An endpoint: what was set for it, and how its dispatcher fares (counters count since the process started).
+#[derive(Debug, Serialize)]
+struct EndpointDocument<'a> {
+    id: Id,
+    name: String,
+    url: String,
+    enabled: bool,
+    paused: bool,
+    state: DispatcherState,
+    breaker: BreakerState,
+    in_flight: usize,
+    window: usize,
+    settling: usize,
+    paused_until: Option<Micros>,
+    next_due_at: Option<Micros>,
+    completed: u64,
+    failed: u64,
+    last_completed_at: Option<Micros>,
+    last_failed_at: Option<Micros>,
+    last_error: Option<&'a str>,
+    restarts: u32,
+    last_end: Option<&'a LastEnd>,
+}
+
+/// The answer to pausing and resuming.
+#[derive(Debug, Serialize)]
+struct PausedDocument {
+    id: Id,
+    paused: bool,
+}
+
+/// `GET endpoints`: one row per endpoint.
+pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
+    let states = call.hub().endpoint_states(call.key()).await;
+    let rows = states
+        .iter()
+        .filter_map(|state| document(state, &call.store));
+    Ok(HttpResponse::Ok().json(rows.collect::<Vec<_>>()))
+}
+
+/// An endpoint with its name; `None` when it has been deleted since.
+fn document<'a>(state: &'a EndpointState, store: &StoreSnapshot) -> Option<EndpointDocument<'a>> {
+    let mapping = store
+        .mappings
+        .values()
+        .find(|entry| store.endpoint_of(entry) == state.endpoint)?;
+    Some(EndpointDocument {
+        id: mapping.id,
+        name: mapping.value.name.clone(),
+        url: mapping.value.url.clone(),
+        enabled: mapping.value.enabled,
+        paused: store
+            .endpoints
+            .get(&state.endpoint)
+            .is_some_and(|settings| settings.paused),
+        state: state.state,
+        breaker: state.breaker,
+        in_flight: state.in_flight,
+        window: state.window,
+        settling: state.settling,
+        paused_until: state.paused_until,
+        next_due_at: state.next_due_at,
+        completed: state.completed,
+        failed: state.failed,
+        last_completed_at: state.last_completed_at,
+        last_failed_at: state.last_failed_at,
+        last_error: state.last_error.as_deref(),
+        restarts: state.restarts,
+        last_end: state.last_end.as_ref(),
+    })
+}
+
+/// `POST endpoints/:id/pause`: everything for it waits.
+pub async fn pause(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    set(&call, &request, true).await
+}
+
+/// `POST endpoints/:id/resume`
+pub async fn resume(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    set(&call, &request, false).await
+}
+
+async fn set(
+    call: &InStore<Admin>,
+    request: &HttpRequest,
+    paused: bool,
+) -> Result<HttpResponse, ApiError> {
+    let id = id_in_path(request).ok_or_else(|| ApiError::not_found("endpoint"))?;
+    let endpoint = find(&call.store, id).ok_or_else(|| ApiError::not_found("endpoint"))?;
+    let settings = call
+        .store
+        .endpoints
+        .get(&endpoint)
+        .cloned()
+        .unwrap_or_default();
+    if settings.paused != paused {
+        let entity = Entity::Endpoint(EndpointSettings { paused });
+        let change = EntityChange::Create {
+            store: Some(call.key()),
+            subject: Some(endpoint.0),
+            entity,
+        };
+        call.hub().change_registry(vec![change]).await?;
+    }
+    Ok(HttpResponse::Ok().json(PausedDocument { id, paused }))
+}
+
+/// The endpoint with this id: that of a mapping which stands alone.
+fn find(store: &StoreSnapshot, id: Id) -> Option<EndpointKey> {
+    store
+        .mappings
+        .values()
+        .find(|entry| entry.id == id)
+        .map(|entry| store.endpoint_of(entry))
+}

@@ -1,0 +1,162 @@
+//! The REST API below `/api`: thin handlers, and pure functions that turn stored things into documents.
+//!
+//! A handler says what it needs in its arguments: [`super::auth::InStore`] a valid token with a scope for the store in the
+//! path, [`super::extract::Body`] the body up to its limit. It reads straight from the backend, changes through the hub, and
+//! answers with a document of [`crate::wire::hub_api`].
+//!
+//! Every address knows its methods and answers any other with 405 and `Allow`; `HEAD` goes wherever `GET` does.
+//!
+//! Read next: `push.rs` for the way in, `places.rs` for how states are worded.
+
+mod endpoints;
+mod mapping_fields;
+mod mappings;
+mod message;
+mod notifications;
+mod objects;
+mod parameter_value;
+mod parameters;
+mod places;
+mod push;
+mod pushed;
+mod queues;
+mod stores;
+mod tokens;
+
+use std::future::ready;
+
+use actix_web::{
+    Handler, HttpResponse, Resource, Responder, Route, guard,
+    http::Method,
+    web::{self, ServiceConfig},
+};
+
+use super::error::ApiError;
+
+/// Registers every route below `/api`.
+pub fn configure(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(
+            at("/api/stores", "GET, HEAD, POST")
+                .route(get(stores::list))
+                .route(on(Method::POST, stores::create)),
+        )
+        .service(
+            at(store, "GET, HEAD, PUT, DELETE")
+                .route(get(stores::show))
+                .route(on(Method::PUT, stores::update))
+                .route(on(Method::DELETE, stores::delete)),
+        )
+        .service(
+            at(&format!("{store}/tokens"), "GET, HEAD, POST")
+                .route(get(tokens::list))
+                .route(on(Method::POST, tokens::create)),
+        )
+        .service(
+            at(&format!("{store}/tokens/{{id}}"), "DELETE")
+                .route(on(Method::DELETE, tokens::delete)),
+        )
+        .service(at(&format!("{store}/messages"), "POST").route(on(Method::POST, push::one)))
+        .service(
+            at(&format!("{store}/messages/batch"), "POST").route(on(Method::POST, push::batch)),
+        )
+        .service(
+            at(&format!("{store}/messages/{{id}}"), "GET, HEAD, PUT")
+                .route(get(message::show))
+                .route(on(Method::PUT, message::act)),
+        )
+        .service(
+            at(&format!("{store}/messages/{{id}}/attempts"), "GET, HEAD")
+                .route(get(message::attempts)),
+        )
+        .service(at(&format!("{store}/queues"), "GET, HEAD").route(get(queues::stats)))
+        .service(at(&format!("{store}/queues/{{queue}}"), "GET, HEAD").route(get(queues::list)))
+        .service(
+            at(&format!("{store}/mappings"), "GET, HEAD, POST")
+                .route(get(mappings::list))
+                .route(on(Method::POST, mappings::create)),
+        )
+        .service(
+            at(
+                &format!("{store}/mappings/{{id}}"),
+                "GET, HEAD, PUT, DELETE",
+            )
+            .route(get(mappings::show))
+            .route(on(Method::PUT, mappings::update))
+            .route(on(Method::DELETE, mappings::delete)),
+        )
+        .service(
+            at(&format!("{store}/parameters"), "GET, HEAD, POST")
+                .route(get(parameters::list))
+                .route(on(Method::POST, parameters::create)),
+        )
+        .service(
+            at(
+                &format!("{store}/parameters/{{id}}"),
+                "GET, HEAD, PUT, DELETE",
+            )
+            .route(get(parameters::show))
+            .route(on(Method::PUT, parameters::update))
+            .route(on(Method::DELETE, parameters::delete)),
+        )
+        .service(at(&format!("{store}/notifications"), "GET, HEAD").route(get(notifications::list)))
+        .service(
+            at(&format!("{store}/available_messages"), "GET, HEAD")
+                .route(get(queues::available_messages)),
+        )
+        // Its name until July 2013.
+        .service(
+            at(&format!("{store}/available_keys"), "GET, HEAD")
+                .route(get(queues::available_messages)),
+        )
+        .service(
+            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
+                .route(get(objects::timeline)),
+        )
+        .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
+        .service(
+            at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
+                .route(on(Method::POST, endpoints::pause)),
+        )
+        .service(
+            at(&format!("{store}/endpoints/{{id}}/resume"), "POST")
+                .route(on(Method::POST, endpoints::resume)),
+        );
+}
+
+/// A resource that answers other methods than `allow` with 405.
+pub(super) fn at(path: &str, allow: &'static str) -> Resource {
+    let refuse = move || {
+        ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(
+            allow,
+        )))
+    };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+/// `GET` and `HEAD`.
+pub(super) fn get<F, Args>(handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::route()
+        .guard(guard::Any(guard::Get()).or(guard::Head()))
+        .to(handler)
+}
+
+fn on<F, Args>(method: Method, handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::method(method).to(handler)
+}
+
+/// The id in the path; `None` when what stands there is none (then there is no such thing either).
+fn id_in_path(request: &actix_web::HttpRequest) -> Option<crate::domain::id::Id> {
+    request.match_info().get("id")?.parse().ok()
+}

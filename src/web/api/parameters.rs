@@ -1,0 +1,318 @@
+//! `/api/stores/:store/parameters`. The body is not wrapped: `{name,data_type,value}`, and here `secret` beside it.
+//!
+//! A value is secret unless `"secret":false` is said, and a secret one is shown as `***` only. Sending the mask back keeps
+//! the value; making a secret public takes giving it anew, or the mask would be a thin one.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Value;
+
+use crate::{
+    db::EntityChange,
+    domain::{
+        id::Id,
+        key::ParameterKey,
+        parameter::DataType,
+        registry::{Entity, EntityRow, Entry, Parameter, StoreSnapshot},
+        time::Micros,
+    },
+    wire::hub_api::ParameterDocument,
+};
+
+use super::{
+    super::{
+        auth::{Admin, InStore, Read},
+        error::ApiError,
+        extract::Body,
+        fields::{Fields, Given, MASK, is_masked, unknown},
+    },
+    id_in_path,
+    parameter_value::{convert, read as read_value, type_of},
+    stores::only_row,
+};
+
+const READ_ONLY: [&str; 5] = ["id", "_id", "store_id", "created_at", "updated_at"];
+const DATA_TYPES: [(&str, DataType); 5] = [
+    ("string", DataType::String),
+    ("integer", DataType::Integer),
+    ("float", DataType::Float),
+    ("boolean", DataType::Boolean),
+    ("list", DataType::List),
+];
+
+/// `GET parameters`: oldest first.
+pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(
+        call.store
+            .parameters
+            .values()
+            .map(|entry| entry_document(entry, &call.store))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+/// `POST parameters`: 201.
+pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, ApiError> {
+    let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
+    let parameter = read(&mut fields, None);
+    fields.finish("parameter")?;
+    let change = EntityChange::Create {
+        store: Some(call.key()),
+        subject: None,
+        entity: Entity::Parameter(parameter),
+    };
+    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
+}
+
+/// `GET parameters/:id`
+pub async fn show(call: InStore<Read>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(entry_document(find(&call.store, &request)?, &call.store)))
+}
+
+/// `PUT parameters/:id`
+pub async fn update(
+    call: InStore<Admin>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
+    let entry = find(&call.store, &request)?;
+    let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
+    let parameter = read(&mut fields, Some(&entry.value));
+    fields.finish("parameter")?;
+    let change = EntityChange::Replace {
+        key: entry.key.0,
+        entity: Entity::Parameter(parameter),
+    };
+    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
+}
+
+/// `DELETE parameters/:id`: mappings send it no more.
+pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let entry = find(&call.store, &request)?;
+    call.hub()
+        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+        .await?;
+    Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
+}
+
+fn find<'a>(
+    store: &'a StoreSnapshot,
+    request: &HttpRequest,
+) -> Result<&'a Entry<ParameterKey, Parameter>, ApiError> {
+    let id = id_in_path(request);
+    store
+        .parameters
+        .values()
+        .find(|entry| Some(entry.id) == id)
+        .ok_or_else(|| ApiError::not_found("parameter"))
+}
+
+/// Reads a parameter over what is stored of it.
+fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
+    let name = fields.name("name", 100);
+    match &name {
+        Some(name) if name.contains(char::is_whitespace) => {
+            fields.note("name", "must not hold white space")
+        }
+        None if stored.is_none() => fields.note("name", "is missing"),
+        _ => {}
+    }
+    let secret = fields.truth("secret").value();
+    let said = read_type(fields);
+    let raw = match fields.raw("value") {
+        Given::Value(raw)
+            if serde_json::from_str::<String>(raw.get()).is_ok_and(|text| is_masked(&text)) =>
+        {
+            if stored.is_none() {
+                fields.note("value", "is masked, give the value itself");
+            }
+            None
+        }
+        Given::Value(raw) => Some(raw),
+        Given::Null => Some(serde_json::value::RawValue::NULL),
+        Given::Absent => {
+            if stored.is_none() {
+                fields.note("value", "is missing");
+            }
+            None
+        }
+    };
+    let data_type = said
+        .or_else(|| stored.map(|stored| stored.data_type))
+        .unwrap_or_else(|| raw.map(type_of).unwrap_or_default());
+    let value = match (raw, stored) {
+        (Some(raw), _) => read_value(raw, data_type),
+        (None, Some(stored)) => convert(stored.value.clone(), data_type),
+        (None, None) => Ok(Value::Null),
+    };
+    let value = value.unwrap_or_else(|problem| {
+        fields.note("value", problem);
+        Value::Null
+    });
+    if raw.is_none() && secret == Some(false) && stored.is_some_and(|stored| stored.secret) {
+        fields.note(
+            "secret",
+            "a value that was secret is shown only when it is given anew",
+        );
+    }
+    Parameter {
+        name: name
+            .or_else(|| stored.map(|stored| stored.name.clone()))
+            .unwrap_or_default(),
+        data_type,
+        value,
+        secret: secret.unwrap_or_else(|| stored.is_none_or(|stored| stored.secret)),
+    }
+}
+
+fn read_type(fields: &mut Fields<'_>) -> Option<DataType> {
+    let text = fields
+        .text("data_type")
+        .value()
+        .filter(|text| !text.is_empty())?;
+    let found = DATA_TYPES
+        .iter()
+        .find(|(name, _)| *name == text.to_ascii_lowercase())
+        .map(|(_, data_type)| *data_type);
+    if found.is_none() {
+        let names = DATA_TYPES.map(|(name, _)| name);
+        fields.note(
+            "data_type",
+            format_args!("{} (known: {})", unknown(&text, &names), names.join(", ")),
+        );
+    }
+    found
+}
+
+fn entry_document(
+    entry: &Entry<ParameterKey, Parameter>,
+    store: &StoreSnapshot,
+) -> ParameterDocument {
+    document(
+        entry.id,
+        entry.created_at,
+        entry.updated_at,
+        &entry.value,
+        store,
+    )
+}
+
+fn row_document(row: EntityRow, store: &StoreSnapshot) -> Result<ParameterDocument, ApiError> {
+    match &row.entity {
+        Entity::Parameter(parameter) => Ok(document(
+            row.id,
+            row.created_at,
+            row.updated_at,
+            parameter,
+            store,
+        )),
+        other => Err(ApiError::internal(&format_args!(
+            "a parameter was written, a {} came back",
+            other.kind()
+        ))),
+    }
+}
+
+fn document(
+    id: Id,
+    created_at: Micros,
+    updated_at: Micros,
+    parameter: &Parameter,
+    store: &StoreSnapshot,
+) -> ParameterDocument {
+    ParameterDocument {
+        id,
+        store_id: store.store.id,
+        name: parameter.name.clone(),
+        data_type: parameter.data_type,
+        value: if parameter.secret {
+            Value::from(MASK)
+        } else {
+            parameter.value.clone()
+        },
+        secret: parameter.secret,
+        created_at,
+        updated_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, value::RawValue};
+
+    use super::*;
+
+    fn read_text(text: &str, stored: Option<&Parameter>) -> Result<Parameter, Vec<String>> {
+        let raw = RawValue::from_string(text.to_owned()).expect("JSON");
+        let mut fields = Fields::read(&raw, "", &READ_ONLY);
+        let parameter = read(&mut fields, stored);
+        fields
+            .finish("parameter")
+            .map(|()| parameter)
+            .map_err(|error| error.document().errors.to_vec())
+    }
+
+    fn stored() -> Parameter {
+        Parameter {
+            name: "acme.api_key".into(),
+            data_type: DataType::String,
+            value: json!("k-123"),
+            secret: true,
+        }
+    }
+
+    #[test]
+    fn a_value_is_secret_unless_said_otherwise() {
+        let parameter = read_text(
+            r#"{"name":"acme.api_key","data_type":"string","value":"k"}"#,
+            None,
+        )
+        .expect("read");
+        assert!(parameter.secret);
+        let parameter = read_text(
+            r#"{"name":"acme.x","value":"12","data_type":"integer","secret":false}"#,
+            None,
+        )
+        .expect("read");
+        assert_eq!((parameter.secret, parameter.value), (false, json!(12)));
+    }
+
+    #[test]
+    fn a_mask_keeps_the_value() {
+        let text = r#"{"id":"x","store_id":"y","name":"acme.key","value":"***","data_type":"string","secret":true}"#;
+        let renamed = Parameter {
+            name: "acme.key".into(),
+            ..stored()
+        };
+        assert_eq!(read_text(text, Some(&stored())), Ok(renamed));
+        assert_eq!(
+            read_text(text, None),
+            Err(vec!["value: is masked, give the value itself".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_secret_is_not_made_public_by_a_flag() {
+        let errors = read_text(r#"{"secret":false}"#, Some(&stored())).expect_err("refused");
+        assert_eq!(
+            errors,
+            ["secret: a value that was secret is shown only when it is given anew"]
+        );
+        let shown = read_text(r#"{"secret":false,"value":"new"}"#, Some(&stored())).expect("read");
+        assert_eq!((shown.secret, shown.value), (false, json!("new")));
+    }
+
+    #[test]
+    fn a_type_that_is_left_out_follows_the_value_and_a_misspelt_one_is_told() {
+        let parameter =
+            read_text(r#"{"name":"acme.map","value":[{"a":"b"}]}"#, None).expect("read");
+        assert_eq!(parameter.data_type, DataType::List);
+        assert_eq!(
+            read_text(r#"{"name":"a","value":"1","data_type":"intger"}"#, None),
+            Err(vec![
+                "data_type: intger: is unknown, did you mean integer? (known: string, integer, float, boolean, list)".to_owned()
+            ])
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the real program over real HTTP: each starts `integrator serve` as its own process on a throwaway database.
+
+mod crash;
+mod isolation;
+mod order;
+mod supervision;
+mod support;
+mod travel;
+mod wrong_input;
