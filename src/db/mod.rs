@@ -18,6 +18,7 @@ mod conformance;
 mod error;
 mod query;
 mod rows;
+pub mod postgres;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -71,6 +71,25 @@ impl Conn {
         self.client.query(&statement, params).await
     }
 
+    /// Runs a text of ours, planned for this once.
+    pub(super) async fn run_once(&self, text: &str, params: Params<'_>) -> DbResult<u64> {
+        self.count();
+        self.client.execute(text, params).await.map_err(|error| self.told(error))
+    }
+
+    /// The rows that a text of ours gives, planned for this once.
+    pub(super) async fn rows_once<T: FromRow>(&self, text: &str) -> DbResult<Vec<T>> {
+        self.count();
+        let rows = self.client.query(text, &[]).await.map_err(|error| self.told(error))?;
+        rows.iter().map(T::from_row).collect()
+    }
+
+    /// The numbers that a text of ours gives, planned for this once.
+    pub(super) async fn numbers(&self, text: &str) -> DbResult<Vec<i64>> {
+        let rows: Vec<(i64,)> = self.rows_once(text).await?;
+        Ok(rows.into_iter().map(|(number,)| number).collect())
+    }
+
     /// Whether the server undid something for another transaction's sake since this was last asked.
     pub(super) fn had_conflict(&self) -> bool {
         self.conflict.swap(false, Ordering::Relaxed)

@@ -24,6 +24,8 @@ pub(super) struct Core {
     pub(super) kinds: Kinds,
     pub(super) hints: Arc<Hints>,
     pub(super) tally: Arc<Tally>,
+    /// Where mending lanes goes on.
+    pub(super) lane_looked_at: std::sync::Mutex<(i64, i64)>,
 }
 
 /// A thread with an event loop of its own; dropping it ends what runs there.

@@ -31,11 +31,20 @@ statements! {
         FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class parent ON parent.oid = i.inhparent
         JOIN pg_catalog.pg_class child ON child.oid = i.inhrelid
         WHERE parent.relkind = 'p' AND parent.relnamespace = current_schema()::regnamespace AND child.relname ~ '_d[0-9]+$'";
+    /// Days that were taken out of their tables and not dropped yet.
+    DETACHED = "SELECT regexp_replace(c.relname::text, '_d[0-9]+$', ''), substring(c.relname::text from '_d([0-9]+)$')::int
+        FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace
+        AND c.relname ~ '^(message|object_message|routing|archived|attempt|event)_d[0-9]+$'";
 }
 
 /// The partitions there are, by table and day.
 pub(super) async fn partitions(conn: &Conn) -> DbResult<Vec<(String, i32)>> {
     conn.rows(&PARTITIONS, &[]).await
+}
+
+/// Days that were taken out of their tables and not dropped yet.
+pub(super) async fn detached(conn: &Conn) -> DbResult<Vec<(String, i32)>> {
+    conn.rows(&DETACHED, &[]).await
 }
 
 /// Makes the partitions of yesterday to a week ahead that are missing; returns how many are missing still, because a
@@ -82,13 +91,73 @@ pub(super) async fn outlived(conn: &Conn, tables: &[&'static str], age: Duration
     Ok(old)
 }
 
-/// Drops a day. Rows that `keep` (a condition on them) selects move to the default partition first.
-pub(super) async fn drop_day(conn: &Conn, table: &str, day: i32, keep: Option<&str>) -> DbResult<()> {
-    let keep = keep.map_or(String::new(), |condition| format!("INSERT INTO {table} SELECT * FROM {table}_d{day} WHERE {condition};"));
-    let text = format!(
-        "SET LOCAL lock_timeout = {LOCK_MILLIS}; ALTER TABLE {table} DETACH PARTITION {table}_d{day}; {keep} DROP TABLE {table}_d{day}"
-    );
-    in_transaction(conn, &text).await
+/// Takes a day out of its table, rows to be kept moved to the default partition first, and drops what is left. Returns
+/// how many rows each store lost, where they are counted.
+pub(super) async fn drop_day(conn: &Conn, table: &'static str, day: i32, kept: &Kept) -> DbResult<Vec<(i64, i64)>> {
+    // The lock on the parent is held for as long as moving a few rows takes; counting and dropping need none.
+    conn.batch(&format!("BEGIN; SET LOCAL lock_timeout = {LOCK_MILLIS}")).await?;
+    let detach = async {
+        conn.batch(&format!("ALTER TABLE {table} DETACH PARTITION {table}_d{day}")).await?;
+        if let Some((store, key, stores, keys)) = kept.of(table) {
+            let of_store = store.map_or(String::new(), |store| format!(" AND k.store = t.{store}"));
+            let text = format!(
+                "INSERT INTO {table} SELECT t.* FROM {table}_d{day} t WHERE EXISTS
+                 (SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) AS k(store, key) WHERE k.key = t.{key}{of_store})"
+            );
+            conn.run_once(&text, &[stores, keys]).await?;
+        }
+        conn.batch("COMMIT").await
+    };
+    if let Err(error) = detach.await {
+        conn.batch("ROLLBACK").await?;
+        return Err(error);
+    }
+    drop_detached(conn, table, day).await
+}
+
+/// Drops a day that was taken out of its table, by this step or by one that was cut short.
+pub(super) async fn drop_detached(conn: &Conn, table: &str, day: i32) -> DbResult<Vec<(i64, i64)>> {
+    let lost: Vec<(i64, i64)> = if table == "archived" {
+        conn.rows_once(&format!("SELECT store, count(*) FROM {table}_d{day} GROUP BY store ORDER BY store")).await?
+    } else {
+        Vec::new()
+    };
+    conn.batch("BEGIN").await?;
+    let drop = async {
+        if !lost.is_empty() {
+            let (stores, ns): (Vec<i64>, Vec<i64>) = lost.iter().map(|(store, n)| (*store, -n)).unzip();
+            let places = vec![6; stores.len()];
+            conn.run(&super::tx::COUNT_ADD, &[&stores, &places, &ns]).await?;
+        }
+        conn.batch(&format!("DROP TABLE {table}_d{day}")).await?;
+        conn.batch("COMMIT").await
+    };
+    if let Err(error) = drop.await {
+        conn.batch("ROLLBACK").await?;
+        return Err(error);
+    }
+    Ok(lost)
+}
+
+/// What unfinished work still refers to: by store, messages and deliveries.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) message_stores: Vec<i64>,
+    pub(super) messages: Vec<i64>,
+    pub(super) delivery_stores: Vec<i64>,
+    pub(super) deliveries: Vec<i64>,
+}
+
+impl Kept {
+    /// The columns of store (where there is one) and key by which rows of a table are kept, and which.
+    fn of(&self, table: &str) -> Option<(Option<&'static str>, &'static str, &Vec<i64>, &Vec<i64>)> {
+        match table {
+            "message" => Some((Some("store"), "seq", &self.message_stores, &self.messages)),
+            "routing" | "object_message" => Some((None, "message", &self.message_stores, &self.messages)),
+            "attempt" => Some((Some("store"), "delivery", &self.delivery_stores, &self.deliveries)),
+            _ => None,
+        }
+    }
 }
 
 async fn in_transaction(conn: &Conn, text: &str) -> DbResult<()> {

@@ -219,3 +219,10 @@ fn digest(word: &[u8], one: i64, two: i64) -> Vec<u8> {
     let whole = Sha256::new().chain_update(b"loop\0").chain_update(word).chain_update(one.to_be_bytes()).chain_update(two.to_be_bytes());
     whole.finalize().iter().take(16).copied().collect()
 }
+
+/// Writes events of the hub's own.
+pub(super) async fn say_events(tx: &mut Tx<'_>, events: &[NewEvent], now: Micros) -> DbResult<()> {
+    let said: Vec<Said<'_>> = events.iter().map(|event| Said { group: 0, what: What::Event(event) }).collect();
+    tx.learn_kinds(messages_of(&said)).await?;
+    say(tx, &said, 1, &Made::new(), now).await.map(|_| ())
+}
