@@ -5,6 +5,8 @@
 //! line per design: messages a second, CPU and bytes written per message. What came of it is told in `docs/database.md`.
 //!
 //! * `tables`: a table is a state. `incoming` and `accepted` hold unfinished work only; rows move.
+//! * `backend`: the same through `SqliteBackend` as the hub uses it, with what the hub reads in between (what waits for
+//!   routing, what is due), across its threads.
 //! * `wide`: one delivery table with a state column; rows stay, partial indexes tell the states apart.
 
 use std::{path::Path, time::Instant};
@@ -15,6 +17,21 @@ use diesel::{
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{BigInt, Binary, Nullable, Text},
     sqlite::{Sqlite, SqliteConnection},
+};
+use integrator::{
+    db::{
+        Acceptance, Backend, OwnerKind, RouteProgress, Routed,
+        sqlite::{SqliteBackend, SqliteOptions},
+    },
+    domain::{
+        delivery::{Attempt, Delivery, Disposition, Fence, NewDelivery, Settlement},
+        json::Payload,
+        key::{EndpointKey, MappingKey, StoreKey},
+        message::{Incoming, NewMessage, Source},
+        message_type::MessageType,
+        reference::{About, lane_hash},
+        time::Micros,
+    },
 };
 
 /// A statement whose text never changes: prepared once for each connection, because its `QueryId` is static.
@@ -139,33 +156,249 @@ const DESIGN: Variation = Variation {
 };
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let messages: i64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(60_000);
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench");
+    let messages: i64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60_000);
     let only = arguments.next();
     let variations = [
-        Variation { name: "wide: one delivery table", wide: true, ..DESIGN },
+        Variation {
+            name: "wide: one delivery table",
+            wide: true,
+            ..DESIGN
+        },
         DESIGN,
-        Variation { name: "tables, no mapping index", mapping_index: false, ..DESIGN },
-        Variation { name: "tables, object buckets 2^16", bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, object buckets 2^14", bucket_shift: 14, ..DESIGN },
-        Variation { name: "tables, 8 KB pages", page_bytes: 8192, ..DESIGN },
-        Variation { name: "tables, 8 KB, buckets 2^16", page_bytes: 8192, bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, 16 KB, buckets 2^16", page_bytes: 16384, bucket_shift: 16, ..DESIGN },
-        Variation { name: "tables, attempts WITHOUT ROWID", attempt_pair: true, ..DESIGN },
-        Variation { name: "tables, archived with rowid", archived_rowid: true, ..DESIGN },
-        Variation { name: "tables, one transaction", one_transaction: true, ..DESIGN },
-        Variation { name: "tables, 16 KB, 2^16, one tx", page_bytes: 16384, bucket_shift: 16, one_transaction: true, ..DESIGN },
+        Variation {
+            name: "tables, no mapping index",
+            mapping_index: false,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, object buckets 2^16",
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, object buckets 2^14",
+            bucket_shift: 14,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 8 KB pages",
+            page_bytes: 8192,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 8 KB, buckets 2^16",
+            page_bytes: 8192,
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 16 KB, buckets 2^16",
+            page_bytes: 16384,
+            bucket_shift: 16,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, attempts WITHOUT ROWID",
+            attempt_pair: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, archived with rowid",
+            archived_rowid: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, one transaction",
+            one_transaction: true,
+            ..DESIGN
+        },
+        Variation {
+            name: "tables, 16 KB, 2^16, one tx",
+            page_bytes: 16384,
+            bucket_shift: 16,
+            one_transaction: true,
+            ..DESIGN
+        },
     ];
-    println!("{:34} {:>10} {:>8} {:>10}", "design", "messages/s", "CPU us", "bytes/msg");
+    println!(
+        "{:34} {:>10} {:>8} {:>10}",
+        "design", "messages/s", "CPU us", "bytes/msg"
+    );
+    if only.as_deref().is_none_or(|word| "backend".contains(word)) {
+        measure_backend(messages);
+    }
     for variation in variations {
-        if only.as_deref().is_none_or(|word| variation.name.contains(word)) {
+        if only
+            .as_deref()
+            .is_none_or(|word| variation.name.contains(word))
+        {
             measure(variation, messages);
         }
     }
 }
 
+/// The whole life through the backend itself.
+fn measure_backend(messages: i64) {
+    let folder = tempfile::tempdir_in(std::env::var("TABLES_DIR").unwrap_or_else(|_| ".".into()))
+        .expect("a folder to write to");
+    let db =
+        SqliteBackend::open(SqliteOptions::new(folder.path().join("hub.db"))).expect("a database");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let payload = Payload::from_stored(format!(
+        "{{\"order\":{{\"note\":\"{}\"}}}}",
+        "x".repeat(2480)
+    ));
+    let (started, cpu, written) = (Instant::now(), cpu_us(), written_bytes());
+    let batches = messages / 128;
+    runtime.block_on(async {
+        let router = db
+            .owner_claim(OwnerKind::Router, 0)
+            .await
+            .expect("an epoch");
+        let epoch = db
+            .owner_claim(OwnerKind::Dispatcher, 7)
+            .await
+            .expect("an epoch");
+        // Several lanes of work, as the hub has: while one settles, another is accepted, and both share a commit.
+        let works =
+            (0..4).map(|worker| backend_batches(&db, worker, batches / 4, router, epoch, &payload));
+        futures_util::future::join_all(works).await;
+    });
+    let done = batches / 4 * 4 * 128;
+    print_line("backend", done, started, cpu, written);
+}
+
+async fn backend_batches(
+    db: &SqliteBackend,
+    worker: i64,
+    batches: i64,
+    router: i64,
+    epoch: i64,
+    payload: &Payload,
+) {
+    let store = StoreKey(worker + 1);
+    let endpoint = EndpointKey(worker + 7);
+    let epoch = if worker == 0 {
+        epoch
+    } else {
+        db.owner_claim(OwnerKind::Dispatcher, endpoint.0)
+            .await
+            .expect("an epoch")
+    };
+    for batch in 0..batches {
+        let message = |n: i64| NewMessage {
+            store,
+            kind: MessageType::parse("order:new").expect("a type"),
+            payload: payload.clone(),
+            about: About::given("order", &format!("R{}", batch * 128 + n)).expect("an object"),
+            source: Source::Push("shop".into()),
+            ancestry: None,
+            test: false,
+            extra: None,
+        };
+        let pushes = (0..128)
+            .map(|n| Acceptance {
+                message: message(n),
+                idempotency: None,
+            })
+            .collect();
+        db.incoming_insert(pushes, Micros(batch))
+            .await
+            .expect("accepted");
+        let waiting = db
+            .incoming_waiting(1024, Vec::new())
+            .await
+            .expect("waiting");
+        let own = waiting
+            .into_iter()
+            .filter(|incoming| incoming.message.store == store);
+        let decide = |incoming: Incoming| {
+            let lane = incoming
+                .message
+                .about
+                .primary
+                .as_ref()
+                .map(|object| lane_hash(store.0, object));
+            Routed {
+                message: incoming.message.key,
+                store,
+                deliveries: vec![NewDelivery {
+                    mapping: MappingKey(8),
+                    endpoint,
+                    lane,
+                    claim: None,
+                }],
+                skipped: Vec::new(),
+                derived: Vec::new(),
+                events: Vec::new(),
+                progress: RouteProgress::Done,
+            }
+        };
+        db.incoming_route(own.map(decide).collect(), 0, router, Micros(batch))
+            .await
+            .expect("routed");
+        let due = db
+            .accepted_due(endpoint, Micros(batch), 128, Vec::new())
+            .await
+            .expect("due");
+        let settle = |delivery: &Delivery| Settlement {
+            key: delivery.key,
+            store,
+            fence: Fence {
+                epoch,
+                attempts: delivery.attempts,
+            },
+            attempt: Some(attempt()),
+            disposition: Disposition::Completed { result: None },
+            messages: Vec::new(),
+            events: Vec::new(),
+            parameters: Vec::new(),
+        };
+        assert_eq!(due.deliveries.len(), 128);
+        db.accepted_settle(due.deliveries.iter().map(settle).collect(), Micros(batch))
+            .await
+            .expect("settled");
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        number: 1,
+        started_at: Micros(1),
+        duration_us: 1500,
+        url: "http://endpoint.example/send_order".into(),
+        status: Some(200),
+        outcome: "completed".into(),
+        error: String::new(),
+        request_headers: "{\"content-type\":\"application/json\",\"x-hub-token\":\"***\"}".into(),
+        request_bytes: 2600,
+        answer_headers: "{\"content-type\":\"application/json\"}".into(),
+        answer_body: "{\"message_id\":\"54f46d880123456789abcdef\"}".into(),
+        answer_bytes: 40,
+    }
+}
+
+fn print_line(name: &str, done: i64, started: Instant, cpu: i64, written: i64) {
+    println!(
+        "{:34} {:>10.0} {:>8.1} {:>10}",
+        name,
+        done as f64 / started.elapsed().as_secs_f64(),
+        (cpu_us() - cpu) as f64 / done as f64,
+        (written_bytes() - written) / done,
+    );
+}
+
 fn measure(variation: Variation, messages: i64) {
-    let folder = tempfile::tempdir_in(std::env::var("TABLES_DIR").unwrap_or_else(|_| ".".into())).expect("a folder to write to");
+    let folder = tempfile::tempdir_in(std::env::var("TABLES_DIR").unwrap_or_else(|_| ".".into()))
+        .expect("a folder to write to");
     let mut conn = open(&folder.path().join("hub.db"), variation);
     let payload = "x".repeat(2500);
     let (started, cpu, written) = (Instant::now(), cpu_us(), written_bytes());
@@ -174,13 +407,7 @@ fn measure(variation: Variation, messages: i64) {
         batch(&mut conn, variation, &mut seq, &payload);
     }
     let done = messages / 128 * 128;
-    println!(
-        "{:34} {:>10.0} {:>8.1} {:>10}",
-        variation.name,
-        done as f64 / started.elapsed().as_secs_f64(),
-        (cpu_us() - cpu) as f64 / done as f64,
-        (written_bytes() - written) / done,
-    );
+    print_line(variation.name, done, started, cpu, written);
 }
 
 fn open(path: &Path, variation: Variation) -> SqliteConnection {
@@ -192,7 +419,11 @@ fn open(path: &Path, variation: Variation) -> SqliteConnection {
         "PRAGMA page_size = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; {COMMON}",
         variation.page_bytes
     );
-    script += if variation.attempt_pair { ATTEMPT_PAIR } else { ATTEMPT };
+    script += if variation.attempt_pair {
+        ATTEMPT_PAIR
+    } else {
+        ATTEMPT
+    };
     if variation.wide {
         script += &format!(
             "CREATE TABLE delivery ({DELIVERY_COLUMNS}, completed_at INTEGER, result TEXT, PRIMARY KEY (seq)) STRICT;
@@ -217,7 +448,9 @@ fn open(path: &Path, variation: Variation) -> SqliteConnection {
         script += &if variation.archived_rowid {
             format!("CREATE TABLE archived ({archived}, PRIMARY KEY (seq)) STRICT; CREATE INDEX archived_store ON archived (store, seq);").replace("seq INTEGER NOT NULL, endpoint", "seq INTEGER, endpoint")
         } else {
-            format!("CREATE TABLE archived ({archived}, PRIMARY KEY (store, seq)) STRICT, WITHOUT ROWID;")
+            format!(
+                "CREATE TABLE archived ({archived}, PRIMARY KEY (store, seq)) STRICT, WITHOUT ROWID;"
+            )
         };
         script += "CREATE INDEX archived_mapping ON archived (mapping, seq);
              CREATE INDEX archived_kind ON archived (kind, seq);
@@ -240,40 +473,139 @@ fn batch(conn: &mut SqliteConnection, variation: Variation, seq: &mut i64, paylo
     let each = || (0..128).map(move |n| first + n);
     begin(conn);
     for n in each() {
-        run!(conn, MessageInsert { seq: n, token: "R123456789", at: n, payload: payload });
-        run!(conn, ObjectInsert { bucket: n >> variation.bucket_shift, hash: object(n), message: n });
+        run!(
+            conn,
+            MessageInsert {
+                seq: n,
+                token: "R123456789",
+                at: n,
+                payload: payload
+            }
+        );
+        run!(
+            conn,
+            ObjectInsert {
+                bucket: n >> variation.bucket_shift,
+                hash: object(n),
+                message: n
+            }
+        );
         run!(conn, IncomingInsert { seq: n });
     }
     between(conn, variation, *seq, 0, 128);
     for n in each() {
         run!(conn, IncomingDelete { seq: n });
         let delivery = n + 128;
-        run!(conn, RoutingInsert { id: n << 16, body: &format!("[1,[[{delivery},8]],[]]") });
+        run!(
+            conn,
+            RoutingInsert {
+                id: n << 16,
+                body: &format!("[1,[[{delivery},8]],[]]")
+            }
+        );
         let (lane, at) = (object(n), n);
         if variation.wide {
-            run!(conn, WideInsert { seq: delivery, message: n, lane: lane, pos: delivery, lane2: lane, due: at, since: at, created: at, claim: None });
+            run!(
+                conn,
+                WideInsert {
+                    seq: delivery,
+                    message: n,
+                    lane: lane,
+                    pos: delivery,
+                    lane2: lane,
+                    due: at,
+                    since: at,
+                    created: at,
+                    claim: None
+                }
+            );
         } else {
-            run!(conn, AcceptedInsert { seq: delivery, message: n, lane: lane, pos: delivery, lane2: lane, due: at, since: at, created: at, claim: None });
+            run!(
+                conn,
+                AcceptedInsert {
+                    seq: delivery,
+                    message: n,
+                    lane: lane,
+                    pos: delivery,
+                    lane2: lane,
+                    due: at,
+                    since: at,
+                    created: at,
+                    claim: None
+                }
+            );
         }
     }
     between(conn, variation, *seq, 1, 128);
     for n in each() {
         let delivery = n + 128;
         if variation.wide {
-            let (lane, head): (i64, i64) =
-                WideSettle { attempted: n, completed: n, seq: delivery, life: std::marker::PhantomData }.get_result(conn).expect("settled");
+            let (lane, head): (i64, i64) = WideSettle {
+                attempted: n,
+                completed: n,
+                seq: delivery,
+                life: std::marker::PhantomData,
+            }
+            .get_result(conn)
+            .expect("settled");
             let _ = head;
-            let _: Vec<i64> = WideNext { lane, life: std::marker::PhantomData }.load(conn).expect("next");
+            let _: Vec<i64> = WideNext {
+                lane,
+                life: std::marker::PhantomData,
+            }
+            .load(conn)
+            .expect("next");
         } else {
-            let (endpoint, mapping, kind, message, lane, _head, created): (i64, i64, i64, i64, i64, i64, i64) =
-                AcceptedDelete { seq: delivery, life: std::marker::PhantomData }.get_result(conn).expect("settled");
-            let _: Vec<i64> = LaneNext { lane, life: std::marker::PhantomData }.load(conn).expect("next");
-            run!(conn, ArchivedInsert { seq: delivery, endpoint: endpoint, mapping: mapping, kind: kind, message: message, created: created, attempted: n, completed: n });
+            let (endpoint, mapping, kind, message, lane, _head, created): (
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+                i64,
+            ) = AcceptedDelete {
+                seq: delivery,
+                life: std::marker::PhantomData,
+            }
+            .get_result(conn)
+            .expect("settled");
+            let _: Vec<i64> = LaneNext {
+                lane,
+                life: std::marker::PhantomData,
+            }
+            .load(conn)
+            .expect("next");
+            run!(
+                conn,
+                ArchivedInsert {
+                    seq: delivery,
+                    endpoint: endpoint,
+                    mapping: mapping,
+                    kind: kind,
+                    message: message,
+                    created: created,
+                    attempted: n,
+                    completed: n
+                }
+            );
         }
         if variation.attempt_pair {
-            run!(conn, AttemptPairInsert { id: delivery, at: n });
+            run!(
+                conn,
+                AttemptPairInsert {
+                    id: delivery,
+                    at: n
+                }
+            );
         } else {
-            run!(conn, AttemptInsert { id: delivery << 16 | 1, at: n });
+            run!(
+                conn,
+                AttemptInsert {
+                    id: delivery << 16 | 1,
+                    at: n
+                }
+            );
         }
     }
     finish(conn, *seq, 2, 128);
@@ -300,12 +632,23 @@ fn finish(conn: &mut SqliteConnection, seq: i64, state: i64, n: i64) {
 /// User and system time of this process so far, in microseconds (ticks of 10 ms: measure for seconds).
 fn cpu_us() -> i64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<i64>().ok()).sum::<i64>() * 10_000
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .iter()
+        .filter_map(|at| fields.get(*at)?.parse::<i64>().ok())
+        .sum::<i64>()
+        * 10_000
 }
 
 /// Bytes this process caused to be written to the disk's cache so far.
 fn written_bytes() -> i64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    io.lines().find_map(|line| line.strip_prefix("wchar: ")?.trim().parse().ok()).unwrap_or(0)
+    io.lines()
+        .find_map(|line| line.strip_prefix("wchar: ")?.trim().parse().ok())
+        .unwrap_or(0)
 }

@@ -14,7 +14,11 @@ impl Backoff {
     /// A pause of `base` after the first failure, never more than `cap`.
     #[must_use]
     pub fn new(base: Duration, cap: Duration) -> Self {
-        Self { base, cap, failures: 0 }
+        Self {
+            base,
+            cap,
+            failures: 0,
+        }
     }
 
     /// For calls of the database: 50 ms to 5 s.
@@ -27,7 +31,10 @@ impl Backoff {
     pub fn fail(&mut self) -> Duration {
         let factor = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
-        self.base.checked_mul(factor).unwrap_or(self.cap).min(self.cap)
+        self.base
+            .checked_mul(factor)
+            .unwrap_or(self.cap)
+            .min(self.cap)
     }
 
     /// It went well: the next pause is the shortest again.

@@ -16,10 +16,11 @@ use tokio::{
 
 use super::{
     clock::SharedClock,
+    directory::Directory,
     dispatcher::{EndpointState, Forget},
     intake::{Load, Submit},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
-    shared::{Directory, KeysInWork, Shared, Work},
+    shared::{KeysInWork, Shared, Work},
     transport::{self, TransportError, TransportFactory},
     vitals::Office,
 };
@@ -94,14 +95,19 @@ impl RegistryCache {
     /// The newest snapshot. Cheap.
     #[must_use]
     pub fn current(&self) -> Arc<Registry> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes in all rows that changed since a snapshot. Deltas may come in any order and more than once: one that is not
     /// newer than the snapshot changes nothing. One that leaves a gap is the caller's to avoid.
     pub(super) fn absorb(&self, delta: RegistryDelta) {
         for (key, kind, reason) in &delta.unreadable {
-            log::error!("a {kind} of the registry (row {key}) cannot be read and is left out: {reason}");
+            log::error!(
+                "a {kind} of the registry (row {key}) cannot be read and is left out: {reason}"
+            );
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if delta.version > current.version {
@@ -122,7 +128,11 @@ pub struct Outside {
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { transport: None, consumers: consumers::built_in(), on_fatal: exit_process() }
+        Self {
+            transport: None,
+            consumers: consumers::built_in(),
+            on_fatal: exit_process(),
+        }
     }
 }
 
@@ -144,7 +154,11 @@ impl Hub {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
-    pub async fn start(config: Config, backend: SharedBackend, clock: SharedClock) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        backend: SharedBackend,
+        clock: SharedClock,
+    ) -> Result<Self, StartError> {
         Self::start_with(config, backend, clock, Outside::default()).await
     }
 
@@ -184,7 +198,8 @@ impl Hub {
         let watch = Watch::start(patience, outside.on_fatal)?;
         let node = Arc::clone(&shared);
         let thread = Arbiter::new();
-        let overseer = Overseer::start_in_arbiter(&thread.handle(), move |_| Overseer::new(node, watch));
+        let overseer =
+            Overseer::start_in_arbiter(&thread.handle(), move |_| Overseer::new(node, watch));
         let hub = Self { shared, overseer };
         let missing = hub.wait_until_up(START_PATIENCE).await;
         if missing.is_empty() {
@@ -192,7 +207,10 @@ impl Hub {
         }
         hub.stop(Duration::ZERO).await;
         let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        Err(StartError::NotUp { missing: names.join(", "), after: START_PATIENCE })
+        Err(StartError::NotUp {
+            missing: names.join(", "),
+            after: START_PATIENCE,
+        })
     }
 
     async fn wait_until_up(&self, patience: Duration) -> Vec<Office> {
@@ -217,10 +235,21 @@ impl Hub {
     pub async fn stop(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
         self.shared.stopping.store(true, Ordering::SeqCst);
-        if let Err(unfinished) = self.shared.work.finished(until.saturating_duration_since(Instant::now())).await {
-            log::warn!("{unfinished} pieces of work were cut short by the stop; they are done after the next start");
+        if let Err(unfinished) = self
+            .shared
+            .work
+            .finished(until.saturating_duration_since(Instant::now()))
+            .await
+        {
+            log::warn!(
+                "{unfinished} pieces of work were cut short by the stop; they are done after the next start"
+            );
         }
-        let ended = self.overseer.send(StopAll).timeout(Duration::from_secs(5)).await;
+        let ended = self
+            .overseer
+            .send(StopAll)
+            .timeout(Duration::from_secs(5))
+            .await;
         if ended.is_err() {
             log::warn!("the overseer did not answer the stop");
         }
@@ -255,7 +284,11 @@ impl Hub {
     /// # Errors
     /// Those of [`crate::db::Backend::registry_change`]; nothing was changed then.
     pub async fn change_registry(&self, changes: Vec<EntityChange>) -> DbResult<RegistryDelta> {
-        let written = self.shared.backend.registry_change(changes, self.now()).await?;
+        let written = self
+            .shared
+            .backend
+            .registry_change(changes, self.now())
+            .await?;
         // Not taken from `written`: others may have changed something in between.
         if let Err(error) = self.shared.refresh_registry().await {
             log::warn!("a change of the registry is read a little later: {error}");
@@ -282,13 +315,27 @@ impl Hub {
             .keys
             .take(batch.iter().map(|one| one.idempotency.as_ref()))
             .map_err(|positions| AcceptError::InFlight { positions })?;
-        let room = self.shared.load.reserve(batch.len()).ok_or(AcceptError::Full { retry_after })?;
+        let room = self
+            .shared
+            .load
+            .reserve(batch.len())
+            .ok_or(AcceptError::Full { retry_after })?;
         let away = || AcceptError::Db(DbError::Unavailable("the intake is being restarted".into()));
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
-        intake.send(Submit { batch, room, keys, answer, piece }).await.map_err(|_| away())?;
+        intake
+            .send(Submit {
+                batch,
+                room,
+                keys,
+                answer,
+                piece,
+            })
+            .await
+            .map_err(|_| away())?;
         // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
-        let patience = Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
+        let patience =
+            Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
         let answered = tokio::time::timeout(patience, answered).await;
         answered.map_err(|_| away())?.map_err(|_| away())?
     }
@@ -297,8 +344,17 @@ impl Hub {
     ///
     /// # Errors
     /// [`DbError::Missing`] when it does not wait.
-    pub async fn release(&self, store: StoreKey, delivery: DeliveryKey, person: &str) -> DbResult<()> {
-        let endpoint = self.shared.backend.accepted_release(store, delivery, person, self.now()).await?;
+    pub async fn release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+    ) -> DbResult<()> {
+        let endpoint = self
+            .shared
+            .backend
+            .accepted_release(store, delivery, person, self.now())
+            .await?;
         self.forget(endpoint, delivery);
         Ok(())
     }
@@ -307,15 +363,28 @@ impl Hub {
     ///
     /// # Errors
     /// [`DbError::Missing`] when it does not wait.
-    pub async fn archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str) -> DbResult<()> {
-        let endpoint = self.shared.backend.accepted_archive(store, delivery, person, self.now()).await?;
+    pub async fn archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+    ) -> DbResult<()> {
+        let endpoint = self
+            .shared
+            .backend
+            .accepted_archive(store, delivery, person, self.now())
+            .await?;
         self.forget(endpoint, delivery);
         Ok(())
     }
 
     /// What a dispatcher has read of this delivery is out of date.
     fn forget(&self, endpoint: EndpointKey, delivery: DeliveryKey) {
-        let told = self.shared.directory.seat(endpoint).is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
+        let told = self
+            .shared
+            .directory
+            .seat(endpoint)
+            .is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
         if !told {
             self.shared.directory.ring_dispatcher(endpoint);
         }
@@ -330,18 +399,31 @@ impl Hub {
     #[allow(clippy::unused_async, reason = "on several nodes the others are asked")]
     pub async fn endpoint_states(&self, store: StoreKey) -> Vec<EndpointState> {
         let registry = self.registry();
-        let mut endpoints: Vec<EndpointKey> =
-            registry.endpoints.iter().filter(|(_, owner)| **owner == store).map(|(endpoint, _)| *endpoint).collect();
+        let mut endpoints: Vec<EndpointKey> = registry
+            .endpoints
+            .iter()
+            .filter(|(_, owner)| **owner == store)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
         endpoints.sort_unstable();
         let directory = &self.shared.directory;
-        let show = |endpoint| directory.cell(endpoint).show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)));
+        let show = |endpoint| {
+            directory
+                .cell(endpoint)
+                .show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)))
+        };
         endpoints.into_iter().map(show).collect()
     }
 
     /// How often each of the node's offices that are no dispatcher's was filled anew: intake, router, settler, sweeper.
     #[must_use]
     pub fn restarts(&self) -> Vec<(String, u32)> {
-        let count = |office: Office| (office.to_string(), self.shared.directory.vitals(office).restarts());
+        let count = |office: Office| {
+            (
+                office.to_string(),
+                self.shared.directory.vitals(office).restarts(),
+            )
+        };
         Office::FIXED.into_iter().map(count).collect()
     }
 

@@ -39,7 +39,10 @@ impl Load {
     /// At most `max` messages.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { waiting: AtomicUsize::new(0), max }
+        Self {
+            waiting: AtomicUsize::new(0),
+            max,
+        }
     }
 
     /// Messages waiting now.
@@ -55,8 +58,13 @@ impl Load {
             let after = waiting.checked_add(messages)?;
             (waiting == 0 || after <= self.max).then_some(after)
         };
-        self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
-        Some(Reservation { load: Arc::clone(self), messages })
+        self.waiting
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits)
+            .ok()?;
+        Some(Reservation {
+            load: Arc::clone(self),
+            messages,
+        })
     }
 }
 
@@ -104,7 +112,12 @@ impl Intake {
     /// An intake that is not started yet.
     #[must_use]
     pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
-        Self { shared, guard, pending: VecDeque::new(), committing: false }
+        Self {
+            shared,
+            guard,
+            pending: VecDeque::new(),
+            committing: false,
+        }
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -114,11 +127,20 @@ impl Intake {
         let mut batch = Vec::new();
         let mut answers = Vec::new();
         while let Some(submit) = self.pending.front() {
-            if !batch.is_empty() && batch.len() + submit.batch.len() > self.shared.config.intake.batch_max {
+            if !batch.is_empty()
+                && batch.len() + submit.batch.len() > self.shared.config.intake.batch_max
+            {
                 break;
             }
-            let Some(submit) = self.pending.pop_front() else { break };
-            answers.push(Waiting { count: submit.batch.len(), answer: submit.answer, held: (submit.room, submit.keys), piece: submit.piece });
+            let Some(submit) = self.pending.pop_front() else {
+                break;
+            };
+            answers.push(Waiting {
+                count: submit.batch.len(),
+                answer: submit.answer,
+                held: (submit.room, submit.keys),
+                piece: submit.piece,
+            });
             batch.extend(submit.batch);
         }
         self.committing = true;

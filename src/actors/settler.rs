@@ -65,7 +65,13 @@ impl Settler {
     /// A settler that is not started yet.
     #[must_use]
     pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
-        Self { shared, guard, pending: VecDeque::new(), committing: false, backoff: Backoff::for_database() }
+        Self {
+            shared,
+            guard,
+            pending: VecDeque::new(),
+            committing: false,
+            backoff: Backoff::for_database(),
+        }
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -73,7 +79,10 @@ impl Settler {
             return;
         }
         self.committing = true;
-        let batch: Vec<Settle> = self.pending.drain(..self.pending.len().min(BATCH)).collect();
+        let batch: Vec<Settle> = self
+            .pending
+            .drain(..self.pending.len().min(BATCH))
+            .collect();
         let work = write(Arc::clone(&self.shared), batch);
         ctx.spawn(work.into_actor(self).map(|unwritten, act, ctx| {
             act.committing = false;
@@ -99,18 +108,31 @@ impl Settler {
 
 /// Writes a batch and answers its senders. Returns what could not be written because the database is away.
 async fn write(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
-    let settlements = batch.iter().map(|settle| settle.settlement.clone()).collect();
-    match shared.backend.accepted_settle(settlements, shared.now()).await {
+    let settlements = batch
+        .iter()
+        .map(|settle| settle.settlement.clone())
+        .collect();
+    match shared
+        .backend
+        .accepted_settle(settlements, shared.now())
+        .await
+    {
         Ok(outcomes) => {
             finish(&shared, batch, outcomes).await;
             Vec::new()
         }
         Err(error) if error.is_transient() => {
-            log::error!("{} finished attempts wait to be written: {error}", batch.len());
+            log::error!(
+                "{} finished attempts wait to be written: {error}",
+                batch.len()
+            );
             batch
         }
         Err(error) => {
-            log::error!("{} settlements were refused together and go one by one: {error}", batch.len());
+            log::error!(
+                "{} settlements were refused together and go one by one: {error}",
+                batch.len()
+            );
             write_one_by_one(shared, batch).await
         }
     }
@@ -119,7 +141,11 @@ async fn write(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
 async fn write_one_by_one(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
     let mut rest = VecDeque::from(batch);
     while let Some(settle) = rest.pop_front() {
-        match shared.backend.accepted_settle(vec![settle.settlement.clone()], shared.now()).await {
+        match shared
+            .backend
+            .accepted_settle(vec![settle.settlement.clone()], shared.now())
+            .await
+        {
             Ok(outcomes) => finish(&shared, vec![settle], outcomes).await,
             Err(error) if error.is_transient() => {
                 rest.push_front(settle);

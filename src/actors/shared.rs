@@ -1,30 +1,19 @@
-//! What the actors of one node share: configuration, database, clock, the newest registry, and where to find one another.
-//!
-//! Addresses change when actors are replaced, so nobody keeps another's address: everyone asks the [`Directory`] at the moment
-//! of sending. Routing finds the dispatchers it wakes there too, without a hop through the Overseer.
+//! What the actors of one node share: configuration, database, clock, the newest registry, and counters of what is under way.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use actix::{Actor, Addr, Recipient};
 use tokio::sync::Notify;
 
 use super::{
-    bell::Bell,
-    clock::SharedClock,
-    dispatcher::{Dispatcher, EndpointCell},
-    hub::RegistryCache,
-    intake::{Intake, Load},
-    overseer::{Ensure, MayRetire},
-    settler::Settler,
-    transport::TransportFactory,
-    vitals::{Office, Vitals},
+    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load,
+    transport::TransportFactory, vitals::Office,
 };
 use crate::{
     config::Config,
@@ -97,19 +86,29 @@ impl Shared {
         self.registry.absorb(delta);
         let after = self.registry.current();
         if !upkeep.is_empty() {
-            self.tidying.lock().unwrap_or_else(PoisonError::into_inner).extend(upkeep);
+            self.tidying
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(upkeep);
             self.directory.ring(Office::Sweeper);
         }
         if after.version != before.version {
             let is_same = |endpoint: &EndpointKey, registry: &Registry, other: &Registry| {
                 let store = |registry: &Registry| {
-                    let store = registry.endpoints.get(endpoint).and_then(|store| registry.stores.get(store));
+                    let store = registry
+                        .endpoints
+                        .get(endpoint)
+                        .and_then(|store| registry.stores.get(store));
                     store.map(Arc::as_ptr)
                 };
                 store(registry) == store(other)
             };
-            let concerned: HashSet<EndpointKey> =
-                before.endpoints.keys().chain(after.endpoints.keys()).copied().collect();
+            let concerned: HashSet<EndpointKey> = before
+                .endpoints
+                .keys()
+                .chain(after.endpoints.keys())
+                .copied()
+                .collect();
             for endpoint in concerned {
                 if !is_same(&endpoint, &before, &after) {
                     self.directory.ring_dispatcher(endpoint);
@@ -132,7 +131,9 @@ fn upkeep_of(before: &Registry, delta: &RegistryDelta) -> Vec<(MappingKey, HeldM
     let mut upkeep = Vec::new();
     for row in &delta.rows {
         match &row.entity {
-            Entity::Mapping(_) if row.deleted => upkeep.push((MappingKey(row.key), HeldMapping::Remove)),
+            Entity::Mapping(_) if row.deleted => {
+                upkeep.push((MappingKey(row.key), HeldMapping::Remove))
+            }
             Entity::Mapping(mapping) => {
                 let store = row.store.and_then(|store| before.stores.get(&store));
                 let former = store.and_then(|store| store.mappings.get(&MappingKey(row.key)));
@@ -144,149 +145,14 @@ fn upkeep_of(before: &Registry, delta: &RegistryDelta) -> Vec<(MappingKey, HeldM
             }
             Entity::Store(_) if row.deleted => {
                 let store = before.stores.get(&crate::domain::key::StoreKey(row.key));
-                upkeep.extend(store.into_iter().flat_map(|store| store.mappings.keys().map(|key| (*key, HeldMapping::Remove))));
+                upkeep.extend(store.into_iter().flat_map(|store| {
+                    store.mappings.keys().map(|key| (*key, HeldMapping::Remove))
+                }));
             }
             _ => {}
         }
     }
     upkeep
-}
-
-/// Where an actor is now; empty while it is being replaced.
-pub struct Post<A: Actor>(RwLock<Option<Addr<A>>>);
-
-impl<A: Actor> Default for Post<A> {
-    fn default() -> Self {
-        Self(RwLock::new(None))
-    }
-}
-
-impl<A: Actor> Post<A> {
-    /// The newest address.
-    #[must_use]
-    pub fn get(&self) -> Option<Addr<A>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts another actor here.
-    pub fn set(&self, address: Option<Addr<A>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = address;
-    }
-}
-
-/// A dispatcher that was started.
-#[derive(Clone)]
-pub struct Seat {
-    /// Wakes it.
-    pub bell: Bell,
-    /// Where it is.
-    pub address: Addr<Dispatcher>,
-}
-
-/// Where the node's actors are. Written by the Overseer (through `topology`), read by everyone.
-#[derive(Default)]
-pub struct Directory {
-    /// Takes messages in.
-    pub intake: Post<Intake>,
-    /// Writes outcomes.
-    pub settler: Post<Settler>,
-    bells: RwLock<HashMap<Office, Bell>>,
-    seats: RwLock<HashMap<EndpointKey, Seat>>,
-    cells: RwLock<HashMap<EndpointKey, Arc<EndpointCell>>>,
-    vitals: RwLock<HashMap<Office, Arc<Vitals>>>,
-    overseer: RwLock<Option<OverseerDoor>>,
-}
-
-/// What others may ask of the Overseer.
-#[derive(Clone)]
-pub struct OverseerDoor {
-    /// Start a dispatcher.
-    pub ensure: Recipient<Ensure>,
-    /// A dispatcher may end.
-    pub may_retire: Recipient<MayRetire>,
-}
-
-impl Directory {
-    /// Puts up the bell of an office.
-    pub fn set_bell(&self, office: Office, bell: Bell) {
-        self.bells.write().unwrap_or_else(PoisonError::into_inner).insert(office, bell);
-    }
-
-    /// Says who starts dispatchers that are missing.
-    pub fn set_overseer(&self, door: Option<OverseerDoor>) {
-        *self.overseer.write().unwrap_or_else(PoisonError::into_inner) = door;
-    }
-
-    fn overseer(&self) -> Option<OverseerDoor> {
-        self.overseer.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Wakes the actor of an office that is not a dispatcher's.
-    pub fn ring(&self, office: Office) {
-        let bell = self.bells.read().unwrap_or_else(PoisonError::into_inner).get(&office).cloned();
-        if let Some(bell) = bell {
-            bell.ring();
-        }
-    }
-
-    /// Wakes an endpoint's dispatcher; where there is none, has one started, which looks by itself.
-    pub fn ring_dispatcher(&self, endpoint: EndpointKey) {
-        let seat = self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).map(|seat| seat.bell.clone());
-        match seat {
-            Some(bell) => bell.ring(),
-            None => self.ensure(endpoint),
-        }
-    }
-
-    fn ensure(&self, endpoint: EndpointKey) {
-        // A lost one is made good by the Sweeper, which looks for endpoints that nobody serves.
-        let is_lost = self.overseer().is_some_and(|door| door.ensure.try_send(Ensure(endpoint)).is_err());
-        if is_lost {
-            log::debug!("the overseer is busy; endpoint {endpoint} is served a little later");
-        }
-    }
-
-    /// A dispatcher of this generation has nothing to do any more. It will say so again if this is lost.
-    pub fn offer_to_retire(&self, endpoint: EndpointKey, generation: u64) {
-        if let Some(door) = self.overseer() {
-            door.may_retire.try_send(MayRetire { endpoint, generation }).ok();
-        }
-    }
-
-    /// How many endpoints have a dispatcher, or are getting a new one.
-    #[must_use]
-    pub fn seated(&self) -> usize {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// The dispatcher of an endpoint.
-    #[must_use]
-    pub fn seat(&self, endpoint: EndpointKey) -> Option<Seat> {
-        self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&endpoint).cloned()
-    }
-
-    /// Seats a dispatcher, or takes the seat away.
-    pub fn set_seat(&self, endpoint: EndpointKey, seat: Option<Seat>) {
-        let mut seats = self.seats.write().unwrap_or_else(PoisonError::into_inner);
-        match seat {
-            Some(seat) => seats.insert(endpoint, seat),
-            None => seats.remove(&endpoint),
-        };
-    }
-
-    /// What is known of an endpoint's dispatcher; stays when it is replaced.
-    #[must_use]
-    pub fn cell(&self, endpoint: EndpointKey) -> Arc<EndpointCell> {
-        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cells.entry(endpoint).or_default())
-    }
-
-    /// The signs of life of an office; stay when its actor is replaced.
-    #[must_use]
-    pub fn vitals(&self, office: Office) -> Arc<Vitals> {
-        let mut vitals = self.vitals.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(vitals.entry(office).or_default())
-    }
 }
 
 /// Pushers' keys in work: a second request with the same key must not overtake the first.
@@ -307,14 +173,20 @@ impl KeysInWork {
             .filter_map(|(position, key)| key.map(|key| (position, (key.token, key.key))))
             .collect();
         let mut in_work = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken: Vec<usize> =
-            wanted.iter().filter(|(_, key)| in_work.contains(key)).map(|(position, _)| *position).collect();
+        let taken: Vec<usize> = wanted
+            .iter()
+            .filter(|(_, key)| in_work.contains(key))
+            .map(|(position, _)| *position)
+            .collect();
         if !taken.is_empty() {
             return Err(taken);
         }
         let mine: HashSet<_> = wanted.into_iter().map(|(_, key)| key).collect();
         in_work.extend(mine.iter().copied());
-        Ok(HeldKeys { of: Arc::clone(self), mine })
+        Ok(HeldKeys {
+            of: Arc::clone(self),
+            mine,
+        })
     }
 }
 
@@ -364,7 +236,9 @@ impl Work {
                 done.await;
             }
         };
-        tokio::time::timeout(deadline, all).await.map_err(|_| self.open.load(Ordering::SeqCst))
+        tokio::time::timeout(deadline, all)
+            .await
+            .map_err(|_| self.open.load(Ordering::SeqCst))
     }
 }
 

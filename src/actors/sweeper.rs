@@ -48,7 +48,13 @@ impl Sweeper {
     /// A sweeper that is not started yet.
     #[must_use]
     pub fn new(shared: Arc<Shared>, guard: Guard, ringing: Ringing) -> Self {
-        Self { shared, guard, ringing, working: false, timer: None }
+        Self {
+            shared,
+            guard,
+            ringing,
+            working: false,
+            timer: None,
+        }
     }
 
     fn run(&mut self, ctx: &mut Context<Self>) {
@@ -59,18 +65,22 @@ impl Sweeper {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        ctx.spawn(run_once(Arc::clone(&self.shared)).into_actor(self).map(|ran, act, ctx| {
-            act.working = false;
-            let pause = match ran {
-                Ok(Ran::Done) if next_tidying(&act.shared).is_none() => REST,
-                Ok(Ran::MoreLeft | Ran::Done) => BREATH,
-                Err(error) => {
-                    log::warn!("upkeep waits: {error}");
-                    REST / 10
-                }
-            };
-            act.timer = Some(ctx.run_later(pause, Self::run));
-        }));
+        ctx.spawn(
+            run_once(Arc::clone(&self.shared))
+                .into_actor(self)
+                .map(|ran, act, ctx| {
+                    act.working = false;
+                    let pause = match ran {
+                        Ok(Ran::Done) if next_tidying(&act.shared).is_none() => REST,
+                        Ok(Ran::MoreLeft | Ran::Done) => BREATH,
+                        Err(error) => {
+                            log::warn!("upkeep waits: {error}");
+                            REST / 10
+                        }
+                    };
+                    act.timer = Some(ctx.run_later(pause, Self::run));
+                }),
+        );
     }
 }
 
@@ -88,32 +98,53 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
     };
     let report = shared.backend.sweep(bounds, shared.now()).await?;
     if report.lanes > 0 {
-        log::error!("{} lanes had no head and were mended: a defect of the hub", report.lanes);
+        log::error!(
+            "{} lanes had no head and were mended: a defect of the hub",
+            report.lanes
+        );
     }
     for endpoint in shared.backend.accepted_endpoints().await? {
         if report.lanes > 0 || shared.directory.seat(endpoint).is_none() {
             shared.directory.ring_dispatcher(endpoint);
         }
     }
-    Ok(if report.more { Ran::MoreLeft } else { Ran::Done })
+    Ok(if report.more {
+        Ran::MoreLeft
+    } else {
+        Ran::Done
+    })
 }
 
 /// Takes mappings off the list until one has much to do.
 async fn tidy_some(shared: &Shared) -> DbResult<Ran> {
     while let Some((mapping, what)) = next_tidying(shared) {
-        if shared.backend.accepted_tidy(mapping, what, ROWS, shared.now()).await? > 0 {
+        if shared
+            .backend
+            .accepted_tidy(mapping, what, ROWS, shared.now())
+            .await?
+            > 0
+        {
             for endpoint in shared.backend.accepted_endpoints().await? {
                 shared.directory.ring_dispatcher(endpoint);
             }
             return Ok(Ran::MoreLeft);
         }
-        shared.tidying.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| *one != (mapping, what));
+        shared
+            .tidying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|one| *one != (mapping, what));
     }
     Ok(Ran::Done)
 }
 
 fn next_tidying(shared: &Shared) -> Option<(MappingKey, HeldMapping)> {
-    shared.tidying.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    shared
+        .tidying
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .first()
+        .copied()
 }
 
 impl Actor for Sweeper {

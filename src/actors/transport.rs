@@ -44,7 +44,8 @@ thread_local! {
 /// The calling thread's transport, made when it is first asked for. All dispatchers of an arbiter share it, and an arbiter belongs
 /// to one hub.
 pub fn of_this_thread(factory: &TransportFactory) -> Rc<dyn Transport> {
-    OF_THIS_THREAD.with(|transport| Rc::clone(transport.borrow_mut().get_or_insert_with(|| factory())))
+    OF_THIS_THREAD
+        .with(|transport| Rc::clone(transport.borrow_mut().get_or_insert_with(|| factory())))
 }
 
 struct Http(Rc<Client>);
@@ -74,8 +75,13 @@ pub fn http(egress: &EgressConfig) -> Result<TransportFactory, TransportError> {
     let mut roots = Vec::new();
     if let Some(file) = &egress.ca_file {
         use rustls::pki_types::{CertificateDer, pem::PemObject};
-        let unreadable = |reason: String| TransportError::CaFile { file: file.display().to_string(), reason };
-        for root in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))? {
+        let unreadable = |reason: String| TransportError::CaFile {
+            file: file.display().to_string(),
+            reason,
+        };
+        for root in
+            CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))?
+        {
             roots.push(root.map_err(|error| unreadable(error.to_string()))?);
         }
     }
@@ -84,7 +90,12 @@ pub fn http(egress: &EgressConfig) -> Result<TransportFactory, TransportError> {
         ..ClientOptions::new(Tls::new(&roots)?)
     };
     let policy = Arc::new(EgressPolicy::new(egress.allow_networks.clone()));
-    Ok(Arc::new(move || Rc::new(Http(Rc::new(Client::new(Arc::clone(&policy), options.clone())))) as Rc<dyn Transport>))
+    Ok(Arc::new(move || {
+        Rc::new(Http(Rc::new(Client::new(
+            Arc::clone(&policy),
+            options.clone(),
+        )))) as Rc<dyn Transport>
+    }))
 }
 
 /// Why there is no transport.

@@ -185,7 +185,13 @@ impl Guard {
     /// A guard for the next holder of the office.
     #[must_use]
     pub fn new(office: Office, vitals: Arc<Vitals>, report: Recipient<Ended>) -> Self {
-        Self { office, generation: vitals.succeed(), vitals, report, retired: false }
+        Self {
+            office,
+            generation: vitals.succeed(),
+            vitals,
+            report,
+            retired: false,
+        }
     }
 
     /// Its actor is up and working.
@@ -226,6 +232,10 @@ impl Drop for Guard {
         } else {
             End::Stopped
         };
-        self.report.do_send(Ended { office: self.office, generation: self.generation, how });
+        self.report.do_send(Ended {
+            office: self.office,
+            generation: self.generation,
+            how,
+        });
     }
 }

@@ -43,28 +43,58 @@ impl HubClient {
         let unusable = |error: &dyn std::fmt::Display| CallError::Unusable(error.to_string());
         let tls = Tls::new(&[]).map_err(|error| unusable(&error))?;
         // The person at this terminal chose the hub's address: nothing is refused here.
-        let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
-        let client = Client::new(Arc::new(EgressPolicy::new(everywhere)), ClientOptions::new(tls));
-        Ok(Self { base: Url::parse(base).map_err(|error| unusable(&error))?, client })
+        let everywhere = ["0.0.0.0/0", "::/0"]
+            .iter()
+            .filter_map(|network| network.parse().ok())
+            .collect();
+        let client = Client::new(
+            Arc::new(EgressPolicy::new(everywhere)),
+            ClientOptions::new(tls),
+        );
+        Ok(Self {
+            base: Url::parse(base).map_err(|error| unusable(&error))?,
+            client,
+        })
     }
 
     /// POSTs a body and gives the answer, whatever its status.
-    pub async fn call(&self, token: &str, path: &str, content_type: &'static str, body: Bytes) -> Result<Reply, CallError> {
+    pub async fn call(
+        &self,
+        token: &str,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Reply, CallError> {
         let unusable = |error: &dyn std::fmt::Display| CallError::Unusable(error.to_string());
         let url = self.base.join(path).map_err(|error| unusable(&error))?;
         let target = Target::new(&url).map_err(|error| unusable(&error))?;
-        let token = header::HeaderValue::from_str(token)
-            .map_err(|_| CallError::Unusable("the token has characters that no header may have".into()))?;
+        let token = header::HeaderValue::from_str(token).map_err(|_| {
+            CallError::Unusable("the token has characters that no header may have".into())
+        })?;
         let headers = [
-            (header::CONTENT_TYPE, header::HeaderValue::from_static(content_type)),
+            (
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static(content_type),
+            ),
             (header::HeaderName::from_static("x-augury-token"), token),
         ];
-        let request =
-            Request { target: &target, headers: &headers, body, timeout: Duration::from_secs(60), max_body_bytes: 16 * 1024 * 1024 };
-        let answer = self.client.post(request).await.map_err(|error| CallError::NoAnswer(error.to_string()))?;
+        let request = Request {
+            target: &target,
+            headers: &headers,
+            body,
+            timeout: Duration::from_secs(60),
+            max_body_bytes: 16 * 1024 * 1024,
+        };
+        let answer = self
+            .client
+            .post(request)
+            .await
+            .map_err(|error| CallError::NoAnswer(error.to_string()))?;
         Ok(Reply {
             status: answer.status,
-            retry_after: answer.retry_after.map(|wish| wish.wait_from(chrono::Utc::now().timestamp_micros())),
+            retry_after: answer
+                .retry_after
+                .map(|wish| wish.wait_from(chrono::Utc::now().timestamp_micros())),
             body: String::from_utf8_lossy(&answer.body).into_owned(),
         })
     }
@@ -93,7 +123,11 @@ pub struct Reply {
 
 /// A text member of an answer.
 pub fn text(answer: &Value, member: &'static str) -> Result<String, CallError> {
-    answer.get(member).and_then(Value::as_str).map(str::to_owned).ok_or(CallError::Missing(member))
+    answer
+        .get(member)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .ok_or(CallError::Missing(member))
 }
 
 /// A token nobody can guess: 64 hex digits.

@@ -20,6 +20,10 @@ pub fn run(args: Args) -> Outcome {
     let config = args.config.load(environment())?.config;
     init_logging(&config.log, std::env::var("RUST_LOG").ok().as_deref());
     drop(SqliteBackend::open(sqlite_options(&config)?)?);
-    writeln!(std::io::stdout(), "the database {} is up to date", config.database.url)?;
+    writeln!(
+        std::io::stdout(),
+        "the database {} is up to date",
+        config.database.url
+    )?;
     Ok(())
 }

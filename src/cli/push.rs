@@ -37,7 +37,12 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     store: String,
     /// A token with scope push
-    #[arg(long, value_name = "T", env = "INTEGRATOR_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "T",
+        env = "INTEGRATOR_TOKEN",
+        hide_env_values = true
+    )]
     token: String,
     /// The hub's address
     #[arg(long, value_name = "HUB", default_value = "http://127.0.0.1:8080")]
@@ -78,7 +83,10 @@ async fn push(args: Args) -> Outcome {
         let reader: Box<dyn BufRead> = if name == "-" {
             Box::new(std::io::stdin().lock())
         } else {
-            let opened = File::open(file).map_err(|source| Unreadable { name: name.clone(), source })?;
+            let opened = File::open(file).map_err(|source| Unreadable {
+                name: name.clone(),
+                source,
+            })?;
             Box::new(BufReader::new(opened))
         };
         pusher.read(&name, reader).await?;
@@ -88,7 +96,11 @@ async fn push(args: Args) -> Outcome {
     let (accepted, refused) = (pusher.accepted, pusher.refused);
     writeln!(std::io::stdout(), "{accepted} accepted, {refused} refused")?;
     if refused > 0 {
-        return Err(Refused { refused, total: accepted + refused }.into());
+        return Err(Refused {
+            refused,
+            total: accepted + refused,
+        }
+        .into());
     }
     Ok(())
 }
@@ -105,7 +117,8 @@ fn progress_bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages, {per_sec} {elapsed}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages, {per_sec} {elapsed}")
+    {
         bar.set_style(style);
     }
     bar
@@ -141,7 +154,10 @@ impl Pusher {
         let mut line = String::new();
         loop {
             line.clear();
-            let unreadable = |source| Unreadable { name: name.to_owned(), source };
+            let unreadable = |source| Unreadable {
+                name: name.to_owned(),
+                source,
+            };
             if reader.read_line(&mut line).map_err(unreadable)? == 0 {
                 return Ok(());
             }
@@ -151,7 +167,9 @@ impl Pusher {
                 continue;
             }
             // A first line that is no value of its own begins a document over several lines.
-            if number == 1 && serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.is_eof()) {
+            if number == 1
+                && serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.is_eof())
+            {
                 reader.read_to_string(&mut line).map_err(unreadable)?;
                 for (place, raw) in whole(name, &line) {
                     self.add(place, raw).await?;
@@ -164,7 +182,8 @@ impl Pusher {
                 }
                 continue;
             }
-            self.add(format!("{name}:{number}"), text.to_owned()).await?;
+            self.add(format!("{name}:{number}"), text.to_owned())
+                .await?;
         }
     }
 
@@ -178,7 +197,10 @@ impl Pusher {
         }
         self.batch_bytes += raw.len();
         let sequence = self.accepted + self.refused + self.batch.len();
-        self.batch.push(Item { place, raw: keyed(raw, &format!("{}-{sequence}", self.run)) });
+        self.batch.push(Item {
+            place,
+            raw: keyed(raw, &format!("{}-{sequence}", self.run)),
+        });
         Ok(())
     }
 
@@ -196,7 +218,10 @@ impl Pusher {
         if batch.is_empty() {
             return Ok(());
         }
-        let lines: Vec<String> = batch.iter().map(|item| item.raw.replace(['\n', '\r'], " ")).collect();
+        let lines: Vec<String> = batch
+            .iter()
+            .map(|item| item.raw.replace(['\n', '\r'], " "))
+            .collect();
         let results = self.send(Bytes::from(lines.join("\n"))).await?;
         for (index, item) in batch.iter().enumerate() {
             match results.get(index) {
@@ -205,7 +230,8 @@ impl Pusher {
                 None => self.refuse(&item.place, "the hub did not say what became of it"),
             }
         }
-        self.progress.set_position(u64::try_from(self.accepted).unwrap_or(u64::MAX));
+        self.progress
+            .set_position(u64::try_from(self.accepted).unwrap_or(u64::MAX));
         Ok(())
     }
 
@@ -213,16 +239,35 @@ impl Pusher {
         let mut tries = 0;
         loop {
             tries += 1;
-            let reply = self.hub.call(&self.token, &self.path, "application/x-ndjson", body.clone()).await;
+            let reply = self
+                .hub
+                .call(
+                    &self.token,
+                    &self.path,
+                    "application/x-ndjson",
+                    body.clone(),
+                )
+                .await;
             let wait = match reply {
                 Ok(reply) if reply.status == 200 => {
-                    return Ok(serde_json::from_str::<BatchAnswer>(&reply.body).map_err(|_| CallError::Missing("results"))?.results);
+                    return Ok(serde_json::from_str::<BatchAnswer>(&reply.body)
+                        .map_err(|_| CallError::Missing("results"))?
+                        .results);
                 }
-                Ok(reply) if matches!(reply.status, 409 | 429 | 503) && tries < TRIES => {
-                    reply.retry_after.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(60))
+                Ok(reply) if matches!(reply.status, 409 | 429 | 503) && tries < TRIES => reply
+                    .retry_after
+                    .unwrap_or(Duration::from_secs(1))
+                    .min(Duration::from_secs(60)),
+                Ok(reply) => {
+                    return Err(CallError::Refused {
+                        status: reply.status,
+                        body: reply.body,
+                    }
+                    .into());
                 }
-                Ok(reply) => return Err(CallError::Refused { status: reply.status, body: reply.body }.into()),
-                Err(CallError::NoAnswer(_)) if tries < TRIES => Duration::from_secs(u64::from(tries)),
+                Err(CallError::NoAnswer(_)) if tries < TRIES => {
+                    Duration::from_secs(u64::from(tries))
+                }
                 Err(error) => return Err(error.into()),
             };
             tokio::time::sleep(wait).await;
@@ -233,7 +278,11 @@ impl Pusher {
 /// The messages of a whole document: its elements when it is an array, else itself.
 fn whole(name: &str, text: &str) -> Vec<(String, String)> {
     match serde_json::from_str::<Vec<&RawValue>>(text) {
-        Ok(items) => items.iter().enumerate().map(|(index, raw)| (format!("{name}[{index}]"), raw.get().to_owned())).collect(),
+        Ok(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, raw)| (format!("{name}[{index}]"), raw.get().to_owned()))
+            .collect(),
         Err(_) => vec![(name.to_owned(), text.trim().to_owned())],
     }
 }
@@ -245,17 +294,29 @@ fn keyed(raw: String, key: &str) -> String {
         #[serde(borrow, default)]
         idempotency_key: Option<&'a RawValue>,
     }
-    let has_none = serde_json::from_str::<Own<'_>>(&raw).is_ok_and(|own| own.idempotency_key.is_none());
+    let has_none =
+        serde_json::from_str::<Own<'_>>(&raw).is_ok_and(|own| own.idempotency_key.is_none());
     match raw.strip_prefix('{').map(str::trim_start) {
-        Some(rest) if has_none && !rest.starts_with('}') => format!("{{\"idempotency_key\":\"{key}\",{rest}"),
+        Some(rest) if has_none && !rest.starts_with('}') => {
+            format!("{{\"idempotency_key\":\"{key}\",{rest}")
+        }
         _ => raw,
     }
 }
 
 /// Why a message was refused, in one line.
 fn reason(result: &Value) -> String {
-    let listed: Vec<&str> = result.get("errors").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    match (listed.is_empty(), result.get("error").and_then(Value::as_str)) {
+    let listed: Vec<&str> = result
+        .get("errors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match (
+        listed.is_empty(),
+        result.get("error").and_then(Value::as_str),
+    ) {
         (false, _) => listed.join("; "),
         (true, Some(error)) => error.to_owned(),
         (true, None) => "refused without a reason".to_owned(),
@@ -268,7 +329,10 @@ mod tests {
 
     #[test]
     fn each_message_gets_a_key_unless_it_has_one() {
-        assert_eq!(keyed(r#"{ "message":"a:b"}"#.into(), "k"), r#"{"idempotency_key":"k","message":"a:b"}"#);
+        assert_eq!(
+            keyed(r#"{ "message":"a:b"}"#.into(), "k"),
+            r#"{"idempotency_key":"k","message":"a:b"}"#
+        );
         let own = r#"{"message":"a:b","idempotency_key":"mine"}"#;
         assert_eq!(keyed(own.into(), "k"), own);
         assert_eq!(keyed("{}".into(), "k"), "{}");
@@ -277,13 +341,27 @@ mod tests {
 
     #[test]
     fn an_array_is_its_elements_and_anything_else_itself() {
-        assert_eq!(whole("f", r#"[{"a":1}, 2]"#), [("f[0]".to_owned(), "{\"a\":1}".to_owned()), ("f[1]".to_owned(), "2".to_owned())]);
+        assert_eq!(
+            whole("f", r#"[{"a":1}, 2]"#),
+            [
+                ("f[0]".to_owned(), "{\"a\":1}".to_owned()),
+                ("f[1]".to_owned(), "2".to_owned())
+            ]
+        );
         assert_eq!(whole("f", "{\n}\n"), [("f".to_owned(), "{\n}".to_owned())]);
     }
 
     #[test]
     fn the_reason_names_the_fields() {
-        assert_eq!(reason(&serde_json::json!({"error": "Invalid.", "errors": ["message: is empty", "payload: is missing"]})), "message: is empty; payload: is missing");
-        assert_eq!(reason(&serde_json::json!({"error": "Invalid."})), "Invalid.");
+        assert_eq!(
+            reason(
+                &serde_json::json!({"error": "Invalid.", "errors": ["message: is empty", "payload: is missing"]})
+            ),
+            "message: is empty; payload: is missing"
+        );
+        assert_eq!(
+            reason(&serde_json::json!({"error": "Invalid."})),
+            "Invalid."
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::{future::Future, io::Write, net::TcpListener, sync::Arc, time::Duration
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigArgs, Outcome, environment, hub_client::random_token, init_logging, operator_token};
+use super::{
+    ConfigArgs, Outcome, environment, hub_client::random_token, init_logging, operator_token,
+};
 use crate::{
     actors::{Hub, SystemClock},
     config::{Config, Secret},
@@ -29,9 +31,17 @@ pub struct Args {
 /// Runs until a signal comes or the hub dies.
 pub fn run(args: Args) -> Outcome {
     let effective = args.config.load(environment())?;
-    init_logging(&effective.config.log, std::env::var("RUST_LOG").ok().as_deref());
+    init_logging(
+        &effective.config.log,
+        std::env::var("RUST_LOG").ok().as_deref(),
+    );
     let operator_token = operator_token(environment())?;
-    Program { config: effective.config, operator_token, quiet: false }.run(|_| std::future::pending())
+    Program {
+        config: effective.config,
+        operator_token,
+        quiet: false,
+    }
+    .run(|_| std::future::pending())
 }
 
 /// A hub with its web server, as `serve` and `demo` run it.
@@ -69,10 +79,19 @@ impl Program {
         F: FnOnce(String) -> Fut + 'static,
         Fut: Future<Output = Outcome> + 'static,
     {
-        let Self { config, operator_token, quiet } = self;
+        let Self {
+            config,
+            operator_token,
+            quiet,
+        } = self;
         let listen = &config.server.listen;
-        let listener = TcpListener::bind((listen.host.as_str(), listen.port))
-            .map_err(|source| ServeError::Listen { address: listen.to_string(), source })?;
+        let listener =
+            TcpListener::bind((listen.host.as_str(), listen.port)).map_err(|source| {
+                ServeError::Listen {
+                    address: listen.to_string(),
+                    source,
+                }
+            })?;
         let address = listener.local_addr()?;
         let patience = Duration::from_secs(config.server.shutdown_secs);
         let backend = Arc::new(SqliteBackend::open(sqlite_options(&config)?)?);
@@ -109,7 +128,9 @@ impl Program {
 }
 
 /// The embedded database as the configuration wants it.
-pub(super) fn sqlite_options(config: &Config) -> Result<SqliteOptions, crate::config::OnlyEmbedded> {
+pub(super) fn sqlite_options(
+    config: &Config,
+) -> Result<SqliteOptions, crate::config::OnlyEmbedded> {
     let mut options = SqliteOptions::new(config.database.url.embedded()?);
     options.readers = config.database.readers;
     options.writer_cache_kib = config.database.cache_mib.saturating_mul(1024);
@@ -129,13 +150,19 @@ pub(super) fn sqlite_options(config: &Config) -> Result<SqliteOptions, crate::co
 /// Sets the operator's token to the given one; makes one, and says it this once, where there never was any.
 async fn ensure_operator(hub: &Hub, given: Option<Secret>, quiet: bool) -> Outcome {
     let registry = hub.registry();
-    let known = registry.principals.iter().find(|(_, principal)| **principal == Principal::Operator).map(|(hash, _)| hash.clone());
+    let known = registry
+        .principals
+        .iter()
+        .find(|(_, principal)| **principal == Principal::Operator)
+        .map(|(hash, _)| hash.clone());
     let token = match given {
         Some(token) => token,
         None if known.is_some() => return Ok(()),
         None => {
             let token = random_token();
-            say(&format!("the operator's token is {token}\nkeep it: it is shown this once, only its hash is stored"));
+            say(&format!(
+                "the operator's token is {token}\nkeep it: it is shown this once, only its hash is stored"
+            ));
             Secret::new(token)
         }
     };
@@ -144,10 +171,23 @@ async fn ensure_operator(hub: &Hub, given: Option<Secret>, quiet: bool) -> Outco
         return Ok(());
     }
     let entity = Entity::Operator { hash };
-    let former = hub.backend().registry_changes(0).await?.rows.into_iter().find(|row| !row.deleted && row.entity.kind() == "operator");
+    let former = hub
+        .backend()
+        .registry_changes(0)
+        .await?
+        .rows
+        .into_iter()
+        .find(|row| !row.deleted && row.entity.kind() == "operator");
     let change = match former {
-        Some(row) => EntityChange::Replace { key: row.key, entity },
-        None => EntityChange::Create { store: None, subject: None, entity },
+        Some(row) => EntityChange::Replace {
+            key: row.key,
+            entity,
+        },
+        None => EntityChange::Create {
+            store: None,
+            subject: None,
+            entity,
+        },
     };
     hub.change_registry(vec![change]).await?;
     if known.is_some() && !quiet {

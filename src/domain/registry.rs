@@ -301,7 +301,13 @@ impl Entity {
             other => return Err(format!("unknown kind {other:?}")),
         };
         // serde's own words may repeat what they found, and bodies hold secrets: the place is enough.
-        read.map_err(|error| format!("its body cannot be read at line {} column {}", error.line(), error.column()))
+        read.map_err(|error| {
+            format!(
+                "its body cannot be read at line {} column {}",
+                error.line(),
+                error.column()
+            )
+        })
     }
 
     /// The word for its kind, as the database stores it.

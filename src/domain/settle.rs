@@ -380,11 +380,16 @@ fn returned(
     message: ReturnedMessage,
     context: &SettleContext<'_>,
 ) -> NewMessage {
+    let mut about = message.about;
+    if about.primary.is_none() && message.kind.noun() == "notification" {
+        // It becomes an event, and one that names no object is about what its parent is about.
+        about.primary.clone_from(&delivery.message.about.primary);
+    }
     NewMessage {
         store: delivery.message.store,
         kind: message.kind,
         payload: message.payload,
-        about: message.about,
+        about,
         source: Source::Endpoint(context.mapping.to_owned()),
         ancestry: Some(delivery.message.descend()),
         test: delivery.message.test,

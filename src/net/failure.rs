@@ -127,7 +127,7 @@ impl Malformed {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
     /// Every address of the host is refused by the egress policy.
-    #[error("{host} is not allowed: {address} is {}", .kind.words())]
+    #[error("{host} is not allowed: {address} is {}; egress.allow_networks lists what is", .kind.words())]
     AddressNotAllowed {
         /// The host of the URL.
         host: String,

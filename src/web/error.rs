@@ -364,6 +364,15 @@ mod tests {
             head.headers().get("retry-after").map(|v| v.as_bytes()),
             Some(&b"2"[..])
         );
+        let in_flight = AcceptError::InFlight { positions: vec![0] };
+        let (head, _) = shown(in_flight.into()).await;
+        assert_eq!(
+            (
+                head.status().as_u16(),
+                head.headers().contains_key("retry-after")
+            ),
+            (409, true)
+        );
         let (head, _) = shown(DbError::Full.into()).await;
         assert_eq!(
             (

@@ -41,7 +41,7 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a connection may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
-/// Registers every route, and the hub they speak to. Paths must have gone through [`paths::normalize`] (as in [`server`]).
+/// Registers every route, and the hub they speak to. Paths must have been normalized before, as [`server`] does.
 pub fn configure(config: &mut ServiceConfig, hub: Hub) {
     let nothing = || ready(Err::<HttpResponse, ApiError>(ApiError::no_route()));
     config

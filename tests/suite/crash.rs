@@ -17,7 +17,14 @@ const KILLS: usize = 12;
 async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_again_under_load() {
     let mut hub = Hub::start().await;
     let store = hub.store("shop").await;
-    let sink = Sink::start(|_, before| if before % 7 == 3 { Reply::json(500, json!({})) } else { Reply::ok() }).await;
+    let sink = Sink::start(|_, before| {
+        if before % 7 == 3 {
+            Reply::json(500, json!({}))
+        } else {
+            Reply::ok()
+        }
+    })
+    .await;
     hub.mapping(&store, "a.b", &sink.url, json!({})).await;
     let mut answered: HashSet<String> = HashSet::new();
     let mut number = 0;
@@ -42,7 +49,9 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
         });
         let load = futures_util::future::join_all(pushers);
         let wanted = 5 + round * 9;
-        let killer = eventually("enough is accepted", || async { (accepted.lock().unwrap().len() >= wanted).then_some(()) });
+        let killer = eventually("enough is accepted", || async {
+            (accepted.lock().unwrap().len() >= wanted).then_some(())
+        });
         // Whoever is first: the load never ends by itself, so this is the killer. The load's requests in flight are cut off.
         tokio::select! { _ = load => unreachable!("the hub is alive"), () = killer => {} }
         hub.kill();
@@ -51,7 +60,11 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
         hub.launch().await;
     }
     let missing = |sink: &Sink| {
-        let delivered: HashSet<String> = sink.received().iter().map(|one| one.order().to_owned()).collect();
+        let delivered: HashSet<String> = sink
+            .received()
+            .iter()
+            .map(|one| one.order().to_owned())
+            .collect();
         answered.difference(&delivered).cloned().collect::<Vec<_>>()
     };
     eventually("everything answered is delivered", || {
@@ -67,10 +80,23 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
 async fn a_repeat_after_a_crash_has_the_same_message_id() {
     let mut hub = Hub::start().await;
     let store = hub.store("shop").await;
-    let sink = Sink::start(|_, before| if before == 0 { Reply::Never } else { Reply::ok() }).await;
+    let sink = Sink::start(|_, before| {
+        if before == 0 {
+            Reply::Never
+        } else {
+            Reply::ok()
+        }
+    })
+    .await;
     hub.mapping(&store, "a.b", &sink.url, json!({})).await;
-    hub.push(&store, "order:new", json!({"order": order("R1", "complete")})).await;
-    sink.wait("the first attempt is in flight", |all| all.len() == 1).await;
+    hub.push(
+        &store,
+        "order:new",
+        json!({"order": order("R1", "complete")}),
+    )
+    .await;
+    sink.wait("the first attempt is in flight", |all| all.len() == 1)
+        .await;
     hub.kill();
     hub.launch().await;
     let all = sink.wait("it is sent again", |all| all.len() == 2).await;
@@ -85,14 +111,29 @@ async fn asked_to_stop_it_finishes_what_is_in_flight_and_exits_with_0() {
     let sink = Sink::taking_everything().await;
     hub.mapping(&store, "a.b", &sink.url, json!({})).await;
     for number in 0..50 {
-        hub.push(&store, "order:new", json!({"order": order(&format!("R{number}"), "complete")})).await;
+        hub.push(
+            &store,
+            "order:new",
+            json!({"order": order(&format!("R{number}"), "complete")}),
+        )
+        .await;
     }
     assert_eq!(hub.terminate().await, Some(0));
     hub.launch().await;
-    sink.wait("the rest is delivered by the next run", |all| all.iter().map(|one| one.order()).collect::<HashSet<_>>().len() == 50).await;
+    sink.wait("the rest is delivered by the next run", |all| {
+        all.iter()
+            .map(|one| one.order())
+            .collect::<HashSet<_>>()
+            .len()
+            == 50
+    })
+    .await;
     hub.quiet(&store).await;
     let repeated = sink.received().len() - 50;
-    assert_eq!(repeated, 0, "what was in flight was settled before the exit");
+    assert_eq!(
+        repeated, 0,
+        "what was in flight was settled before the exit"
+    );
 }
 
 #[actix_web::test]
@@ -105,7 +146,10 @@ async fn a_second_hub_on_the_same_database_is_refused_with_the_reason() {
             .output()
             .unwrap()
     });
-    let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(60), output)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("another"), "{said}");

@@ -10,13 +10,28 @@ async fn each_endpoint_tells_how_it_does() {
     let store = hub.store("shop").await;
     let sink = Sink::taking_everything().await;
     let mapping = hub.mapping(&store, "a.b", &sink.url, json!({})).await;
-    hub.push(&store, "order:new", json!({"order": order("R1", "complete")})).await;
+    hub.push(
+        &store,
+        "order:new",
+        json!({"order": order("R1", "complete")}),
+    )
+    .await;
     sink.wait("it arrives", |all| all.len() == 1).await;
     hub.quiet(&store).await;
     let endpoints = hub.get(&store.token, &store.path("/endpoints")).await;
     assert_eq!(endpoints.status, 200, "{}", endpoints.text);
     let row = &endpoints.body[0];
-    assert_eq!((&row["id"], &row["name"], &row["in_flight"], &row["restarts"]), (&json!(mapping), &json!("a.b"), &json!(0), &json!(0)), "{}", endpoints.text);
+    assert_eq!(
+        (
+            &row["id"],
+            &row["name"],
+            &row["in_flight"],
+            &row["restarts"]
+        ),
+        (&json!(mapping), &json!("a.b"), &json!(0), &json!(0)),
+        "{}",
+        endpoints.text
+    );
 }
 
 #[actix_web::test]
@@ -24,5 +39,9 @@ async fn health_is_told_without_a_token() {
     let hub = Hub::start().await;
     assert_eq!(hub.get("", "/health/live").await.status, 200);
     assert_eq!(hub.get("", "/health/ready").await.status, 200);
-    assert!(hub.printed().contains("listening on http://127.0.0.1:"), "{}", hub.printed());
+    assert!(
+        hub.printed().contains("listening on http://127.0.0.1:"),
+        "{}",
+        hub.printed()
+    );
 }

@@ -9,18 +9,16 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use serde_json::{Map, Value};
 use url::Url;
 
-use super::super::transport::Outgoing;
+use super::{super::transport::Outgoing, shown};
 use crate::{
     config::Config,
     domain::{
         delivery::{Attempt, Delivery, Disposition, Fence, Settlement, micros_of},
         key::EndpointKey,
-        mask::{MASK, Mask},
+        mask::Mask,
         registry::{Dialect, MappingOptions, Registry, StoreSnapshot},
         retry::RetryPolicy,
         settle::{Finish, SettleContext, settle},
@@ -28,7 +26,7 @@ use crate::{
     },
     net::{
         Answer, Failure, Target,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{HeaderName, HeaderValue},
         parse_endpoint_url,
     },
     wire::dialect1,
@@ -38,8 +36,6 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 /// When a delivery is due again that failed through the hub's own fault.
 const OWN_FAULT_PAUSE: Duration = Duration::from_secs(5);
-/// A secret this long at the edge of a cut body is still covered.
-const LONGEST_SECRET: usize = 4096;
 
 /// What is to be done with a delivery.
 pub enum Plan {
@@ -159,8 +155,12 @@ pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config) ->
 /// Decides what to do with a delivery, by what is configured now.
 #[must_use]
 pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
-    let Some(store) = registry.stores.get(&delivery.message.store) else { return Plan::Without(Disposition::Removed) };
-    let Some(mapping) = store.mappings.get(&delivery.mapping) else { return Plan::Without(Disposition::Removed) };
+    let Some(store) = registry.stores.get(&delivery.message.store) else {
+        return Plan::Without(Disposition::Removed);
+    };
+    let Some(mapping) = store.mappings.get(&delivery.mapping) else {
+        return Plan::Without(Disposition::Removed);
+    };
     if !mapping.value.enabled {
         return Plan::Without(Disposition::Held);
     }
@@ -168,16 +168,25 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
     let options = &mapping.options;
     let mut mask = Mask::default();
     mask.add(&mapping.token);
-    store.parameters_of(mapping).filter(|parameter| parameter.secret).for_each(|parameter| mask.add_value(&parameter.value));
+    store
+        .parameters_of(mapping)
+        .filter(|parameter| parameter.secret)
+        .for_each(|parameter| mask.add_value(&parameter.value));
     if let Some(secret) = &options.signing_secret {
         mask.add(secret);
     }
-    let address = delivery.asynchronous.as_ref().and_then(|work| work.update_url.as_deref()).unwrap_or(&mapping.url);
+    let address = delivery
+        .asynchronous
+        .as_ref()
+        .and_then(|work| work.update_url.as_deref())
+        .unwrap_or(&mapping.url);
     let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config) {
         Ok((outgoing, url)) => (Ok(outgoing), Some(url)),
         Err(sentence) => (Err(Unsendable::Misconfigured(sentence)), None),
     };
-    let headers = outgoing.as_ref().map_or(&[][..], |outgoing| &outgoing.headers);
+    let headers = outgoing
+        .as_ref()
+        .map_or(&[][..], |outgoing| &outgoing.headers);
     Plan::Post(Box::new(Order {
         mapping: mapping.name.clone(),
         dialect: options.dialect,
@@ -185,7 +194,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
         policy: policy(options, config),
         asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
         shown_url: mask.cover(address.to_owned()),
-        shown_headers: shown_request_headers(headers, &mask),
+        shown_headers: shown::request_headers(headers, &mask),
         request_bytes: outgoing.as_ref().map_or(0, |outgoing| outgoing.body.len()),
         kept_body_bytes: config.dispatch.kept_body_bytes,
         mask,
@@ -197,13 +206,20 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
 /// Whether everything for this endpoint waits.
 #[must_use]
 pub fn is_paused(endpoint: EndpointKey, registry: &Registry) -> bool {
-    let store = registry.endpoints.get(&endpoint).and_then(|store| registry.stores.get(store));
-    store.and_then(|store| store.endpoints.get(&endpoint)).is_some_and(|settings| settings.paused)
+    let store = registry
+        .endpoints
+        .get(&endpoint)
+        .and_then(|store| registry.stores.get(store));
+    store
+        .and_then(|store| store.endpoints.get(&endpoint))
+        .is_some_and(|settings| settings.paused)
 }
 
 fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
     let retry = &config.retry;
-    let deadline = options.deadline_secs.map_or(retry.deadline_secs, |own| retry.deadline_secs.min(own.into()));
+    let deadline = options.deadline_secs.map_or(retry.deadline_secs, |own| {
+        retry.deadline_secs.min(own.into())
+    });
     RetryPolicy {
         allowed: options.retries_allowed,
         base: Duration::from_secs(retry.base_secs),
@@ -211,10 +227,12 @@ fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
         jitter: retry.jitter,
         max_failures: retry.max_attempts,
         deadline: Duration::from_secs(deadline),
-        schedule: options
-            .retry_schedule
-            .as_ref()
-            .map(|delays| delays.iter().map(|secs| Duration::from_secs((*secs).into())).collect()),
+        schedule: options.retry_schedule.as_ref().map(|delays| {
+            delays
+                .iter()
+                .map(|secs| Duration::from_secs((*secs).into()))
+                .collect()
+        }),
     }
 }
 
@@ -228,12 +246,20 @@ fn outgoing(
     let url = parse_endpoint_url(address).map_err(|error| format!("the address {error}"))?;
     let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
     let body = match mapping.options.dialect {
-        Dialect::One => dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping)),
+        Dialect::One => {
+            dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping))
+        }
         Dialect::Two => return Err("dialect 2 is not spoken yet".into()),
     };
     let mut headers = vec![
-        (HeaderName::from_static("content-type"), HeaderValue::from_static("application/json")),
-        (HeaderName::from_static("user-agent"), HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION")))),
+        (
+            HeaderName::from_static("content-type"),
+            HeaderValue::from_static("application/json"),
+        ),
+        (
+            HeaderName::from_static("user-agent"),
+            HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION"))),
+        ),
     ];
     // An endpoint without a key of its own refuses any token at all (WIRE B.7), so an empty one sends no header.
     if !mapping.token.is_empty() {
@@ -242,7 +268,12 @@ fn outgoing(
         headers.push((HeaderName::from_static("x-augury-token"), token));
     }
     let limits = &config.dispatch;
-    let timeout = mapping.options.timeout_secs.map_or(limits.timeout_secs, |own| limits.timeout_secs.min(own.into()));
+    let timeout = mapping
+        .options
+        .timeout_secs
+        .map_or(limits.timeout_secs, |own| {
+            limits.timeout_secs.min(own.into())
+        });
     let outgoing = Outgoing {
         target,
         headers,
@@ -254,7 +285,10 @@ fn outgoing(
 }
 
 /// Posts, whatever the code behind it does: a panic or an overrun ends the attempt and nothing else.
-pub async fn perform(timeout: Duration, posting: LocalBoxFuture<'static, Result<Answer, Failure>>) -> Posted {
+pub async fn perform(
+    timeout: Duration,
+    posting: LocalBoxFuture<'static, Result<Answer, Failure>>,
+) -> Posted {
     let guarded = AssertUnwindSafe(posting).catch_unwind();
     match tokio::time::timeout(timeout.saturating_add(GRACE), guarded).await {
         Ok(Ok(Ok(answer))) => Posted::Answer(answer),
@@ -279,15 +313,27 @@ pub struct Circumstances {
 
 /// Turns what came of an attempt into what is written down. Reading an answer that makes this code panic is a failed attempt too.
 #[must_use]
-pub fn conclude(delivery: &Delivery, order: &Order, posted: Posted, at: Circumstances) -> Conclusion {
-    let concluded = catch_unwind(AssertUnwindSafe(|| conclude_openly(delivery, order, posted, at)));
+pub fn conclude(
+    delivery: &Delivery,
+    order: &Order,
+    posted: Posted,
+    at: Circumstances,
+) -> Conclusion {
+    let concluded = catch_unwind(AssertUnwindSafe(|| {
+        conclude_openly(delivery, order, posted, at)
+    }));
     concluded.unwrap_or_else(|_| {
         log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "reading an answer panicked");
         conclude_openly(delivery, order, Posted::Panicked, at)
     })
 }
 
-fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circumstances) -> Conclusion {
+fn conclude_openly(
+    delivery: &Delivery,
+    order: &Order,
+    posted: Posted,
+    at: Circumstances,
+) -> Conclusion {
     let mut record = Attempt {
         number: delivery.attempts.saturating_add(1),
         started_at: at.started_at,
@@ -307,8 +353,9 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         Posted::Answer(answer) => {
             record.status = Some(answer.status);
             record.duration_us = micros_of(answer.duration);
-            record.answer_headers = shown_answer_headers(&answer.headers, &order.mask);
-            record.answer_body = shown_body(&answer.body, order.kept_body_bytes, &order.mask);
+            record.answer_headers = shown::answer_headers(&answer.headers, &order.mask);
+            record.answer_body =
+                shown::body_start(&answer.body, order.kept_body_bytes, &order.mask);
             record.answer_bytes = length(answer.body.len());
             let read = match (&order.asked, order.dialect) {
                 (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, asked),
@@ -324,20 +371,39 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         Posted::Failure(failure) if failure.is_the_hubs() => {
             log::warn!(endpoint = delivery.endpoint.0; "an attempt is put off: {failure}");
             let due_at = at.ended_at.plus(OWN_FAULT_PAUSE);
-            return Conclusion { settlement: without(delivery, at.epoch, Disposition::Postponed { due_at }), verdict };
+            return Conclusion {
+                settlement: without(delivery, at.epoch, Disposition::Postponed { due_at }),
+                verdict,
+            };
         }
         Posted::Failure(failure) => {
-            let perhaps = if failure.maybe_carried_out() { " (it may have been carried out)" } else { "" };
-            Finish::Failed { kind: failure.kind(), sentence: format!("{failure}{perhaps}") }
+            let perhaps = if failure.maybe_carried_out() {
+                " (it may have been carried out)"
+            } else {
+                ""
+            };
+            Finish::Failed {
+                kind: failure.kind(),
+                sentence: format!("{failure}{perhaps}"),
+            }
         }
-        Posted::Panicked => Finish::Failed { kind: "hub_panicked", sentence: "a defect of the hub ended the attempt".into() },
-        Posted::Overdue => Finish::Failed { kind: "overdue", sentence: "no answer long after the deadline".into() },
+        Posted::Panicked => Finish::Failed {
+            kind: "hub_panicked",
+            sentence: "a defect of the hub ended the attempt".into(),
+        },
+        Posted::Overdue => Finish::Failed {
+            kind: "overdue",
+            sentence: "no answer long after the deadline".into(),
+        },
         Posted::Unsendable => {
             let sentence = match &order.outgoing {
                 Err(Unsendable::Misconfigured(sentence)) => sentence.clone(),
                 _ => "nothing was sent".into(),
             };
-            Finish::Failed { kind: "unsendable", sentence }
+            Finish::Failed {
+                kind: "unsendable",
+                sentence,
+            }
         }
     };
     let context = SettleContext {
@@ -352,7 +418,10 @@ fn conclude_openly(delivery: &Delivery, order: &Order, posted: Posted, at: Circu
         mask: &order.mask,
         record,
     };
-    Conclusion { settlement: settle(delivery, finish, context), verdict }
+    Conclusion {
+        settlement: settle(delivery, finish, context),
+        verdict,
+    }
 }
 
 /// A settlement that spends no attempt.
@@ -361,7 +430,10 @@ pub fn without(delivery: &Delivery, epoch: i64, disposition: Disposition) -> Set
     Settlement {
         key: delivery.key,
         store: delivery.message.store,
-        fence: Fence { epoch, attempts: delivery.attempts },
+        fence: Fence {
+            epoch,
+            attempts: delivery.attempts,
+        },
         attempt: None,
         disposition,
         messages: Vec::new(),
@@ -373,7 +445,9 @@ pub fn without(delivery: &Delivery, epoch: i64, disposition: Disposition) -> Set
 fn verdict(posted: &Posted, now: Micros, longest_wait: Duration) -> Verdict {
     match posted {
         Posted::Answer(answer) => match (answer.status, answer.retry_after) {
-            (429 | 503, Some(wish)) => Verdict::AskedToWait(wish.wait_from(now.0).min(longest_wait)),
+            (429 | 503, Some(wish)) => {
+                Verdict::AskedToWait(wish.wait_from(now.0).min(longest_wait))
+            }
             // "Too many requests" without a time is met by the breaker's pauses.
             (429 | 500..=599, _) => Verdict::Ill,
             _ => Verdict::Well,
@@ -397,83 +471,17 @@ fn length(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn shown_request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask) -> String {
-    let shown: Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            let is_token = name.as_str() == "x-augury-token";
-            let text = if is_token { MASK.to_owned() } else { mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned()) };
-            (name.as_str().to_owned(), Value::String(text))
-        })
-        .collect();
-    Value::Object(shown).to_string()
-}
-
-fn shown_answer_headers(headers: &HeaderMap, mask: &Mask) -> String {
-    let mut shown: Map<String, Value> = Map::new();
-    for (name, value) in headers {
-        let text = mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned());
-        match shown.get_mut(name.as_str()) {
-            Some(Value::String(known)) => *known = format!("{known}, {text}"),
-            _ => {
-                shown.insert(name.as_str().to_owned(), Value::String(text));
-            }
-        }
-    }
-    Value::Object(shown).to_string()
-}
-
-/// The beginning of a body as text, secrets covered. Covered first and cut then, so that no secret is cut in two and kept.
-fn shown_body(body: &Bytes, kept: usize, mask: &Mask) -> String {
-    let margin = kept.saturating_add(LONGEST_SECRET);
-    let is_cut = body.len() > margin;
-    let looked_at = body.get(..margin).unwrap_or(body);
-    let mut text = mask.cover(String::from_utf8_lossy(looked_at).into_owned());
-    let sure = if is_cut { text.len().saturating_sub(LONGEST_SECRET) } else { text.len() };
-    let mut end = kept.min(sure);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_body_is_cut_after_its_secrets_are_covered() {
-        let mut mask = Mask::default();
-        mask.add("hunter22");
-        let body = Bytes::from(format!("{}hunter22", "x".repeat(10)));
-        assert_eq!(shown_body(&body, 12, &mask), "xxxxxxxxxx**");
-        assert_eq!(shown_body(&body, 100, &mask), "xxxxxxxxxx***");
-    }
-
-    #[test]
-    fn a_secret_at_the_edge_of_what_is_looked_at_is_not_kept_in_part() {
-        let mut mask = Mask::default();
-        mask.add("hunter22");
-        let body = Bytes::from("hunter22".repeat(3000));
-        let shown = shown_body(&body, 10_000, &mask);
-        assert!(!shown.contains("hunt"), "{}", &shown[shown.len() - 20..]);
-    }
-
-    #[test]
-    fn a_body_is_cut_between_characters() {
-        assert_eq!(shown_body(&Bytes::from("ä".repeat(10)), 5, &Mask::default()), "ää");
-    }
-
-    #[test]
-    fn a_token_is_never_shown_even_when_it_is_short() {
-        let headers = [(HeaderName::from_static("x-augury-token"), HeaderValue::from_static("abc"))];
-        assert_eq!(shown_request_headers(&headers, &Mask::default()), r#"{"x-augury-token":"***"}"#);
-    }
-
     #[actix_web::test]
     async fn a_panic_in_an_attempt_is_an_outcome() {
-        let posted = perform(Duration::from_secs(1), async { panic!("on purpose") }.boxed_local()).await;
+        let posted = perform(
+            Duration::from_secs(1),
+            async { panic!("on purpose") }.boxed_local(),
+        )
+        .await;
         assert!(matches!(posted, Posted::Panicked));
     }
 }

@@ -66,7 +66,9 @@ impl Breaker {
     #[must_use]
     pub fn new(threshold: u32, pause: Duration, cap: Duration) -> Self {
         Self {
-            state: State::Closed { failed: HashSet::new() },
+            state: State::Closed {
+                failed: HashSet::new(),
+            },
             threshold: usize::try_from(threshold).unwrap_or(usize::MAX).max(1),
             pause: Backoff::new(pause, cap),
             last_probe_lane: None,
@@ -79,7 +81,9 @@ impl Breaker {
         match &self.state {
             State::Closed { .. } => Allows::All,
             State::Open { until } if now < *until => Allows::NothingUntil(*until),
-            State::Open { .. } => Allows::Probe { not_lane: self.last_probe_lane },
+            State::Open { .. } => Allows::Probe {
+                not_lane: self.last_probe_lane,
+            },
             State::Probing { .. } => Allows::NothingNow,
         }
     }
@@ -95,7 +99,9 @@ impl Breaker {
     /// The endpoint answered like one that is well. Answers to attempts begun before the breaker opened count too.
     pub fn succeed(&mut self) {
         self.pause.succeed();
-        self.state = State::Closed { failed: HashSet::new() };
+        self.state = State::Closed {
+            failed: HashSet::new(),
+        };
     }
 
     /// The endpoint failed at `now`.
@@ -131,7 +137,9 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Micros) {
-        self.state = State::Open { until: now.plus(self.pause.fail()) };
+        self.state = State::Open {
+            until: now.plus(self.pause.fail()),
+        };
     }
 }
 
@@ -171,8 +179,14 @@ mod tests {
     #[test]
     fn an_open_one_lets_a_single_probe_through_after_its_pause() {
         let mut breaker = opened();
-        assert_eq!(breaker.allows(Micros(0)), Allows::NothingUntil(Micros(10 * SECOND)));
-        assert_eq!(breaker.allows(Micros(10 * SECOND)), Allows::Probe { not_lane: None });
+        assert_eq!(
+            breaker.allows(Micros(0)),
+            Allows::NothingUntil(Micros(10 * SECOND))
+        );
+        assert_eq!(
+            breaker.allows(Micros(10 * SECOND)),
+            Allows::Probe { not_lane: None }
+        );
         breaker.begin(DeliveryKey(4), Some(7));
         assert_eq!(breaker.allows(Micros(11 * SECOND)), Allows::NothingNow);
         breaker.succeed();
@@ -184,8 +198,14 @@ mod tests {
         let mut breaker = opened();
         breaker.begin(DeliveryKey(4), Some(7));
         breaker.fail(DeliveryKey(4), Micros(10 * SECOND));
-        assert_eq!(breaker.allows(Micros(29 * SECOND)), Allows::NothingUntil(Micros(30 * SECOND)));
-        assert_eq!(breaker.allows(Micros(30 * SECOND)), Allows::Probe { not_lane: Some(7) });
+        assert_eq!(
+            breaker.allows(Micros(29 * SECOND)),
+            Allows::NothingUntil(Micros(30 * SECOND))
+        );
+        assert_eq!(
+            breaker.allows(Micros(30 * SECOND)),
+            Allows::Probe { not_lane: Some(7) }
+        );
     }
 
     #[test]
@@ -193,13 +213,19 @@ mod tests {
         let mut breaker = opened();
         breaker.begin(DeliveryKey(4), Some(7));
         breaker.abstain(DeliveryKey(4), Micros(12 * SECOND));
-        assert_eq!(breaker.allows(Micros(12 * SECOND)), Allows::Probe { not_lane: Some(7) });
+        assert_eq!(
+            breaker.allows(Micros(12 * SECOND)),
+            Allows::Probe { not_lane: Some(7) }
+        );
     }
 
     #[test]
     fn late_failures_of_earlier_attempts_do_not_prolong_the_pause() {
         let mut breaker = opened();
         breaker.fail(DeliveryKey(9), Micros(9 * SECOND));
-        assert_eq!(breaker.allows(Micros(9 * SECOND)), Allows::NothingUntil(Micros(10 * SECOND)));
+        assert_eq!(
+            breaker.allows(Micros(9 * SECOND)),
+            Allows::NothingUntil(Micros(10 * SECOND))
+        );
     }
 }

@@ -59,7 +59,11 @@ impl EndpointCell {
     /// What is known, together with the signs of life.
     #[must_use]
     pub fn show(&self, endpoint: EndpointKey, vitals: &Vitals) -> EndpointState {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let state = match told.state {
             DispatcherState::Absent => DispatcherState::Absent,
             _ if !vitals.is_alive() => DispatcherState::Starting,

@@ -21,32 +21,34 @@
 mod attempt;
 mod breaker;
 mod cell;
+mod handlers;
 mod pace;
+mod report;
+mod shown;
 mod window;
 
 use std::{collections::HashMap, rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 
 use self::{
-    attempt::{Circumstances, Conclusion, Plan, Verdict},
+    attempt::{Circumstances, Plan},
     breaker::{Allows, Breaker},
     pace::Pace,
+    report::Report,
     window::Window,
 };
 use super::{
     backoff::Backoff,
-    bell::{Ringing, Wake},
-    settler::{Refused, Settle},
-    shared::{Piece, Shared},
+    bell::Ringing,
+    shared::Shared,
     transport::{self, Transport},
-    vitals::{End, Guard, Office, Ping},
+    vitals::{End, Guard, Office},
 };
 use crate::{
-    db::{DbResult, Due, OwnerKind, SettleOutcome, Settled},
+    db::{DbResult, Due, OwnerKind},
     domain::{
-        delivery::{Delivery, Disposition, Settlement},
+        delivery::Delivery,
         key::{DeliveryKey, EndpointKey},
         registry::Registry,
         time::Micros,
@@ -81,46 +83,6 @@ impl Message for Retire {
     type Result = ();
 }
 
-/// An attempt has ended; its outcome is on its way to the Settler.
-#[derive(Debug)]
-struct Answered {
-    key: DeliveryKey,
-    verdict: Verdict,
-    told: AttemptTold,
-    settler: u64,
-}
-
-impl Message for Answered {
-    type Result = ();
-}
-
-#[derive(Debug)]
-enum AttemptTold {
-    Completed,
-    Failed(String),
-    Neither,
-}
-
-/// What became of an outcome.
-#[derive(Debug)]
-struct Noted {
-    key: DeliveryKey,
-    due_at: Option<Micros>,
-    outcome: Note,
-}
-
-impl Message for Noted {
-    type Result = ();
-}
-
-#[derive(Debug)]
-enum Note {
-    Settled(Settled),
-    Refused,
-    /// The Settler was replaced before it answered: the database knows.
-    Unknown,
-}
-
 /// A task that ends with its holder.
 struct Task(Option<actix_rt::task::JoinHandle<()>>);
 
@@ -148,7 +110,10 @@ enum Life {
 /// Whether deliveries may begin now.
 enum Gate {
     Open,
-    Shut { state: DispatcherState, until: Option<Micros> },
+    Shut {
+        state: DispatcherState,
+        until: Option<Micros>,
+    },
 }
 
 /// See the module.
@@ -239,7 +204,9 @@ impl Dispatcher {
 
     /// Begins what may begin, reads more when little is left, and sets the timer to when something can happen next.
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        let Life::Serving { epoch } = self.life else { return };
+        let Life::Serving { epoch } = self.life else {
+            return;
+        };
         if self.guard.is_superseded() || self.guard.is_retired() {
             return;
         }
@@ -264,7 +231,10 @@ impl Dispatcher {
             }
         };
         // What is due already waits for room, and whatever makes room leads here.
-        if let Some(due) = self.next_due_at.filter(|due| *due > now && state == DispatcherState::Running) {
+        if let Some(due) = self
+            .next_due_at
+            .filter(|due| *due > now && state == DispatcherState::Running)
+        {
             look_at = Some(look_at.map_or(due, |at| at.min(due)));
         }
         self.arm(look_at, now, ctx);
@@ -281,7 +251,10 @@ impl Dispatcher {
             return shut(DispatcherState::Paused, None);
         }
         if self.shared.database_away.load(Ordering::SeqCst) {
-            return shut(DispatcherState::DatabaseAway, Some(now.plus(DATABASE_PAUSE)));
+            return shut(
+                DispatcherState::DatabaseAway,
+                Some(now.plus(DATABASE_PAUSE)),
+            );
         }
         if let Some(until) = self.asked_to_wait.filter(|until| now < *until) {
             return shut(DispatcherState::AskedToWait, Some(until));
@@ -294,7 +267,13 @@ impl Dispatcher {
     }
 
     /// Begins attempts up to the limits. Returns when a limit of pace allows the next.
-    fn begin_some(&mut self, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) -> Option<Micros> {
+    fn begin_some(
+        &mut self,
+        registry: &Registry,
+        epoch: i64,
+        now: Micros,
+        ctx: &mut Context<Self>,
+    ) -> Option<Micros> {
         let mut look_at: Option<Micros> = None;
         while self.window.in_flight() < self.shared.config.dispatch.concurrency {
             let other_than = match self.breaker.allows(now) {
@@ -305,13 +284,19 @@ impl Dispatcher {
             let pace = &mut self.pace;
             let mut permits = |window: &Window, one: &Delivery| {
                 let store = registry.stores.get(&one.message.store);
-                let Some(mapping) = store.and_then(|store| store.mappings.get(&one.mapping)) else { return true };
+                let Some(mapping) = store.and_then(|store| store.mappings.get(&one.mapping)) else {
+                    return true;
+                };
                 let options = &mapping.value.options;
-                let most = options.concurrency.and_then(|most| usize::try_from(most).ok());
+                let most = options
+                    .concurrency
+                    .and_then(|most| usize::try_from(most).ok());
                 if most.is_some_and(|most| window.in_flight_of(one.mapping) >= most.max(1)) {
                     return false;
                 }
-                let Some(rate) = options.rate_per_sec else { return true };
+                let Some(rate) = options.rate_per_sec else {
+                    return true;
+                };
                 match pace.take(one.mapping, rate, now) {
                     Ok(()) => true,
                     Err(at) => {
@@ -321,7 +306,9 @@ impl Dispatcher {
                 }
             };
             let is_other = |one: &Delivery| other_than.is_none() || one.lane != other_than;
-            let first = self.window.begin_first(|window, one| is_other(one) && permits(window, one));
+            let first = self
+                .window
+                .begin_first(|window, one| is_other(one) && permits(window, one));
             // A probe from the same lane is better than none.
             let first = match (first, other_than) {
                 (None, Some(_)) => self.window.begin_first(&mut permits),
@@ -333,9 +320,20 @@ impl Dispatcher {
         look_at
     }
 
-    fn begin(&mut self, delivery: Delivery, registry: &Registry, epoch: i64, now: Micros, ctx: &mut Context<Self>) {
+    fn begin(
+        &mut self,
+        delivery: Delivery,
+        registry: &Registry,
+        epoch: i64,
+        now: Micros,
+        ctx: &mut Context<Self>,
+    ) {
         let key = delivery.key;
-        let report = Report { shared: Arc::clone(&self.shared), to: ctx.address(), piece: self.shared.work.begin() };
+        let report = Report {
+            shared: Arc::clone(&self.shared),
+            to: ctx.address(),
+            piece: self.shared.work.begin(),
+        };
         match attempt::plan_safely(&delivery, registry, &self.shared.config) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
@@ -345,7 +343,9 @@ impl Dispatcher {
             }
             Plan::Post(order) => {
                 self.breaker.begin(key, delivery.lane);
-                let posting = order.outgoing().map(|outgoing| (outgoing.timeout, self.transport.post(outgoing)));
+                let posting = order
+                    .outgoing()
+                    .map(|outgoing| (outgoing.timeout, self.transport.post(outgoing)));
                 let attempt = async move {
                     let posted = match posting {
                         Some((timeout, posting)) => attempt::perform(timeout, posting).await,
@@ -353,7 +353,12 @@ impl Dispatcher {
                     };
                     let ended_at = report.shared.now();
                     let random = rand::random::<f64>();
-                    let at = Circumstances { epoch, started_at: now, ended_at, random };
+                    let at = Circumstances {
+                        epoch,
+                        started_at: now,
+                        ended_at,
+                        random,
+                    };
                     let concluded = attempt::conclude(&delivery, &order, posted, at);
                     report.conclude(concluded).await;
                 };
@@ -372,7 +377,11 @@ impl Dispatcher {
         self.reading = true;
         self.more = false;
         self.next_due_at = None;
-        let (backend, endpoint, held) = (Arc::clone(&self.shared.backend), self.endpoint, self.window.held());
+        let (backend, endpoint, held) = (
+            Arc::clone(&self.shared.backend),
+            self.endpoint,
+            self.window.held(),
+        );
         let read = async move { backend.accepted_due(endpoint, now, room, held).await };
         ctx.spawn(read.into_actor(self).map(move |due, act, ctx| {
             act.reading = false;
@@ -411,7 +420,9 @@ impl Dispatcher {
     /// Sets the timer, unless one goes off earlier anyhow.
     fn arm(&mut self, look_at: Option<Micros>, now: Micros, ctx: &mut Context<Self>) {
         let latest = now.plus(LOOK_AGAIN);
-        let at = look_at.map_or(latest, |at| at.clamp(now.plus(Duration::from_millis(1)), latest));
+        let at = look_at.map_or(latest, |at| {
+            at.clamp(now.plus(Duration::from_millis(1)), latest)
+        });
         match self.timer {
             Some((armed, _)) if armed <= at && armed > now => return,
             Some((_, handle)) => {
@@ -428,7 +439,10 @@ impl Dispatcher {
     }
 
     fn tell(&self, state: DispatcherState, look_at: Option<Micros>) {
-        let is_waiting = matches!(state, DispatcherState::AskedToWait | DispatcherState::BreakerOpen);
+        let is_waiting = matches!(
+            state,
+            DispatcherState::AskedToWait | DispatcherState::BreakerOpen
+        );
         self.cell.tell(|told| {
             told.state = state;
             told.breaker = self.breaker.state();
@@ -442,57 +456,14 @@ impl Dispatcher {
 
     /// An endpoint without a live mapping that has nothing waiting needs no dispatcher; one is started when it is woken again.
     fn offer_to_retire(&self, registry: &Registry) {
-        let is_idle = self.window.is_empty() && !self.more && !self.reading && self.next_due_at.is_none();
+        let is_idle =
+            self.window.is_empty() && !self.more && !self.reading && self.next_due_at.is_none();
         if is_idle && !registry.endpoints.contains_key(&self.endpoint) {
-            self.shared.directory.offer_to_retire(self.endpoint, self.guard.generation);
+            self.shared
+                .directory
+                .offer_to_retire(self.endpoint, self.guard.generation);
         }
     }
-}
-
-/// What an attempt's task needs to report.
-struct Report {
-    shared: Arc<Shared>,
-    to: Addr<Dispatcher>,
-    piece: Piece,
-}
-
-impl Report {
-    async fn conclude(self, concluded: Conclusion) {
-        let Conclusion { settlement, verdict } = concluded;
-        let told = match &settlement.disposition {
-            Disposition::Completed { .. } => AttemptTold::Completed,
-            Disposition::Failing { error, .. } | Disposition::Parked { error } => AttemptTold::Failed(error.clone()),
-            _ => AttemptTold::Neither,
-        };
-        let settler = self.shared.directory.vitals(Office::Settler).generation();
-        let answered = Answered { key: settlement.key, verdict, told, settler };
-        // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.
-        self.to.send(answered).await.ok();
-        self.settle(settlement).await;
-    }
-
-    async fn settle(self, settlement: Settlement) {
-        let key = settlement.key;
-        let due_at = match &settlement.disposition {
-            Disposition::Failing { due_at, .. }
-            | Disposition::Scheduled { due_at, .. }
-            | Disposition::Postponed { due_at } => Some(*due_at),
-            _ => None,
-        };
-        let outcome = match hand_over(&self.shared, settlement, self.piece).await {
-            Some(Ok(settled)) => Note::Settled(settled),
-            Some(Err(Refused)) => Note::Refused,
-            None => Note::Unknown,
-        };
-        self.to.send(Noted { key, due_at, outcome }).await.ok();
-    }
-}
-
-async fn hand_over(shared: &Shared, settlement: Settlement, piece: Piece) -> Option<Result<Settled, Refused>> {
-    let settler = shared.directory.settler.get()?;
-    let (answer, answered) = oneshot::channel();
-    settler.send(Settle { settlement, answer, piece }).await.ok()?;
-    answered.await.ok()
 }
 
 impl Actor for Dispatcher {
@@ -505,7 +476,8 @@ impl Actor for Dispatcher {
             ctx.run_later(DATABASE_PAUSE, |_, ctx| ctx.stop());
             return;
         }
-        self.cell.tell(|told| told.state = DispatcherState::Starting);
+        self.cell
+            .tell(|told| told.state = DispatcherState::Starting);
         match self.pause_before_claim.take() {
             None => self.claim(ctx),
             Some(pause) => {
@@ -534,120 +506,22 @@ impl Supervised for Dispatcher {
             self.restarts.succeed();
         }
         self.pause_before_claim = Some(self.restarts.fail());
-        self.guard.vitals.count_restart(self.shared.now(), End::Stopped);
+        self.guard
+            .vitals
+            .count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();
-        self.window = Window::new(self.shared.config.dispatch.window.max(self.shared.config.dispatch.concurrency));
+        self.window = Window::new(
+            self.shared
+                .config
+                .dispatch
+                .window
+                .max(self.shared.config.dispatch.concurrency),
+        );
         self.reading = false;
         self.more = true;
         self.timer = None;
         self.next_due_at = None;
         self.ringing.answer();
-    }
-}
-
-impl Handler<Wake> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
-        self.ringing.answer();
-        self.more = true;
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Answered> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
-        let Answered { key, verdict, told, settler } = answered;
-        // From here on the task lives by itself, until the outcome is written.
-        if let Some(task) = self.tasks.remove(&key) {
-            task.let_live();
-        }
-        self.window.settle(key, settler);
-        let now = self.shared.now();
-        match verdict {
-            Verdict::Well => self.breaker.succeed(),
-            Verdict::Ill => self.breaker.fail(key, now),
-            Verdict::AskedToWait(wait) => {
-                self.breaker.abstain(key, now);
-                self.asked_to_wait = self.asked_to_wait.max(Some(now.plus(wait)));
-            }
-            Verdict::Silent => self.breaker.abstain(key, now),
-        }
-        self.cell.tell(|cell| match told {
-            AttemptTold::Completed => {
-                cell.completed += 1;
-                cell.last_completed_at = Some(now);
-            }
-            AttemptTold::Failed(error) => {
-                cell.failed += 1;
-                cell.last_failed_at = Some(now);
-                cell.last_error = Some(error);
-            }
-            AttemptTold::Neither => {}
-        });
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Noted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
-        let Noted { key, due_at, outcome } = noted;
-        match outcome {
-            Note::Settled(settled) => {
-                self.window.settled(key);
-                self.more |= settled.lane_moved;
-                match settled.outcome {
-                    SettleOutcome::Written => self.note_due(due_at),
-                    SettleOutcome::Gone => self.more = true,
-                    SettleOutcome::Fenced => {
-                        log::warn!(endpoint = self.endpoint.0; "another dispatcher has taken over; starting anew");
-                        ctx.stop();
-                        return;
-                    }
-                }
-            }
-            Note::Refused => {
-                let until = self.shared.now().plus(SET_ASIDE);
-                self.window.set_aside(key, until);
-                self.note_due(Some(until));
-            }
-            Note::Unknown => {
-                self.window.settled(key);
-                self.more = true;
-            }
-        }
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Forget> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, forget: Forget, ctx: &mut Self::Context) {
-        self.window.forget(forget.0);
-        self.more = true;
-        self.pump(ctx);
-    }
-}
-
-impl Handler<Retire> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        self.guard.retire();
-        ctx.stop();
-    }
-}
-
-impl Handler<Ping> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
-        self.guard.hear(ping);
     }
 }

@@ -23,8 +23,12 @@ impl Pace {
             return Ok(());
         }
         let most = per_sec.max(1.0);
-        let bucket = self.0.entry(mapping).or_insert(Bucket { tokens: most, filled_at: now });
-        bucket.tokens = (bucket.tokens + now.since(bucket.filled_at).as_secs_f64() * per_sec).min(most);
+        let bucket = self.0.entry(mapping).or_insert(Bucket {
+            tokens: most,
+            filled_at: now,
+        });
+        bucket.tokens =
+            (bucket.tokens + now.since(bucket.filled_at).as_secs_f64() * per_sec).min(most);
         bucket.filled_at = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
@@ -45,15 +49,22 @@ mod tests {
     #[test]
     fn a_second_holds_as_many_as_the_rate_says() {
         let mut pace = Pace::default();
-        let taken = (0..100).filter(|i| pace.take(M, 10.0, Micros(i * 10_000)).is_ok()).count();
-        assert!((19..=20).contains(&taken), "the bucket's ten and ten more within the second: {taken}");
+        let taken = (0..100)
+            .filter(|i| pace.take(M, 10.0, Micros(i * 10_000)).is_ok())
+            .count();
+        assert!(
+            (19..=20).contains(&taken),
+            "the bucket's ten and ten more within the second: {taken}"
+        );
     }
 
     #[test]
     fn whoever_comes_when_told_gets_a_token() {
         let mut pace = Pace::default();
         assert_eq!(pace.take(M, 0.5, Micros(0)), Ok(()));
-        let at = pace.take(M, 0.5, Micros(0)).expect_err("the bucket is empty");
+        let at = pace
+            .take(M, 0.5, Micros(0))
+            .expect_err("the bucket is empty");
         assert!(at > Micros(1_900_000) && at < Micros(2_100_000), "{at:?}");
         assert_eq!(pace.take(M, 0.5, at), Ok(()));
     }

@@ -39,7 +39,15 @@ impl Window {
     /// An empty window of `size` deliveries.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self { size, waiting: VecDeque::new(), holds: HashMap::new(), in_flight: 0, by_mapping: HashMap::new(), aside: 0, settler: 0 }
+        Self {
+            size,
+            waiting: VecDeque::new(),
+            holds: HashMap::new(),
+            in_flight: 0,
+            by_mapping: HashMap::new(),
+            aside: 0,
+            settler: 0,
+        }
     }
 
     /// How many more it can hold.
@@ -75,7 +83,9 @@ impl Window {
     /// Posted, outcome not written yet.
     #[must_use]
     pub fn settling(&self) -> usize {
-        self.holds.len().saturating_sub(self.waiting.len() + self.in_flight + self.aside)
+        self.holds
+            .len()
+            .saturating_sub(self.waiting.len() + self.in_flight + self.aside)
     }
 
     /// Being posted for this mapping.
@@ -87,7 +97,8 @@ impl Window {
     /// Takes in what was read. What is held already is dropped.
     pub fn take_in(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            if let std::collections::hash_map::Entry::Vacant(entry) = self.holds.entry(delivery.key) {
+            if let std::collections::hash_map::Entry::Vacant(entry) = self.holds.entry(delivery.key)
+            {
                 entry.insert(Hold::Waiting);
                 self.waiting.push_back(delivery);
             }
@@ -95,10 +106,22 @@ impl Window {
     }
 
     /// The first waiting delivery that may begin, in order of due time. It counts as in flight from now on.
-    pub fn begin_first(&mut self, mut may_begin: impl FnMut(&Self, &Delivery) -> bool) -> Option<Delivery> {
-        let position = (0..self.waiting.len()).find(|index| self.waiting.get(*index).is_some_and(|one| may_begin(self, one)))?;
+    pub fn begin_first(
+        &mut self,
+        mut may_begin: impl FnMut(&Self, &Delivery) -> bool,
+    ) -> Option<Delivery> {
+        let position = (0..self.waiting.len()).find(|index| {
+            self.waiting
+                .get(*index)
+                .is_some_and(|one| may_begin(self, one))
+        })?;
         let delivery = self.waiting.remove(position)?;
-        self.holds.insert(delivery.key, Hold::InFlight { mapping: delivery.mapping });
+        self.holds.insert(
+            delivery.key,
+            Hold::InFlight {
+                mapping: delivery.mapping,
+            },
+        );
         self.in_flight += 1;
         *self.by_mapping.entry(delivery.mapping).or_default() += 1;
         Some(delivery)
@@ -106,7 +129,9 @@ impl Window {
 
     /// Its attempt has ended; its outcome goes to the settler of this generation.
     pub fn settle(&mut self, key: DeliveryKey, settler: u64) {
-        let Some(hold) = self.holds.get_mut(&key) else { return };
+        let Some(hold) = self.holds.get_mut(&key) else {
+            return;
+        };
         let former = std::mem::replace(hold, Hold::Settling { settler });
         self.land(Some(former));
     }
@@ -161,7 +186,11 @@ impl Window {
             Hold::SetAside { until } => now < *until,
             Hold::Waiting | Hold::InFlight { .. } => true,
         });
-        self.aside = self.holds.values().filter(|hold| matches!(hold, Hold::SetAside { .. })).count();
+        self.aside = self
+            .holds
+            .values()
+            .filter(|hold| matches!(hold, Hold::SetAside { .. }))
+            .count();
         before - self.holds.len()
     }
 
@@ -227,9 +256,15 @@ mod tests {
         let mut window = Window::new(3);
         window.take_in(vec![delivery(1, 1), delivery(2, 1)]);
         let first = window.begin_first(|_, _| true).expect("one waits");
-        assert_eq!((first.key, window.room(), window.in_flight()), (DeliveryKey(1), 1, 1));
+        assert_eq!(
+            (first.key, window.room(), window.in_flight()),
+            (DeliveryKey(1), 1, 1)
+        );
         window.settle(first.key, 1);
-        assert_eq!((window.room(), window.in_flight(), window.settling()), (1, 0, 1));
+        assert_eq!(
+            (window.room(), window.in_flight(), window.settling()),
+            (1, 0, 1)
+        );
         window.settled(first.key);
         assert_eq!((window.room(), window.held()), (2, vec![DeliveryKey(2)]));
     }
@@ -239,7 +274,9 @@ mod tests {
         let mut window = Window::new(9);
         window.take_in(vec![delivery(1, 1), delivery(2, 1), delivery(3, 2)]);
         let below = |window: &Window, one: &Delivery| window.in_flight_of(one.mapping) < 1;
-        let begun: Vec<i64> = std::iter::from_fn(|| window.begin_first(below)).map(|one| one.key.0).collect();
+        let begun: Vec<i64> = std::iter::from_fn(|| window.begin_first(below))
+            .map(|one| one.key.0)
+            .collect();
         assert_eq!(begun, [1, 3]);
     }
 

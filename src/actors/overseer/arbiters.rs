@@ -40,7 +40,11 @@ impl Arbiters {
     /// No threads yet; dispatchers will use up to `dispatch` of them.
     #[must_use]
     pub fn new(dispatch: usize) -> Self {
-        Self { threads: HashMap::new(), dispatch: dispatch.max(1), last_key: 0 }
+        Self {
+            threads: HashMap::new(),
+            dispatch: dispatch.max(1),
+            last_key: 0,
+        }
     }
 
     /// A thread for the office's next actor.
@@ -48,10 +52,17 @@ impl Arbiters {
         let purpose = self.purpose_of(office);
         if !self.threads.contains_key(&purpose) {
             self.last_key += 1;
-            let thread = Thread { key: ThreadKey(self.last_key), arbiter: Arbiter::new(), tenants: 0 };
+            let thread = Thread {
+                key: ThreadKey(self.last_key),
+                arbiter: Arbiter::new(),
+                tenants: 0,
+            };
             self.threads.insert(purpose, thread);
         }
-        let thread = self.threads.get_mut(&purpose).expect("it was inserted above when it was missing");
+        let thread = self
+            .threads
+            .get_mut(&purpose)
+            .expect("it was inserted above when it was missing");
         thread.tenants += 1;
         (thread.key, thread.arbiter.handle())
     }
@@ -86,7 +97,11 @@ impl Arbiters {
             Office::Router => Purpose::Router,
             Office::Settler | Office::Sweeper => Purpose::Writing,
             Office::Dispatcher(_) => {
-                let tenants = |index: &usize| self.threads.get(&Purpose::Dispatch(*index)).map_or(0, |thread| thread.tenants);
+                let tenants = |index: &usize| {
+                    self.threads
+                        .get(&Purpose::Dispatch(*index))
+                        .map_or(0, |thread| thread.tenants)
+                };
                 Purpose::Dispatch((0..self.dispatch).min_by_key(tenants).unwrap_or(0))
             }
         }

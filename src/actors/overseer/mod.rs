@@ -27,8 +27,9 @@ use actix::prelude::*;
 use self::arbiters::{Arbiters, ThreadKey};
 use super::{
     backoff::Backoff,
+    directory::OverseerDoor,
     dispatcher::Retire,
-    shared::{OverseerDoor, Shared},
+    shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
 use crate::domain::{
@@ -112,7 +113,8 @@ impl Overseer {
     }
 
     fn fill(&mut self, office: Office, ctx: &mut Context<Self>) {
-        if self.shared.is_stopping() || self.holders.get(&office).is_some_and(|holder| holder.is_up) {
+        if self.shared.is_stopping() || self.holders.get(&office).is_some_and(|holder| holder.is_up)
+        {
             return;
         }
         let vitals = self.shared.directory.vitals(office);
@@ -129,13 +131,23 @@ impl Overseer {
             },
             |former| former.backoff,
         );
-        let holder = Holder { vitals, thread, ping, asked: None, started_at: Instant::now(), is_up: true, backoff };
+        let holder = Holder {
+            vitals,
+            thread,
+            ping,
+            asked: None,
+            started_at: Instant::now(),
+            is_up: true,
+            backoff,
+        };
         self.holders.insert(office, holder);
     }
 
     /// The office is vacant through no wish of ours: fills it again after a pause.
     fn fill_again(&mut self, office: Office, how: End, ctx: &mut Context<Self>) {
-        let Some(holder) = self.holders.get_mut(&office) else { return };
+        let Some(holder) = self.holders.get_mut(&office) else {
+            return;
+        };
         if !holder.is_up {
             return;
         }
@@ -156,13 +168,22 @@ impl Overseer {
     }
 
     fn tell_store(&self, office: Office, how: End) {
-        let Office::Dispatcher(endpoint) = office else { return };
+        let Office::Dispatcher(endpoint) = office else {
+            return;
+        };
         let registry = self.shared.registry.current();
-        let Some(store) = registry.endpoints.get(&endpoint).copied() else { return };
+        let Some(store) = registry.endpoints.get(&endpoint).copied() else {
+            return;
+        };
         let snapshot = registry.stores.get(&store);
         let names: Vec<&str> = snapshot
             .into_iter()
-            .flat_map(|store| store.mappings.values().filter(|mapping| store.endpoint_of(mapping) == endpoint))
+            .flat_map(|store| {
+                store
+                    .mappings
+                    .values()
+                    .filter(|mapping| store.endpoint_of(mapping) == endpoint)
+            })
             .map(|mapping| mapping.value.name.as_str())
             .take(5)
             .collect();
@@ -170,7 +191,10 @@ impl Overseer {
             store,
             level: Level::Error,
             subject: "the hub restarted a dispatcher".into(),
-            description: format!("The dispatcher of {} {how}. Nothing is lost: what it was sending is sent again.", names.join(", ")),
+            description: format!(
+                "The dispatcher of {} {how}. Nothing is lost: what it was sending is sent again.",
+                names.join(", ")
+            ),
             reference: None,
             message: None,
             delivery: None,
@@ -193,10 +217,15 @@ impl Overseer {
             return;
         }
         let supervision = &self.shared.config.supervision;
-        let (every, hang) = (Duration::from_secs(supervision.heartbeat_secs), Duration::from_secs(supervision.hang_secs));
+        let (every, hang) = (
+            Duration::from_secs(supervision.heartbeat_secs),
+            Duration::from_secs(supervision.hang_secs),
+        );
         // After a sleep of the whole machine nobody has had the time to answer.
         if self.last_tick.elapsed() > every.saturating_mul(2) {
-            self.holders.values_mut().for_each(|holder| holder.asked = None);
+            self.holders
+                .values_mut()
+                .for_each(|holder| holder.asked = None);
         }
         self.last_tick = Instant::now();
         self.beat += 1;
@@ -224,9 +253,14 @@ impl Overseer {
 
     fn leave_thread(&mut self, thread: ThreadKey, ctx: &mut Context<Self>) {
         self.arbiters.abandon(thread);
-        let on_it = |(office, holder): (&Office, &Holder)| (holder.is_up && holder.thread == thread).then_some(*office);
+        let on_it = |(office, holder): (&Office, &Holder)| {
+            (holder.is_up && holder.thread == thread).then_some(*office)
+        };
         let offices: Vec<Office> = self.holders.iter().filter_map(on_it).collect();
-        log::error!("a thread is blocked; {} actors on it are replaced", offices.len());
+        log::error!(
+            "a thread is blocked; {} actors on it are replaced",
+            offices.len()
+        );
         for office in offices {
             // Fenced from this moment on, not only when its successor starts.
             self.shared.directory.vitals(office).succeed();
@@ -236,7 +270,14 @@ impl Overseer {
 
     /// Endpoints that need a dispatcher from the start: those of live mappings, and those with deliveries waiting.
     fn fill_dispatchers(&mut self, ctx: &mut Context<Self>) {
-        let endpoints: Vec<EndpointKey> = self.shared.registry.current().endpoints.keys().copied().collect();
+        let endpoints: Vec<EndpointKey> = self
+            .shared
+            .registry
+            .current()
+            .endpoints
+            .keys()
+            .copied()
+            .collect();
         for endpoint in endpoints {
             self.fill(Office::Dispatcher(endpoint), ctx);
         }
@@ -249,7 +290,10 @@ impl Actor for Overseer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let door = OverseerDoor { ensure: ctx.address().recipient(), may_retire: ctx.address().recipient() };
+        let door = OverseerDoor {
+            ensure: ctx.address().recipient(),
+            may_retire: ctx.address().recipient(),
+        };
         self.shared.directory.set_overseer(Some(door));
         for office in Office::FIXED {
             self.fill(office, ctx);
@@ -278,8 +322,18 @@ impl Handler<MayRetire> for Overseer {
 
     fn handle(&mut self, offer: MayRetire, _: &mut Self::Context) {
         let office = Office::Dispatcher(offer.endpoint);
-        let is_current = self.holders.get(&office).is_some_and(|holder| holder.vitals.generation() == offer.generation);
-        if !is_current || self.shared.registry.current().endpoints.contains_key(&offer.endpoint) {
+        let is_current = self
+            .holders
+            .get(&office)
+            .is_some_and(|holder| holder.vitals.generation() == offer.generation);
+        if !is_current
+            || self
+                .shared
+                .registry
+                .current()
+                .endpoints
+                .contains_key(&offer.endpoint)
+        {
             return;
         }
         if let Some(seat) = self.shared.directory.seat(offer.endpoint) {
@@ -298,8 +352,15 @@ impl Handler<Ended> for Overseer {
     type Result = ();
 
     fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
-        let Ended { office, generation, how } = ended;
-        let is_current = self.holders.get(&office).is_some_and(|holder| holder.vitals.generation() == generation);
+        let Ended {
+            office,
+            generation,
+            how,
+        } = ended;
+        let is_current = self
+            .holders
+            .get(&office)
+            .is_some_and(|holder| holder.vitals.generation() == generation);
         if !is_current || self.shared.is_stopping() {
             return;
         }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use actix::{ArbiterHandle, Actor, Recipient, Supervisor};
+use actix::{Actor, ArbiterHandle, Recipient, Supervisor};
 
 use super::super::{
     bell::{Bell, Ringing},
+    directory::Seat,
     dispatcher::Dispatcher,
     intake::Intake,
     router::Router,
     settler::Settler,
-    shared::{Seat, Shared},
+    shared::Shared,
     sweeper::Sweeper,
     vitals::{Guard, Office, Ping},
 };
@@ -25,7 +26,12 @@ use super::super::{
 /// | Settler | no | `Settle`, by dispatchers | |
 /// | Dispatcher | when another took its lease | its own attempts' ends | Router, people, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
-pub fn start(office: Office, guard: Guard, shared: &Arc<Shared>, on: &ArbiterHandle) -> Recipient<Ping> {
+pub fn start(
+    office: Office,
+    guard: Guard,
+    shared: &Arc<Shared>,
+    on: &ArbiterHandle,
+) -> Recipient<Ping> {
     let node = Arc::clone(shared);
     let directory = &shared.directory;
     let ringing = Ringing::default();
@@ -52,9 +58,17 @@ pub fn start(office: Office, guard: Guard, shared: &Arc<Shared>, on: &ArbiterHan
             sweeper.recipient()
         }
         Office::Dispatcher(endpoint) => {
-            let address = Supervisor::start_in_arbiter(on, move |_| Dispatcher::new(node, endpoint, guard, own));
+            let address = Supervisor::start_in_arbiter(on, move |_| {
+                Dispatcher::new(node, endpoint, guard, own)
+            });
             let bell = Bell::new(address.clone().recipient(), ringing);
-            directory.set_seat(endpoint, Some(Seat { bell, address: address.clone() }));
+            directory.set_seat(
+                endpoint,
+                Some(Seat {
+                    bell,
+                    address: address.clone(),
+                }),
+            );
             address.recipient()
         }
     }

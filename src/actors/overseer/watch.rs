@@ -44,7 +44,11 @@ impl Watch {
         let armed = Arc::new(AtomicBool::new(true));
         let (stop, stopped) = mpsc::channel();
         let watcher = {
-            let (beats, armed, on_fatal) = (Arc::clone(&beats), Arc::clone(&armed), Arc::clone(&on_fatal));
+            let (beats, armed, on_fatal) = (
+                Arc::clone(&beats),
+                Arc::clone(&armed),
+                Arc::clone(&on_fatal),
+            );
             move || {
                 let (mut last, mut missed) = (0, 0);
                 while stopped.recv_timeout(patience / LOOKS) == Err(RecvTimeoutError::Timeout) {
@@ -58,8 +62,15 @@ impl Watch {
                 }
             }
         };
-        thread::Builder::new().name("overseer-watch".into()).spawn(watcher)?;
-        Ok(Self { beats, armed, on_fatal, _stop: stop })
+        thread::Builder::new()
+            .name("overseer-watch".into())
+            .spawn(watcher)?;
+        Ok(Self {
+            beats,
+            armed,
+            on_fatal,
+            _stop: stop,
+        })
     }
 
     /// The Overseer lives.
@@ -87,7 +98,10 @@ mod tests {
 
     fn watch(patience: Duration) -> (Watch, mpsc::Receiver<String>) {
         let (told, tells) = mpsc::channel();
-        let watch = Watch::start(patience, Arc::new(move |reason| told.send(reason.to_owned()).expect("the test listens")));
+        let watch = Watch::start(
+            patience,
+            Arc::new(move |reason| told.send(reason.to_owned()).expect("the test listens")),
+        );
         (watch.expect("a thread"), tells)
     }
 
@@ -97,13 +111,19 @@ mod tests {
     fn an_overseer_that_ends_is_fatal() {
         let (watch, tells) = watch(PATIENCE);
         drop(watch);
-        assert_eq!(tells.recv_timeout(PATIENCE).as_deref(), Ok("its overseer ended"));
+        assert_eq!(
+            tells.recv_timeout(PATIENCE).as_deref(),
+            Ok("its overseer ended")
+        );
     }
 
     #[test]
     fn an_overseer_that_hangs_is_fatal() {
         let (watch, tells) = watch(Duration::from_millis(5));
-        assert_eq!(tells.recv_timeout(PATIENCE).as_deref(), Ok("its overseer does not answer"));
+        assert_eq!(
+            tells.recv_timeout(PATIENCE).as_deref(),
+            Ok("its overseer does not answer")
+        );
         watch.disarm();
     }
 

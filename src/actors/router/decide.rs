@@ -24,7 +24,12 @@ const DESCRIPTION_CHARS: usize = 10_000;
 /// Decides about one message, in chunks of at most `fanout_chunk` mappings. Consumers and notifications come with the first chunk.
 ///
 /// A message of a store that is gone reaches nobody; one that makes this code panic reaches nobody either, and an event says so.
-pub fn decide(incoming: &Incoming, registry: &Registry, consumers: &[Box<dyn Consumer>], fanout_chunk: usize) -> Routed {
+pub fn decide(
+    incoming: &Incoming,
+    registry: &Registry,
+    consumers: &[Box<dyn Consumer>],
+    fanout_chunk: usize,
+) -> Routed {
     let message = &incoming.message;
     let mut routed = Routed {
         message: message.key,
@@ -35,13 +40,19 @@ pub fn decide(incoming: &Incoming, registry: &Registry, consumers: &[Box<dyn Con
         events: Vec::new(),
         progress: RouteProgress::Done,
     };
-    let Some(store) = registry.stores.get(&message.store) else { return routed };
+    let Some(store) = registry.stores.get(&message.store) else {
+        return routed;
+    };
     if incoming.routed_up_to.is_none() {
         for consumer in consumers {
             match review(consumer.as_ref(), message) {
                 Ok(derived) => routed.derived.extend(derived),
                 Err(reason) => {
-                    let subject = format!("{} could not review {}", consumer.name(), message.kind.as_str());
+                    let subject = format!(
+                        "{} could not review {}",
+                        consumer.name(),
+                        message.kind.as_str()
+                    );
                     routed.events.push(own_event(message, subject, reason));
                 }
             }
@@ -58,7 +69,11 @@ pub fn decide(incoming: &Incoming, registry: &Registry, consumers: &[Box<dyn Con
         Err(_) => {
             log::error!(store = message.store.0, message_id:% = message.id; "routing a message panicked; nobody gets it");
             let subject = format!("{} could not be routed", message.kind.as_str());
-            routed.events.push(own_event(message, subject, "a defect of the hub; no mapping got it".into()));
+            routed.events.push(own_event(
+                message,
+                subject,
+                "a defect of the hub; no mapping got it".into(),
+            ));
         }
     }
     routed
@@ -66,7 +81,11 @@ pub fn decide(incoming: &Incoming, registry: &Registry, consumers: &[Box<dyn Con
 
 fn review(consumer: &dyn Consumer, message: &Message) -> Result<Vec<NewMessage>, String> {
     let reviewed = catch_unwind(AssertUnwindSafe(|| {
-        if consumer.wants(message.kind.canonical()) { consumer.review(message) } else { Ok(Vec::new()) }
+        if consumer.wants(message.kind.canonical()) {
+            consumer.review(message)
+        } else {
+            Ok(Vec::new())
+        }
     }));
     match reviewed {
         Ok(Ok(derived)) => Ok(derived),
@@ -98,15 +117,26 @@ fn notification_event(message: &Message) -> Option<NewEvent> {
     if message.kind.noun() != "notification" || matches!(message.source, Source::Hub(_)) {
         return None;
     }
-    let level = message.kind.as_str().split(':').nth(1).and_then(Level::read).unwrap_or(Level::Info);
-    let mut members: Map<String, Value> = serde_json::from_str(message.payload.as_str()).unwrap_or_default();
+    let level = message
+        .kind
+        .as_str()
+        .split(':')
+        .nth(1)
+        .and_then(Level::read)
+        .unwrap_or(Level::Info);
+    let mut members: Map<String, Value> =
+        serde_json::from_str(message.payload.as_str()).unwrap_or_default();
     let mut text = |name: &str| match members.remove(name) {
         Some(Value::String(text)) => text,
         Some(Value::Null) | None => String::new(),
         Some(other) => other.to_string(),
     };
     let (subject, description) = (text("subject"), text("description"));
-    let subject = if subject.trim().is_empty() { message.kind.as_str().to_owned() } else { subject };
+    let subject = if subject.trim().is_empty() {
+        message.kind.as_str().to_owned()
+    } else {
+        subject
+    };
     let attributes = (!members.is_empty()).then(|| Value::Object(members).to_string());
     Some(NewEvent {
         store: message.store,

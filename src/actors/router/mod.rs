@@ -85,11 +85,16 @@ struct Batch {
 
 impl Batch {
     fn keys(&self) -> Vec<MessageKey> {
-        self.incoming.iter().map(|incoming| incoming.message.key).collect()
+        self.incoming
+            .iter()
+            .map(|incoming| incoming.message.key)
+            .collect()
     }
 
     fn is_whole(&self) -> bool {
-        self.routed.iter().all(|routed| routed.progress == RouteProgress::Done)
+        self.routed
+            .iter()
+            .all(|routed| routed.progress == RouteProgress::Done)
     }
 }
 
@@ -99,46 +104,45 @@ impl Routing {
     /// # Errors
     /// Those of the database.
     pub async fn claim(shared: Arc<Shared>) -> Result<Self, DbError> {
-        let epoch = shared.backend.owner_claim(OwnerKind::Router, ALL_SHARDS).await?;
-        Ok(Self { shared, epoch, set_aside: RefCell::default() })
+        let epoch = shared
+            .backend
+            .owner_claim(OwnerKind::Router, ALL_SHARDS)
+            .await?;
+        Ok(Self {
+            shared,
+            epoch,
+            set_aside: RefCell::default(),
+        })
     }
 
     /// Routes until nothing waits.
     pub async fn run_once(&self) -> Ran {
-        let mut next = match self.read_and_decide(Vec::new()).await {
-            Ok(batch) => batch,
-            Err(error) => return failed(&error),
-        };
+        self.route_all().await.unwrap_or_else(|error| {
+            log::error!("routing waits: {error}");
+            Ran::Failed
+        })
+    }
+
+    async fn route_all(&self) -> Result<Ran, DbError> {
+        let mut next = self.read_and_decide(Vec::new()).await?;
         while !next.incoming.is_empty() && !self.shared.is_stopping() {
             let _piece = self.shared.work.begin();
-            let overlaps = next.is_full && next.is_whole();
-            let (committed, following) = if overlaps {
-                let held = next.keys();
+            let (committed, following) = if next.is_full && next.is_whole() {
                 let (committed, following) =
-                    futures_util::join!(self.commit(&next), self.read_and_decide(held));
-                (committed, Some(following))
+                    futures_util::join!(self.commit(&next), self.read_and_decide(next.keys()));
+                (committed?, Some(following))
             } else {
-                (self.commit(&next).await, None)
+                (self.commit(&next).await?, None)
             };
             next = match (committed, following) {
-                (Ok(Committed::Written), Some(following)) => match following {
-                    Ok(batch) if !batch.incoming.is_empty() => batch,
-                    // Messages that this batch's commit derived were not there yet when the following one was read.
-                    _ => match self.read_and_decide(Vec::new()).await {
-                        Ok(batch) => batch,
-                        Err(error) => return failed(&error),
-                    },
-                },
-                // What was read meanwhile was decided with a registry that is out of date.
-                (Ok(Committed::Written | Committed::RegistryMoved), _) => match self.read_and_decide(Vec::new()).await {
-                    Ok(batch) => batch,
-                    Err(error) => return failed(&error),
-                },
-                (Ok(Committed::Fenced), _) => return Ran::Fenced,
-                (Err(error), _) => return failed(&error),
+                (Committed::Fenced, _) => return Ok(Ran::Fenced),
+                (Committed::Written, Some(Ok(batch))) if !batch.incoming.is_empty() => batch,
+                // Nothing was read meanwhile, or with a registry that is out of date, or before this batch's commit
+                // derived messages of its own.
+                _ => self.read_and_decide(Vec::new()).await?,
             };
         }
-        Ran::Idle
+        Ok(Ran::Idle)
     }
 
     async fn read_and_decide(&self, mut held: Vec<MessageKey>) -> Result<Batch, DbError> {
@@ -149,7 +153,12 @@ impl Routing {
         let incoming = self.shared.backend.incoming_waiting(limit, held).await?;
         let is_full = incoming.len() >= limit;
         let registry = self.shared.registry.current();
-        let mut batch = Batch { incoming: Vec::new(), routed: Vec::new(), version: registry.version, is_full };
+        let mut batch = Batch {
+            incoming: Vec::new(),
+            routed: Vec::new(),
+            version: registry.version,
+            is_full,
+        };
         let mut unfinished: HashSet<StoreKey> = HashSet::new();
         for one in incoming {
             if unfinished.contains(&one.message.store) {
@@ -169,7 +178,12 @@ impl Routing {
     async fn commit(&self, batch: &Batch) -> Result<Committed, DbError> {
         let now = self.shared.now();
         let routed = batch.routed.clone();
-        match self.shared.backend.incoming_route(routed, batch.version, self.epoch, now).await {
+        match self
+            .shared
+            .backend
+            .incoming_route(routed, batch.version, self.epoch, now)
+            .await
+        {
             Ok(RouteOutcome::Done { endpoints, .. }) => {
                 for endpoint in endpoints {
                     self.shared.directory.ring_dispatcher(endpoint);
@@ -183,7 +197,10 @@ impl Routing {
             Ok(RouteOutcome::Fenced) => Ok(Committed::Fenced),
             Err(error) if error.is_transient() => Err(error),
             Err(error) => {
-                log::error!("{} routed messages were refused together and go one by one: {error}", batch.routed.len());
+                log::error!(
+                    "{} routed messages were refused together and go one by one: {error}",
+                    batch.routed.len()
+                );
                 self.commit_one_by_one(batch).await
             }
         }
@@ -193,9 +210,16 @@ impl Routing {
     async fn commit_one_by_one(&self, batch: &Batch) -> Result<Committed, DbError> {
         for routed in &batch.routed {
             let (key, now) = (routed.message, self.shared.now());
-            match self.shared.backend.incoming_route(vec![routed.clone()], batch.version, self.epoch, now).await {
+            match self
+                .shared
+                .backend
+                .incoming_route(vec![routed.clone()], batch.version, self.epoch, now)
+                .await
+            {
                 Ok(RouteOutcome::Done { endpoints, .. }) => {
-                    endpoints.into_iter().for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));
+                    endpoints
+                        .into_iter()
+                        .for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));
                 }
                 Ok(RouteOutcome::RegistryMoved) => {
                     self.shared.refresh_registry().await?;
@@ -204,7 +228,9 @@ impl Routing {
                 Ok(RouteOutcome::Fenced) => return Ok(Committed::Fenced),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    log::error!("message {key} cannot be routed and is left alone for a while: {error}");
+                    log::error!(
+                        "message {key} cannot be routed and is left alone for a while: {error}"
+                    );
                     self.set_aside.borrow_mut().insert(key, now.plus(SET_ASIDE));
                 }
             }
@@ -217,11 +243,6 @@ enum Committed {
     Written,
     RegistryMoved,
     Fenced,
-}
-
-fn failed(error: &DbError) -> Ran {
-    log::error!("routing waits: {error}");
-    Ran::Failed
 }
 
 enum Life {
@@ -246,26 +267,38 @@ impl Router {
     #[must_use]
     pub fn new(shared: Arc<Shared>, guard: Guard, ringing: Ringing) -> Self {
         let backoff = Backoff::for_database();
-        Self { shared, guard, ringing, routing: None, life: Life::Starting, backoff, timer: None }
+        Self {
+            shared,
+            guard,
+            ringing,
+            routing: None,
+            life: Life::Starting,
+            backoff,
+            timer: None,
+        }
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
         let claim = Routing::claim(Arc::clone(&self.shared));
-        ctx.spawn(claim.into_actor(self).map(|claimed, act, ctx| match claimed {
-            Ok(routing) => {
-                act.backoff.succeed();
-                act.routing = Some(routing.into());
-                act.life = Life::Resting;
-                act.guard.up();
-                act.shared.changed.notify_waiters();
-                act.look(ctx);
-            }
-            Err(error) => {
-                log::error!("the router cannot take its lease: {error}");
-                let pause = act.backoff.fail();
-                ctx.run_later(pause, Self::claim);
-            }
-        }));
+        ctx.spawn(
+            claim
+                .into_actor(self)
+                .map(|claimed, act, ctx| match claimed {
+                    Ok(routing) => {
+                        act.backoff.succeed();
+                        act.routing = Some(routing.into());
+                        act.life = Life::Resting;
+                        act.guard.up();
+                        act.shared.changed.notify_waiters();
+                        act.look(ctx);
+                    }
+                    Err(error) => {
+                        log::error!("the router cannot take its lease: {error}");
+                        let pause = act.backoff.fail();
+                        ctx.run_later(pause, Self::claim);
+                    }
+                }),
+        );
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -278,18 +311,29 @@ impl Router {
                 *woken_meanwhile = true;
                 return;
             }
-            Life::Resting => self.life = Life::Working { woken_meanwhile: false },
+            Life::Resting => {
+                self.life = Life::Working {
+                    woken_meanwhile: false,
+                }
+            }
         }
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let Some(routing) = self.routing.clone() else { return };
+        let Some(routing) = self.routing.clone() else {
+            return;
+        };
         let run = async move { routing.run_once().await };
         ctx.spawn(run.into_actor(self).map(Self::after));
     }
 
     fn after(ran: Ran, act: &mut Self, ctx: &mut Context<Self>) {
-        let was_woken = matches!(act.life, Life::Working { woken_meanwhile: true });
+        let was_woken = matches!(
+            act.life,
+            Life::Working {
+                woken_meanwhile: true
+            }
+        );
         act.life = Life::Resting;
         match ran {
             Ran::Idle => {
@@ -306,7 +350,9 @@ impl Router {
             }
             Ran::Fenced => {
                 log::warn!("another router has taken over; starting anew");
-                act.guard.vitals.count_restart(act.shared.now(), End::Stopped);
+                act.guard
+                    .vitals
+                    .count_restart(act.shared.now(), End::Stopped);
                 ctx.stop();
             }
         }

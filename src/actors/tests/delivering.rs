@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rig::{Act, Rig, Stage, counts, until};
 use super::super::{BreakerState, DispatcherState};
+use super::rig::{Act, Rig, Stage, counts, until};
 use crate::{
     db::{EntityChange, Queue, QueueQuery},
     domain::{
@@ -16,7 +16,13 @@ use crate::{
 
 #[actix_web::test]
 async fn a_failing_order_holds_back_only_itself() {
-    let stage = Stage::new(|seen, nth| if seen.order == "R1" && nth < 2 { Act::Answer(500) } else { Act::Answer(200) });
+    let stage = Stage::new(|seen, nth| {
+        if seen.order == "R1" && nth < 2 {
+            Act::Answer(500)
+        } else {
+            Act::Answer(200)
+        }
+    });
     let rig = Rig::start_with(stage, |config| config.retry.base_secs = 1).await;
     let mapping = rig.mapping("acme", "order:new").await;
     let first = rig.push("R1").await;
@@ -25,11 +31,28 @@ async fn a_failing_order_holds_back_only_itself() {
         rig.push(&format!("R{order}")).await;
     }
     rig.until_completed(mapping, 18).await;
-    assert!(rig.stage.orders_at("/acme").iter().filter(|order| *order == "R1").count() < 3, "R1 is still failing");
+    assert!(
+        rig.stage
+            .orders_at("/acme")
+            .iter()
+            .filter(|order| *order == "R1")
+            .count()
+            < 3,
+        "R1 is still failing"
+    );
     rig.until_archived(20).await;
-    let ids: Vec<String> = rig.stage.seen().into_iter().filter(|seen| seen.order == "R1").map(|seen| seen.id).collect();
+    let ids: Vec<String> = rig
+        .stage
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.order == "R1")
+        .map(|seen| seen.id)
+        .collect();
     assert_eq!(ids.len(), 4);
-    assert!(ids[0] == ids[1] && ids[1] == ids[2], "every attempt carries the same id");
+    assert!(
+        ids[0] == ids[1] && ids[1] == ids[2],
+        "every attempt carries the same id"
+    );
     assert_ne!(ids[2], ids[3]);
     assert_ne!(first, second);
 }
@@ -57,15 +80,26 @@ async fn a_hanging_endpoint_and_a_dead_one_do_not_slow_the_others() {
     for mapping in &mappings[2..] {
         rig.until_completed(*mapping, 100).await;
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    assert_eq!(rig.endpoint(mappings[0]).await.in_flight, rig.hub.config().dispatch.concurrency);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        rig.endpoint(mappings[0]).await.in_flight,
+        rig.hub.config().dispatch.concurrency
+    );
     until("the dead one's breaker is open", || async {
         (rig.endpoint(mappings[1]).await.breaker == BreakerState::Open).then_some(())
     })
     .await;
     let spent = rig.stage.orders_at("/e1").len();
-    let most = rig.hub.config().dispatch.breaker_failures as usize + rig.hub.config().dispatch.concurrency;
-    assert!(spent <= most, "{spent} attempts were spent on an endpoint that is down");
+    let most =
+        rig.hub.config().dispatch.breaker_failures as usize + rig.hub.config().dispatch.concurrency;
+    assert!(
+        spent <= most,
+        "{spent} attempts were spent on an endpoint that is down"
+    );
 }
 
 #[actix_web::test]
@@ -77,17 +111,30 @@ async fn an_endpoint_that_asks_to_be_left_alone_is() {
     let rig = Rig::start(stage).await;
     let mapping = rig.mapping("acme", "order:new").await;
     rig.push("R1").await;
-    until("it asked", || async { (rig.endpoint(mapping).await.state == DispatcherState::AskedToWait).then_some(()) }).await;
+    until("it asked", || async {
+        (rig.endpoint(mapping).await.state == DispatcherState::AskedToWait).then_some(())
+    })
+    .await;
     let asked = Instant::now();
     rig.push("R2").await;
     rig.until_archived(2).await;
-    assert!(asked.elapsed() > Duration::from_millis(1500), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() > Duration::from_millis(1500),
+        "{:?}",
+        asked.elapsed()
+    );
     assert_eq!(rig.stage.orders_at("/acme").len(), 3);
 }
 
 #[actix_web::test]
 async fn a_breaker_that_opened_closes_after_a_probe_went_well() {
-    let stage = Stage::new(|_, nth| if nth == 0 { Act::Answer(503) } else { Act::Answer(200) });
+    let stage = Stage::new(|_, nth| {
+        if nth == 0 {
+            Act::Answer(503)
+        } else {
+            Act::Answer(200)
+        }
+    });
     let rig = Rig::start_with(stage, |config| {
         config.dispatch.breaker_failures = 3;
         config.dispatch.breaker_open_secs = 1;
@@ -113,38 +160,69 @@ async fn a_paused_endpoint_gets_nothing_until_it_is_resumed() {
         subject: Some(paused.0),
         entity: Entity::Endpoint(EndpointSettings { paused: paused_now }),
     };
-    rig.hub.change_registry(vec![pause(true)]).await.expect("paused");
+    rig.hub
+        .change_registry(vec![pause(true)])
+        .await
+        .expect("paused");
     rig.push("R1").await;
     rig.until_completed(other, 1).await;
-    until("it says so", || async { (rig.endpoint(paused).await.state == DispatcherState::Paused).then_some(()) }).await;
+    until("it says so", || async {
+        (rig.endpoint(paused).await.state == DispatcherState::Paused).then_some(())
+    })
+    .await;
     assert!(rig.stage.orders_at("/paused").is_empty());
-    rig.hub.change_registry(vec![pause(false)]).await.expect("resumed");
+    rig.hub
+        .change_registry(vec![pause(false)])
+        .await
+        .expect("resumed");
     rig.until_archived(2).await;
 }
 
 #[actix_web::test]
 async fn a_mapping_may_allow_one_request_at_a_time_and_so_many_a_second() {
     let rig = Rig::start(Stage::new(|_, _| Act::Answer(200))).await;
-    let options = MappingOptions { concurrency: Some(1), rate_per_sec: Some(10.0), ..MappingOptions::default() };
+    let options = MappingOptions {
+        concurrency: Some(1),
+        rate_per_sec: Some(10.0),
+        ..MappingOptions::default()
+    };
     let mapping = rig.mapping_with("slow", "order:new", options).await;
     let began = Instant::now();
     for order in 0..20 {
         rig.push(&format!("R{order}")).await;
     }
     rig.until_completed(mapping, 20).await;
-    assert!(began.elapsed() > Duration::from_millis(900), "ten at once and ten in the second after: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() > Duration::from_millis(900),
+        "ten at once and ten in the second after: {:?}",
+        began.elapsed()
+    );
 }
 
 #[actix_web::test]
 async fn what_waits_for_a_disabled_mapping_is_held_and_goes_out_when_it_is_enabled() {
-    let stage = Stage::new(|_, nth| if nth == 0 { Act::Answer(500) } else { Act::Answer(200) });
+    let stage = Stage::new(|_, nth| {
+        if nth == 0 {
+            Act::Answer(500)
+        } else {
+            Act::Answer(200)
+        }
+    });
     let rig = Rig::start_with(stage, |config| config.retry.base_secs = 1).await;
     let mapping = rig.mapping("acme", "order:new").await;
     rig.push("R1").await;
-    until("it has failed once", || async { (rig.endpoint(mapping).await.failed == 1).then_some(()) }).await;
+    until("it has failed once", || async {
+        (rig.endpoint(mapping).await.failed == 1).then_some(())
+    })
+    .await;
     rig.change(mapping, |mapping| mapping.enabled = false).await;
     until("it is held", || async {
-        let stats = rig.hub.backend().queue_stats(rig.store).await.expect("counters");
+        let stats = rig
+            .hub
+            .backend()
+            .queue_stats(rig.store)
+            .await
+            .expect("counters");
         (stats.failing == 0).then_some(())
     })
     .await;
@@ -155,23 +233,41 @@ async fn what_waits_for_a_disabled_mapping_is_held_and_goes_out_when_it_is_enabl
 
 #[actix_web::test]
 async fn what_waits_for_a_deleted_mapping_is_archived() {
-    let rig = Rig::start_with(Stage::new(|_, _| Act::Answer(500)), |config| config.retry.base_secs = 60).await;
+    let rig = Rig::start_with(Stage::new(|_, _| Act::Answer(500)), |config| {
+        config.retry.base_secs = 60
+    })
+    .await;
     let mapping = rig.mapping("acme", "order:new").await;
     rig.push("R1").await;
     rig.push("R1").await;
-    until("it has failed once", || async { (rig.endpoint(mapping).await.failed == 1).then_some(()) }).await;
-    rig.hub.change_registry(vec![EntityChange::Delete { key: mapping.0 }]).await.expect("deleted");
+    until("it has failed once", || async {
+        (rig.endpoint(mapping).await.failed == 1).then_some(())
+    })
+    .await;
+    rig.hub
+        .change_registry(vec![EntityChange::Delete { key: mapping.0 }])
+        .await
+        .expect("deleted");
     rig.until_archived(2).await;
     assert_eq!(rig.stage.seen().len(), 1);
 }
 
 #[actix_web::test]
 async fn the_newest_token_and_address_are_used_for_what_waits_already() {
-    let stage = Stage::new(|seen, _| if seen.path == "/right" { Act::Answer(200) } else { Act::Answer(404) });
+    let stage = Stage::new(|seen, _| {
+        if seen.path == "/right" {
+            Act::Answer(200)
+        } else {
+            Act::Answer(404)
+        }
+    });
     let rig = Rig::start_with(stage, |config| config.retry.base_secs = 1).await;
     let mapping = rig.mapping("wrong", "order:new").await;
     rig.push("R1").await;
-    until("it has failed", || async { (rig.endpoint(mapping).await.failed > 0).then_some(()) }).await;
+    until("it has failed", || async {
+        (rig.endpoint(mapping).await.failed > 0).then_some(())
+    })
+    .await;
     rig.change(mapping, |mapping| {
         mapping.url = "http://stage/right".into();
         mapping.token = String::new();
@@ -184,12 +280,25 @@ async fn the_newest_token_and_address_are_used_for_what_waits_already() {
 
 #[actix_web::test]
 async fn a_person_may_try_a_waiting_delivery_now() {
-    let stage = Stage::new(|_, nth| if nth == 0 { Act::Answer(500) } else { Act::Answer(200) });
+    let stage = Stage::new(|_, nth| {
+        if nth == 0 {
+            Act::Answer(500)
+        } else {
+            Act::Answer(200)
+        }
+    });
     let rig = Rig::start_with(stage, |config| config.retry.base_secs = 3600).await;
     let mapping = rig.mapping("acme", "order:new").await;
     rig.push("R1").await;
     let delivery = until("it has failed", || async {
-        (rig.hub.backend().queue_stats(rig.store).await.expect("counters").failing == 1).then_some(())?;
+        (rig.hub
+            .backend()
+            .queue_stats(rig.store)
+            .await
+            .expect("counters")
+            .failing
+            == 1)
+            .then_some(())?;
         let query = QueueQuery {
             store: rig.store,
             queue: Queue::Accepted,
@@ -210,14 +319,23 @@ async fn a_person_may_try_a_waiting_delivery_now() {
         page.rows.first().map(|row| DeliveryKey(row.page_key.0))
     })
     .await;
-    rig.hub.release(rig.store, delivery, "anna").await.expect("it is released");
+    rig.hub
+        .release(rig.store, delivery, "anna")
+        .await
+        .expect("it is released");
     rig.until_archived(1).await;
 }
 
 #[actix_web::test]
 async fn an_answer_s_messages_travel_on_and_reach_their_own_subscribers() {
     let body = r#"{"message_id":"x","messages":[{"message":"order:paid","payload":{"order":{"number":"R1"}}}]}"#;
-    let stage = Stage::new(move |seen, _| if seen.path == "/pay" { Act::Body(body.into()) } else { Act::Answer(200) });
+    let stage = Stage::new(move |seen, _| {
+        if seen.path == "/pay" {
+            Act::Body(body.into())
+        } else {
+            Act::Answer(200)
+        }
+    });
     let rig = Rig::start(stage).await;
     rig.mapping("pay", "order:new").await;
     rig.mapping("books", "order:paid").await;
@@ -232,7 +350,10 @@ async fn each_of_a_thousand_deliveries_is_posted_once() {
     rig.mapping("acme", "order:new").await;
     let orders: Vec<String> = (0..1000).map(|order| format!("R{}", order % 300)).collect();
     for chunk in orders.chunks(50) {
-        let batch = chunk.iter().map(|order| super::rig::order_new(rig.store, order)).collect();
+        let batch = chunk
+            .iter()
+            .map(|order| super::rig::order_new(rig.store, order))
+            .collect();
         rig.hub.accept(batch).await.expect("accepted");
     }
     rig.until_archived(1000).await;

@@ -17,7 +17,10 @@ use tokio::time::Instant;
 use super::super::{Hub, Outgoing, Outside, SystemClock, Transport, TransportFactory};
 use crate::{
     config::Config,
-    db::{Acceptance, Accepted, EntityChange, SharedBackend, sqlite::{SqliteBackend, SqliteOptions}},
+    db::{
+        Acceptance, Accepted, EntityChange, SharedBackend,
+        sqlite::{SqliteBackend, SqliteOptions},
+    },
     domain::{
         id::Id,
         json::{Payload, PayloadLimits},
@@ -76,16 +79,26 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { script: Box::new(script), seen: Mutex::default() })
+        Arc::new(Self {
+            script: Box::new(script),
+            seen: Mutex::default(),
+        })
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The orders that arrived at a path, in order of arrival.
     pub fn orders_at(&self, path: &str) -> Vec<String> {
-        self.seen().into_iter().filter(|seen| seen.path == path).map(|seen| seen.order).collect()
+        self.seen()
+            .into_iter()
+            .filter(|seen| seen.path == path)
+            .map(|seen| seen.order)
+            .collect()
     }
 
     fn factory(self: &Arc<Self>) -> TransportFactory {
@@ -98,9 +111,13 @@ struct OnStage(Arc<Stage>);
 
 impl Transport for OnStage {
     fn post(&self, outgoing: Outgoing) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
-        let body: serde_json::Value = serde_json::from_slice(&outgoing.body).expect("requests are JSON");
+        let body: serde_json::Value =
+            serde_json::from_slice(&outgoing.body).expect("requests are JSON");
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let token = outgoing.headers.iter().find(|(name, _)| name == "x-augury-token");
+        let token = outgoing
+            .headers
+            .iter()
+            .find(|(name, _)| name == "x-augury-token");
         let seen = Seen {
             path: outgoing.target.url().path().to_owned(),
             order: text(&body["payload"]["order"]["number"]),
@@ -109,20 +126,34 @@ impl Transport for OnStage {
         };
         let nth = {
             let mut all = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let nth = all.iter().filter(|one| one.path == seen.path && one.order == seen.order).count();
+            let nth = all
+                .iter()
+                .filter(|one| one.path == seen.path && one.order == seen.order)
+                .count();
             all.push(seen.clone());
             nth
         };
         match (self.0.script)(&seen, nth) {
             Act::Answer(status) => answer(status, None, Bytes::new()),
-            Act::AnswerLater(status, wait) => answer(status, Some(RetryAfter::Delay(wait)), Bytes::new()),
+            Act::AnswerLater(status, wait) => {
+                answer(status, Some(RetryAfter::Delay(wait)), Bytes::new())
+            }
             Act::Body(body) => answer(200, None, body.into()),
-            Act::Refuse => async { Err(Failure::ConnectRefused { host: "stage".into(), port: 80 }) }.boxed_local(),
+            Act::Refuse => async {
+                Err(Failure::ConnectRefused {
+                    host: "stage".into(),
+                    port: 80,
+                })
+            }
+            .boxed_local(),
             Act::Silence => {
                 let timeout = outgoing.timeout;
                 async move {
                     tokio::time::sleep(timeout).await;
-                    Err(Failure::TimedOut { after: timeout, phase: crate::net::Phase::Waiting })
+                    Err(Failure::TimedOut {
+                        after: timeout,
+                        phase: crate::net::Phase::Waiting,
+                    })
                 }
                 .boxed_local()
             }
@@ -136,7 +167,11 @@ impl Transport for OnStage {
     }
 }
 
-fn answer(status: u16, retry_after: Option<RetryAfter>, body: Bytes) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+fn answer(
+    status: u16,
+    retry_after: Option<RetryAfter>,
+    body: Bytes,
+) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
     let answer = Answer {
         status,
         headers: HeaderMap::new(),
@@ -168,7 +203,12 @@ impl Rig {
         Self::on(folder, backend, stage, tweak).await
     }
 
-    pub async fn on(folder: TempDir, backend: SharedBackend, stage: Arc<Stage>, tweak: impl FnOnce(&mut Config)) -> Self {
+    pub async fn on(
+        folder: TempDir,
+        backend: SharedBackend,
+        stage: Arc<Stage>,
+        tweak: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::for_tests(folder.path());
         config.dispatch.threads = 2;
         tweak(&mut config);
@@ -177,17 +217,40 @@ impl Rig {
             on_fatal: Arc::new(|reason| panic!("the hub gave up: {reason}")),
             ..Outside::default()
         };
-        let hub = Hub::start_with(config, backend, Arc::new(SystemClock), outside).await.expect("the hub starts");
+        let hub = Hub::start_with(config, backend, Arc::new(SystemClock), outside)
+            .await
+            .expect("the hub starts");
         let known = hub.registry().stores.keys().copied().next();
         let store = match known {
             Some(store) => store,
             None => {
-                let store = Store { name: "shop".into(), api_url: None, api_key: None, source: None, version: None };
-                let create = EntityChange::Create { store: None, subject: None, entity: Entity::Store(store) };
-                StoreKey(hub.change_registry(vec![create]).await.expect("a store").rows[0].key)
+                let store = Store {
+                    name: "shop".into(),
+                    api_url: None,
+                    api_key: None,
+                    source: None,
+                    version: None,
+                };
+                let create = EntityChange::Create {
+                    store: None,
+                    subject: None,
+                    entity: Entity::Store(store),
+                };
+                StoreKey(
+                    hub.change_registry(vec![create])
+                        .await
+                        .expect("a store")
+                        .rows[0]
+                        .key,
+                )
             }
         };
-        Self { hub, store, stage, folder }
+        Self {
+            hub,
+            store,
+            stage,
+            folder,
+        }
     }
 
     /// Ends the hub and starts another on the same database.
@@ -206,13 +269,30 @@ impl Rig {
 
     /// A mapping of its own endpoint that takes `kind` at `http://stage/<name>`.
     pub async fn mapping(&self, name: &str, kind: &str) -> MappingKey {
-        self.mapping_with(name, kind, MappingOptions::default()).await
+        self.mapping_with(name, kind, MappingOptions::default())
+            .await
     }
 
-    pub async fn mapping_with(&self, name: &str, kind: &str, options: MappingOptions) -> MappingKey {
+    pub async fn mapping_with(
+        &self,
+        name: &str,
+        kind: &str,
+        options: MappingOptions,
+    ) -> MappingKey {
         let entity = Entity::Mapping(mapping(name, kind, options));
-        let create = EntityChange::Create { store: Some(self.store), subject: None, entity };
-        MappingKey(self.hub.change_registry(vec![create]).await.expect("a mapping").rows[0].key)
+        let create = EntityChange::Create {
+            store: Some(self.store),
+            subject: None,
+            entity,
+        };
+        MappingKey(
+            self.hub
+                .change_registry(vec![create])
+                .await
+                .expect("a mapping")
+                .rows[0]
+                .key,
+        )
     }
 
     /// Changes a mapping.
@@ -220,13 +300,24 @@ impl Rig {
         let registry = self.hub.registry();
         let mut mapping = registry.stores[&self.store].mappings[&key].value.clone();
         change(&mut mapping);
-        let replace = EntityChange::Replace { key: key.0, entity: Entity::Mapping(mapping) };
-        self.hub.change_registry(vec![replace]).await.expect("the mapping is changed");
+        let replace = EntityChange::Replace {
+            key: key.0,
+            entity: Entity::Mapping(mapping),
+        };
+        self.hub
+            .change_registry(vec![replace])
+            .await
+            .expect("the mapping is changed");
     }
 
     /// Pushes an `order:new` of this order; returns its id.
     pub async fn push(&self, order: &str) -> Id {
-        match self.hub.accept(vec![order_new(self.store, order)]).await.expect("the message is accepted")[0] {
+        match self
+            .hub
+            .accept(vec![order_new(self.store, order)])
+            .await
+            .expect("the message is accepted")[0]
+        {
             Accepted::New { id, .. } | Accepted::Repeated { id } => id,
             Accepted::KeyReused => panic!("no key was used"),
         }
@@ -235,14 +326,23 @@ impl Rig {
     /// The state of an endpoint.
     pub async fn endpoint(&self, mapping: MappingKey) -> super::super::EndpointState {
         let states = self.hub.endpoint_states(self.store).await;
-        states.into_iter().find(|state| state.endpoint == EndpointKey::from(mapping)).expect("the endpoint is known")
+        states
+            .into_iter()
+            .find(|state| state.endpoint == EndpointKey::from(mapping))
+            .expect("the endpoint is known")
     }
 
     /// Waits until so many deliveries are archived and none waits.
     pub async fn until_archived(&self, archived: u64) {
         until(&format!("{archived} deliveries are archived"), || async {
-            let stats = self.hub.backend().queue_stats(self.store).await.expect("the counters");
-            let waiting = stats.incoming + stats.pending + stats.failing + stats.scheduled + stats.parked;
+            let stats = self
+                .hub
+                .backend()
+                .queue_stats(self.store)
+                .await
+                .expect("the counters");
+            let waiting =
+                stats.incoming + stats.pending + stats.failing + stats.scheduled + stats.parked;
             (stats.archived == archived && waiting == 0).then_some(())
         })
         .await;
@@ -258,7 +358,9 @@ impl Rig {
 }
 
 pub fn open(folder: &Path) -> SharedBackend {
-    SqliteBackend::open(SqliteOptions::new(folder.join("hub.db"))).expect("a database").shared()
+    SqliteBackend::open(SqliteOptions::new(folder.join("hub.db")))
+        .expect("a database")
+        .shared()
 }
 
 pub fn mapping(name: &str, kind: &str, options: MappingOptions) -> Mapping {
@@ -283,8 +385,20 @@ pub fn order_new(store: StoreKey, order: &str) -> Acceptance {
     let payload = Payload::parse(&payload, PayloadLimits::default()).expect("a payload");
     let about = object_of(&kind, &payload);
     let source = Source::Push("test".into());
-    let message = NewMessage { store, kind, payload, about, source, ancestry: None, test: false, extra: None };
-    Acceptance { message, idempotency: None }
+    let message = NewMessage {
+        store,
+        kind,
+        payload,
+        about,
+        source,
+        ancestry: None,
+        test: false,
+        extra: None,
+    };
+    Acceptance {
+        message,
+        idempotency: None,
+    }
 }
 
 /// Asks again and again until there is an answer.
@@ -302,6 +416,8 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl F
 /// How often each text occurs.
 pub fn counts(texts: &[String]) -> HashMap<&str, usize> {
     let mut counts = HashMap::new();
-    texts.iter().for_each(|text| *counts.entry(text.as_str()).or_default() += 1);
+    texts
+        .iter()
+        .for_each(|text| *counts.entry(text.as_str()).or_default() += 1);
     counts
 }

@@ -17,14 +17,23 @@ async fn a_mapping_made_before_a_push_gets_it_and_one_deleted_before_does_not() 
         let mapping = rig.mapping(&name, "order:new").await;
         rig.push(&format!("R{round}")).await;
         rig.until_archived(round + 1).await;
-        rig.hub.change_registry(vec![EntityChange::Delete { key: mapping.0 }]).await.expect("deleted");
-        assert_eq!(rig.stage.orders_at(&format!("/{name}")), [format!("R{round}")]);
+        rig.hub
+            .change_registry(vec![EntityChange::Delete { key: mapping.0 }])
+            .await
+            .expect("deleted");
+        assert_eq!(
+            rig.stage.orders_at(&format!("/{name}")),
+            [format!("R{round}")]
+        );
     }
 }
 
 #[actix_web::test]
 async fn a_wide_fan_out_in_chunks_reaches_everyone_once_and_in_order() {
-    let rig = Rig::start_with(Stage::new(|_, _| Act::Answer(200)), |config| config.router.fanout_chunk = 3).await;
+    let rig = Rig::start_with(Stage::new(|_, _| Act::Answer(200)), |config| {
+        config.router.fanout_chunk = 3
+    })
+    .await;
     for mapping in 0..10 {
         rig.mapping(&format!("m{mapping}"), "order:*").await;
     }
@@ -33,7 +42,10 @@ async fn a_wide_fan_out_in_chunks_reaches_everyone_once_and_in_order() {
     rig.until_archived(20).await;
     assert!(first != second);
     let paths: Vec<String> = rig.stage.seen().into_iter().map(|seen| seen.path).collect();
-    assert!(counts(&paths).values().all(|count| *count == 2), "{paths:?}");
+    assert!(
+        counts(&paths).values().all(|count| *count == 2),
+        "{paths:?}"
+    );
 }
 
 #[actix_web::test]
@@ -60,7 +72,13 @@ async fn a_pushed_notification_is_an_entry_for_people_and_a_message_like_any_oth
         test: false,
         extra: None,
     };
-    rig.hub.accept(vec![crate::db::Acceptance { message, idempotency: None }]).await.expect("accepted");
+    rig.hub
+        .accept(vec![crate::db::Acceptance {
+            message,
+            idempotency: None,
+        }])
+        .await
+        .expect("accepted");
     rig.until_archived(1).await;
     let event = until("the event is there", || async {
         let query = EventQuery {
@@ -73,9 +91,22 @@ async fn a_pushed_notification_is_an_entry_for_people_and_a_message_like_any_oth
             skip: 0,
             limit: 5,
         };
-        rig.hub.backend().event_list(query).await.expect("events").rows.pop()
+        rig.hub
+            .backend()
+            .event_list(query)
+            .await
+            .expect("events")
+            .rows
+            .pop()
     })
     .await;
-    assert_eq!((event.subject.as_str(), event.description.as_str(), event.origin.as_str()), ("No stock", "of ROR-1", "shop"));
+    assert_eq!(
+        (
+            event.subject.as_str(),
+            event.description.as_str(),
+            event.origin.as_str()
+        ),
+        ("No stock", "of ROR-1", "shop")
+    );
     assert_eq!(event.attributes.as_deref(), Some(r#"{"sku":"ROR-1"}"#));
 }

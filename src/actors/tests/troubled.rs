@@ -30,8 +30,14 @@ pub struct Troubled {
 }
 
 impl Troubled {
-    pub fn over(inner: SharedBackend, trouble: impl Fn(&'static str) -> Trouble + Send + Sync + 'static) -> SharedBackend {
-        Arc::new(Self { inner, trouble: Box::new(trouble) })
+    pub fn over(
+        inner: SharedBackend,
+        trouble: impl Fn(&'static str) -> Trouble + Send + Sync + 'static,
+    ) -> SharedBackend {
+        Arc::new(Self {
+            inner,
+            trouble: Box::new(trouble),
+        })
     }
 
     fn befall(&self, method: &'static str) -> DbResult<()> {
@@ -57,27 +63,53 @@ impl Backend for Troubled {
         self.inner.registry_changes(since).await
     }
 
-    async fn registry_change(&self, changes: Vec<EntityChange>, now: Micros) -> DbResult<RegistryDelta> {
+    async fn registry_change(
+        &self,
+        changes: Vec<EntityChange>,
+        now: Micros,
+    ) -> DbResult<RegistryDelta> {
         self.befall("registry_change")?;
         self.inner.registry_change(changes, now).await
     }
 
-    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros) -> DbResult<Vec<Accepted>> {
+    async fn incoming_insert(
+        &self,
+        batch: Vec<Acceptance>,
+        now: Micros,
+    ) -> DbResult<Vec<Accepted>> {
         self.befall("incoming_insert")?;
         self.inner.incoming_insert(batch, now).await
     }
 
-    async fn incoming_waiting(&self, limit: usize, held: Vec<MessageKey>) -> DbResult<Vec<Incoming>> {
+    async fn incoming_waiting(
+        &self,
+        limit: usize,
+        held: Vec<MessageKey>,
+    ) -> DbResult<Vec<Incoming>> {
         self.befall("incoming_waiting")?;
         self.inner.incoming_waiting(limit, held).await
     }
 
-    async fn incoming_route(&self, batch: Vec<Routed>, registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome> {
+    async fn incoming_route(
+        &self,
+        batch: Vec<Routed>,
+        registry_version: i64,
+        epoch: i64,
+        now: Micros,
+    ) -> DbResult<RouteOutcome> {
         self.befall("incoming_route")?;
-        self.inner.incoming_route(batch, registry_version, epoch, now).await
+        self.inner
+            .incoming_route(batch, registry_version, epoch, now)
+            .await
     }
 
-    async fn accepted_due(&self, endpoint: EndpointKey, now: Micros, limit: usize, held: Vec<DeliveryKey>) -> DbResult<Due> {
+    async fn accepted_due(
+        &self,
+        endpoint: EndpointKey,
+        now: Micros,
+        limit: usize,
+        held: Vec<DeliveryKey>,
+    ) -> DbResult<Due> {
         self.befall("accepted_due")?;
         self.inner.accepted_due(endpoint, now, limit, held).await
     }
@@ -92,17 +124,39 @@ impl Backend for Troubled {
         self.inner.accepted_endpoints().await
     }
 
-    async fn accepted_release(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         self.befall("accepted_release")?;
-        self.inner.accepted_release(store, delivery, person, now).await
+        self.inner
+            .accepted_release(store, delivery, person, now)
+            .await
     }
 
-    async fn accepted_archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         self.befall("accepted_archive")?;
-        self.inner.accepted_archive(store, delivery, person, now).await
+        self.inner
+            .accepted_archive(store, delivery, person, now)
+            .await
     }
 
-    async fn accepted_tidy(&self, mapping: MappingKey, what: HeldMapping, limit: usize, now: Micros) -> DbResult<usize> {
+    async fn accepted_tidy(
+        &self,
+        mapping: MappingKey,
+        what: HeldMapping,
+        limit: usize,
+        now: Micros,
+    ) -> DbResult<usize> {
         self.befall("accepted_tidy")?;
         self.inner.accepted_tidy(mapping, what, limit, now).await
     }
@@ -137,7 +191,13 @@ impl Backend for Troubled {
         self.inner.event_list(query).await
     }
 
-    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline> {
+    async fn timeline(
+        &self,
+        store: StoreKey,
+        object: ObjectRef,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Timeline> {
         self.befall("timeline")?;
         self.inner.timeline(store, object, before, limit).await
     }

@@ -29,12 +29,22 @@ pub fn configure(app: &mut web::ServiceConfig) {
 }
 
 fn text<'a>(request: &'a Value, pointer: &str) -> &'a str {
-    request.pointer(pointer).and_then(Value::as_str).unwrap_or("?")
+    request
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or("?")
 }
 
 async fn confirm_order(request: web::Json<Value>) -> HttpResponse {
-    let (number, email) = (text(&request, "/payload/order/number"), text(&request, "/payload/order/email"));
-    let what = if request["message"] == "order:canceled" { "Cancellation" } else { "Confirmation" };
+    let (number, email) = (
+        text(&request, "/payload/order/number"),
+        text(&request, "/payload/order/email"),
+    );
+    let what = if request["message"] == "order:canceled" {
+        "Cancellation"
+    } else {
+        "Confirmation"
+    };
     HttpResponse::Ok().json(json!({
         "message_id": request["message_id"],
         "notifications": [{"level": "info", "subject": format!("{what} mailed"), "description": format!("{number} to {email}")}],
@@ -49,7 +59,8 @@ async fn record(request: web::Json<Value>) -> HttpResponse {
 }
 
 async fn recorded(number: web::Path<String>, request: web::Json<Value>) -> HttpResponse {
-    HttpResponse::Ok().json(json!({"message_id": request["message_id"], "entry": format!("journal/{number}")}))
+    HttpResponse::Ok()
+        .json(json!({"message_id": request["message_id"], "entry": format!("journal/{number}")}))
 }
 
 async fn ship(request: web::Json<Value>, temper: web::Data<Temper>) -> HttpResponse {

@@ -14,9 +14,9 @@ use std::{io::Write, net::TcpListener};
 use actix_web::{App, HttpServer, web};
 
 use super::{
-    ConfigArgs, Outcome, environment, init_logging,
+    ConfigArgs, Outcome, environment,
     hub_client::{HubClient, random_token, text},
-    serve,
+    init_logging, serve,
 };
 use crate::config::Secret;
 
@@ -36,8 +36,16 @@ pub struct Args {
 /// The mapping of each endpoint: name, path, message types, further members.
 fn mappings() -> [(&'static str, &'static str, &'static str); 4] {
     [
-        ("mail.confirm_order", "/mail/confirm_order", r#""messages":["order:new","order:canceled"]"#),
-        ("books.record", "/books/record", r#""messages":["order:new","order:updated","order:canceled"]"#),
+        (
+            "mail.confirm_order",
+            "/mail/confirm_order",
+            r#""messages":["order:new","order:canceled"]"#,
+        ),
+        (
+            "books.record",
+            "/books/record",
+            r#""messages":["order:new","order:updated","order:canceled"]"#,
+        ),
         (
             "warehouse.ship",
             "/warehouse/ship",
@@ -53,10 +61,17 @@ fn mappings() -> [(&'static str, &'static str, &'static str); 4] {
 
 /// Runs until it is interrupted.
 pub fn run(args: Args) -> Outcome {
-    let folder = tempfile::Builder::new().prefix("integrator-demo-").tempdir()?;
-    let mut config_args = ConfigArgs::default();
-    config_args.listen = Some(args.listen);
-    config_args.database = Some(format!("sqlite://{}", folder.path().join("demo.db").display()));
+    let folder = tempfile::Builder::new()
+        .prefix("integrator-demo-")
+        .tempdir()?;
+    let config_args = ConfigArgs {
+        listen: Some(args.listen),
+        database: Some(format!(
+            "sqlite://{}",
+            folder.path().join("demo.db").display()
+        )),
+        ..ConfigArgs::default()
+    };
     // The demo's endpoints are on this machine, and it retries sooner than a real hub so that there is something to see.
     let demo_defaults = [
         ("INTEGRATOR__EGRESS__ALLOW_NETWORKS", "127.0.0.0/8"),
@@ -65,12 +80,21 @@ pub fn run(args: Args) -> Outcome {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let given: Vec<(String, String)> = environment().collect();
-    let unset = demo_defaults.into_iter().filter(|(name, _)| !given.iter().any(|(own, _)| own == name));
+    let unset = demo_defaults
+        .into_iter()
+        .filter(|(name, _)| !given.iter().any(|(own, _)| own == name));
     let effective = config_args.load(unset.collect::<Vec<_>>().into_iter().chain(given.clone()))?;
-    init_logging(&effective.config.log, std::env::var("RUST_LOG").ok().as_deref());
+    init_logging(
+        &effective.config.log,
+        std::env::var("RUST_LOG").ok().as_deref(),
+    );
     let token = random_token();
-    serve::Program { config: effective.config, operator_token: Some(Secret::new(token.clone())), quiet: true }
-        .run(move |base| async move { play(base, token, args.seconds).await })
+    serve::Program {
+        config: effective.config,
+        operator_token: Some(Secret::new(token.clone())),
+        quiet: true,
+    }
+    .run(move |base| async move { play(base, token, args.seconds).await })
 }
 
 /// Sets the stage, says what to look at, and lets the shop live until the hub stops.
@@ -78,16 +102,26 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let endpoints = format!("http://{}", listener.local_addr()?);
     let temper = web::Data::new(endpoints::Temper::default());
-    let server = HttpServer::new(move || App::new().app_data(temper.clone()).configure(endpoints::configure))
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(temper.clone())
+            .configure(endpoints::configure)
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
     let handle = server.handle();
     actix_rt::spawn(server);
 
     let hub = HubClient::new(&base)?;
-    let store = hub.post(&operator, "/api/stores", r#"{"store":{"name":"Tidewater Outfitters"}}"#).await?;
+    let store = hub
+        .post(
+            &operator,
+            "/api/stores",
+            r#"{"store":{"name":"Tidewater Outfitters"}}"#,
+        )
+        .await?;
     let id = text(&store, "id")?;
     let token = text(&store, "token")?;
     let parameter = hub
@@ -95,11 +129,16 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
         .await?;
     let parameter = text(&parameter, "id")?;
     for (name, path, rest) in mappings() {
-        let parameters = if name == "mail.confirm_order" { format!("\"{parameter}\"") } else { String::new() };
+        let parameters = if name == "mail.confirm_order" {
+            format!("\"{parameter}\"")
+        } else {
+            String::new()
+        };
         let body = format!(
             r#"{{"mapping":{{"name":"{name}","url":"{endpoints}{path}","token":"","enabled":true,"parameters":[{parameters}],{rest}}}}}"#
         );
-        hub.post(&token, &format!("/api/stores/{id}/mappings"), &body).await?;
+        hub.post(&token, &format!("/api/stores/{id}/mappings"), &body)
+            .await?;
     }
     explain(&base, &id, &token, &operator)?;
 
@@ -113,7 +152,10 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
             return Ok(());
         }
         for message in shop.step() {
-            if let Err(error) = hub.post(&token, &format!("/api/stores/{id}/messages"), &message).await {
+            if let Err(error) = hub
+                .post(&token, &format!("/api/stores/{id}/messages"), &message)
+                .await
+            {
                 log::warn!("the demo shop could not push: {error}");
             }
         }
@@ -163,7 +205,10 @@ mod tests {
     #[test]
     fn every_mapping_is_json() {
         for (name, _, rest) in mappings() {
-            assert!(serde_json::from_str::<serde_json::Value>(&format!("{{{rest}}}")).is_ok(), "{name}");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&format!("{{{rest}}}")).is_ok(),
+                "{name}"
+            );
         }
     }
 }

@@ -22,13 +22,20 @@ pub struct Shop {
 
 impl Default for Shop {
     fn default() -> Self {
-        Self { next_number: 1001, agenda: VecDeque::new() }
+        Self {
+            next_number: 1001,
+            agenda: VecDeque::new(),
+        }
     }
 }
 
 const CUSTOMERS: [&str; 5] = ["ada", "grace", "edsger", "barbara", "tony"];
-const GOODS: [(&str, &str, f64); 4] =
-    [("TW-TOTE", "Canvas Tote", 22.5), ("TW-MUG", "Harbor Mug", 14.0), ("TW-TEE", "Harbor Tee", 32.5), ("TW-LAMP", "Storm Lamp", 129.0)];
+const GOODS: [(&str, &str, f64); 4] = [
+    ("TW-TOTE", "Canvas Tote", 22.5),
+    ("TW-MUG", "Harbor Mug", 14.0),
+    ("TW-TEE", "Harbor Tee", 32.5),
+    ("TW-LAMP", "Storm Lamp", 129.0),
+];
 
 impl Shop {
     /// The messages of the next moment: a new order every other time, and something happening to an older one.
@@ -37,12 +44,23 @@ impl Shop {
             let number = self.next_number;
             self.next_number += 1;
             self.agenda.push_back((number, Step::Place));
-            self.agenda.push_back((number, if number % 7 == 0 { Step::Cancel } else { Step::Pack }));
-            if number % 3 == 0 {
+            self.agenda.push_back((
+                number,
+                if number.is_multiple_of(7) {
+                    Step::Cancel
+                } else {
+                    Step::Pack
+                },
+            ));
+            if number.is_multiple_of(3) {
                 self.agenda.push_back((number, Step::Change));
             }
         }
-        self.agenda.pop_front().map(|(number, step)| message(number, step).to_string()).into_iter().collect()
+        self.agenda
+            .pop_front()
+            .map(|(number, step)| message(number, step).to_string())
+            .into_iter()
+            .collect()
     }
 }
 
@@ -57,12 +75,18 @@ fn message(number: u64, step: Step) -> Value {
 }
 
 fn order(number: u64, step: Step) -> Value {
-    let pick = |count: usize, salt: u64| usize::try_from((number * 2_654_435_761 + salt) >> 3).unwrap_or(0) % count;
+    let pick = |count: usize, salt: u64| {
+        usize::try_from((number * 2_654_435_761 + salt) >> 3).unwrap_or(0) % count
+    };
     let (sku, name, price) = GOODS[pick(GOODS.len(), 5)];
     let customer = CUSTOMERS[pick(CUSTOMERS.len(), 11)];
     let quantity = 1 + pick(3, 17);
     let item_total = price * f64::from(u8::try_from(quantity).unwrap_or(1));
-    let status = if matches!(step, Step::Cancel) { "canceled" } else { "complete" };
+    let status = if matches!(step, Step::Cancel) {
+        "canceled"
+    } else {
+        "complete"
+    };
     let shipment = match step {
         Step::Place => "pending",
         Step::Pack | Step::Change => "ready",
@@ -92,7 +116,10 @@ mod tests {
         let mut placed = Vec::new();
         for text in (0..200).flat_map(|_| shop.step()) {
             let message: Value = serde_json::from_str(&text).unwrap();
-            let number = message["payload"]["order"]["number"].as_str().unwrap().to_owned();
+            let number = message["payload"]["order"]["number"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             match message["message"].as_str().unwrap() {
                 "order:new" => placed.push(number),
                 _ => assert!(placed.contains(&number), "{number}"),
@@ -103,8 +130,23 @@ mod tests {
 
     #[test]
     fn some_orders_are_canceled_and_some_are_dear() {
-        let orders: Vec<Value> = (1001..1101).map(|number| order(number, if number % 7 == 0 { Step::Cancel } else { Step::Pack })).collect();
+        let orders: Vec<Value> = (1001..1101)
+            .map(|number| {
+                order(
+                    number,
+                    if number.is_multiple_of(7) {
+                        Step::Cancel
+                    } else {
+                        Step::Pack
+                    },
+                )
+            })
+            .collect();
         assert!(orders.iter().any(|order| order["status"] == "canceled"));
-        assert!(orders.iter().any(|order| order["totals"]["order"].as_f64() > Some(300.0)));
+        assert!(
+            orders
+                .iter()
+                .any(|order| order["totals"]["order"].as_f64() > Some(300.0))
+        );
     }
 }

@@ -8,18 +8,40 @@ pub(in crate::db) async fn one_lane_keeps_its_order_behind_a_failing_head(rig: &
     let first = hub.deliver("R1").await;
     let second = hub.deliver("R1").await;
     let due = hub.due(T0).await;
-    assert_eq!(due.iter().map(|delivery| delivery.message.key).collect::<Vec<_>>(), [first]);
+    assert_eq!(
+        due.iter()
+            .map(|delivery| delivery.message.key)
+            .collect::<Vec<_>>(),
+        [first]
+    );
     hub.must_settle(&due[0], failing(at(5)), T0).await;
     assert_eq!(hub.due(at(4)).await, []);
-    let rest = hub.db.accepted_due(ENDPOINT, at(4), 10, Vec::new()).await.unwrap();
+    let rest = hub
+        .db
+        .accepted_due(ENDPOINT, at(4), 10, Vec::new())
+        .await
+        .unwrap();
     assert_eq!(rest.next_due_at, Some(at(5)));
     let hub = hub.again(rig).await;
     let due = hub.due(at(5)).await;
-    assert_eq!((due[0].message.key, due[0].attempts, due[0].failures, due[0].state), (first, 1, 1, WaitState::Failing));
+    assert_eq!(
+        (
+            due[0].message.key,
+            due[0].attempts,
+            due[0].failures,
+            due[0].state
+        ),
+        (first, 1, 1, WaitState::Failing)
+    );
     let settled = hub.must_settle(&due[0], completed(), at(5)).await;
     assert!(settled.lane_moved);
     let due = hub.due(at(5)).await;
-    assert_eq!(due.iter().map(|delivery| delivery.message.key).collect::<Vec<_>>(), [second]);
+    assert_eq!(
+        due.iter()
+            .map(|delivery| delivery.message.key)
+            .collect::<Vec<_>>(),
+        [second]
+    );
 }
 
 pub(in crate::db) async fn other_lanes_pass_a_failing_one(rig: &dyn Rig) {
@@ -28,20 +50,38 @@ pub(in crate::db) async fn other_lanes_pass_a_failing_one(rig: &dyn Rig) {
         hub.deliver(order).await;
     }
     let due = hub.due(T0).await;
-    assert_eq!(due.iter().map(order_of).collect::<Vec<_>>(), ["R1", "R2", "R3"]);
+    assert_eq!(
+        due.iter().map(order_of).collect::<Vec<_>>(),
+        ["R1", "R2", "R3"]
+    );
     hub.must_settle(&due[0], failing(at(60)), T0).await;
     assert_eq!(hub.due_orders(T0).await, ["R2", "R3"]);
-    let held = hub.db.accepted_due(ENDPOINT, T0, 10, vec![due[1].key]).await.unwrap();
-    assert_eq!(held.deliveries.iter().map(order_of).collect::<Vec<_>>(), ["R3"]);
+    let held = hub
+        .db
+        .accepted_due(ENDPOINT, T0, 10, vec![due[1].key])
+        .await
+        .unwrap();
+    assert_eq!(
+        held.deliveries.iter().map(order_of).collect::<Vec<_>>(),
+        ["R3"]
+    );
 }
 
 pub(in crate::db) async fn a_parked_delivery_steps_aside_and_comes_back_at_the_tail(rig: &dyn Rig) {
     let hub = Hub::start(rig).await;
-    let messages = [hub.deliver("R1").await, hub.deliver("R1").await, hub.deliver("R1").await];
+    let messages = [
+        hub.deliver("R1").await,
+        hub.deliver("R1").await,
+        hub.deliver("R1").await,
+    ];
     let head = hub.due(T0).await.remove(0);
     assert!(hub.must_settle(&head, parked(), T0).await.lane_moved);
     assert_eq!(hub.due(T0).await[0].message.key, messages[1]);
-    let endpoint = hub.db.accepted_release(hub.store, head.key, "Ann", at(10)).await.unwrap();
+    let endpoint = hub
+        .db
+        .accepted_release(hub.store, head.key, "Ann", at(10))
+        .await
+        .unwrap();
     assert_eq!(endpoint, ENDPOINT);
     let mut order = Vec::new();
     while let Some(next) = hub.due(at(10)).await.pop() {
@@ -56,7 +96,8 @@ pub(in crate::db) async fn an_unordered_mapping_waits_for_nobody(rig: &dyn Rig) 
     let hub = Hub::start(rig).await;
     for _ in 0..3 {
         let (key, _) = hub.push("R1").await;
-        hub.route(vec![routed(hub.store, key, vec![hub.to(MAPPING, None)])]).await;
+        hub.route(vec![routed(hub.store, key, vec![hub.to(MAPPING, None)])])
+            .await;
     }
     let due = hub.due(T0).await;
     assert_eq!(due.len(), 3);
@@ -64,7 +105,10 @@ pub(in crate::db) async fn an_unordered_mapping_waits_for_nobody(rig: &dyn Rig) 
     assert!(!settled.lane_moved);
     hub.must_settle(&due[1], parked(), T0).await;
     assert_eq!(hub.due(T0).await.len(), 1);
-    hub.db.accepted_release(hub.store, due[1].key, "Ann", T0).await.unwrap();
+    hub.db
+        .accepted_release(hub.store, due[1].key, "Ann", T0)
+        .await
+        .unwrap();
     assert_eq!(hub.due(T0).await.len(), 2);
 }
 
@@ -72,28 +116,65 @@ pub(in crate::db) async fn a_held_delivery_leaves_its_lane_until_released(rig: &
     use crate::db::{EntityChange, HeldMapping};
     use crate::domain::{key::MappingKey, registry::Entity};
     let hub = Hub::start(rig).await;
-    let mapping = serde_json::from_value(serde_json::json!({
-        "entity": "mapping", "name": "acme.send_order", "url": "http://endpoint.example", "messages": ["order:new"], "enabled": true
-    }));
-    let entity: Entity = mapping.unwrap();
-    let create = EntityChange::Create { store: Some(hub.store), subject: None, entity };
+    let body = r#"{"name":"acme.send_order","url":"http://endpoint.example","messages":["order:new"],"enabled":true}"#;
+    let entity = Entity::from_json("mapping", body).unwrap();
+    let create = EntityChange::Create {
+        store: Some(hub.store),
+        subject: None,
+        entity,
+    };
     let mapping = MappingKey(hub.db.registry_change(vec![create], T0).await.unwrap().rows[0].key);
     let hub = hub.again(rig).await;
     for _ in 0..2 {
         let (key, _) = hub.push("R1").await;
-        hub.route(vec![routed(hub.store, key, vec![hub.to(mapping, Some("R1"))])]).await;
+        hub.route(vec![routed(
+            hub.store,
+            key,
+            vec![hub.to(mapping, Some("R1"))],
+        )])
+        .await;
     }
     for _ in 0..2 {
         let head = hub.due(T0).await.remove(0);
         hub.must_settle(&head, Disposition::Held, T0).await;
     }
     assert_eq!(hub.due(at(1000)).await, []);
-    assert_eq!(hub.db.accepted_tidy(mapping, HeldMapping::Release, 10, T0).await.unwrap(), 2);
-    assert_eq!(hub.db.accepted_tidy(mapping, HeldMapping::Release, 10, T0).await.unwrap(), 0);
+    assert_eq!(
+        hub.db
+            .accepted_tidy(mapping, HeldMapping::Release, 10, T0)
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(
+        hub.db
+            .accepted_tidy(mapping, HeldMapping::Release, 10, T0)
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(hub.due(T0).await.len(), 1, "both are in one lane again");
-    assert_eq!(hub.db.accepted_tidy(mapping, HeldMapping::Remove, 1, T0).await.unwrap(), 1);
-    assert_eq!(hub.db.accepted_tidy(mapping, HeldMapping::Remove, 10, T0).await.unwrap(), 1);
-    assert_eq!(hub.db.accepted_tidy(mapping, HeldMapping::Remove, 10, T0).await.unwrap(), 0);
+    assert_eq!(
+        hub.db
+            .accepted_tidy(mapping, HeldMapping::Remove, 1, T0)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        hub.db
+            .accepted_tidy(mapping, HeldMapping::Remove, 10, T0)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        hub.db
+            .accepted_tidy(mapping, HeldMapping::Remove, 10, T0)
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(hub.due(T0).await, []);
 }
 
@@ -102,10 +183,22 @@ pub(in crate::db) async fn an_archived_head_lets_the_next_one_go(rig: &dyn Rig) 
     hub.deliver("R1").await;
     let second = hub.deliver("R1").await;
     let head = hub.due(T0).await.remove(0);
-    hub.db.accepted_archive(hub.store, head.key, "Ann", T0).await.unwrap();
+    hub.db
+        .accepted_archive(hub.store, head.key, "Ann", T0)
+        .await
+        .unwrap();
     assert_eq!(hub.due(T0).await[0].message.key, second);
-    let gone = hub.db.accepted_archive(hub.store, head.key, "Ann", T0).await;
-    assert!(matches!(gone, Err(crate::db::DbError::Missing(_))), "{gone:?}");
+    let gone = hub
+        .db
+        .accepted_archive(hub.store, head.key, "Ann", T0)
+        .await;
+    assert!(
+        matches!(gone, Err(crate::db::DbError::Missing(_))),
+        "{gone:?}"
+    );
     let nobody = hub.db.accepted_release(hub.store, NOBODY, "Ann", T0).await;
-    assert!(matches!(nobody, Err(crate::db::DbError::Missing(_))), "{nobody:?}");
+    assert!(
+        matches!(nobody, Err(crate::db::DbError::Missing(_))),
+        "{nobody:?}"
+    );
 }

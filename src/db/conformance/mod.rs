@@ -6,15 +6,24 @@
 
 mod accepting;
 mod claims;
+mod configuring;
 mod lanes;
+mod noting;
+mod random;
+mod reading;
 mod routing;
 mod settling;
 mod setup;
+mod sweeping;
 
-pub(in crate::db) use setup::Rig;
+pub(in crate::db) use setup::{BOUNDS, Rig};
 
 pub(in crate::db) mod cases {
-    pub(in crate::db) use super::{accepting::*, claims::*, lanes::*, routing::*, settling::*};
+    pub(in crate::db) use super::setup::acceptance_of;
+    pub(in crate::db) use super::{
+        accepting::*, claims::*, configuring::*, lanes::*, noting::*, random::*, reading::*,
+        routing::*, settling::*, sweeping::*,
+    };
 }
 
 /// Makes a test of every case: `conformance_suite!(rig)`, where `rig()` gives a [`Rig`] on a new, empty database.
@@ -44,6 +53,25 @@ macro_rules! conformance_suite {
             a_second_settlement_finds_it_gone,
             returned_messages_become_incoming_with_the_settlement,
             returned_parameters_are_saved_by_name,
+            a_message_nobody_wanted_is_listed_with_its_reason,
+            a_list_is_filtered_by_everything_it_offers,
+            pages_follow_one_another_by_key,
+            a_detail_has_parent_children_and_attempts,
+            a_timeline_merges_what_concerns_an_object,
+            the_types_a_store_has_had_are_known,
+            a_repeated_notification_is_counted_and_announced_once,
+            events_are_found_by_level_object_and_message,
+            a_loop_ends_at_its_depth_with_an_event,
+            a_flood_about_one_object_ends_with_one_event,
+            a_person_is_named_in_an_event,
+            each_change_moves_the_version_and_is_told_once,
+            a_name_is_unique_among_the_living_of_a_store,
+            settings_of_an_endpoint_replace_the_former_ones,
+            a_deleted_store_takes_what_is_its_own_with_it,
+            a_sweep_takes_only_what_is_old_and_finished,
+            a_sweep_takes_expired_keys_and_old_events,
+            a_sweep_goes_in_steps,
+            a_random_history_keeps_heads_and_counters_right,
         }
     };
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::setup::*;
 use crate::{
     db::{OwnerKind, RouteOutcome, RouteProgress, Skip},
-    domain::{delivery::SkipReason, key::{EndpointKey, MappingKey}},
+    domain::{
+        delivery::SkipReason,
+        key::{EndpointKey, MappingKey},
+    },
 };
 
 pub(in crate::db) async fn a_fan_out_stores_the_payload_once(rig: &dyn Rig) {
@@ -15,8 +18,14 @@ pub(in crate::db) async fn a_fan_out_stores_the_payload_once(rig: &dyn Rig) {
     hub.route(vec![routed(hub.store, key, all)]).await;
     let due = hub.due(T0).await;
     assert_eq!(due.len(), 10);
-    assert!(due.iter().all(|delivery| Arc::ptr_eq(&delivery.message, &due[0].message)));
-    assert!(due.iter().all(|delivery| delivery.message.id == id && delivery.id != id));
+    assert!(
+        due.iter()
+            .all(|delivery| Arc::ptr_eq(&delivery.message, &due[0].message))
+    );
+    assert!(
+        due.iter()
+            .all(|delivery| delivery.message.id == id && delivery.id != id)
+    );
     assert_eq!(hub.incoming().await, []);
 }
 
@@ -24,7 +33,11 @@ pub(in crate::db) async fn chunks_of_a_fan_out_survive_and_never_deliver_twice(r
     let hub = Hub::start(rig).await;
     let (key, _) = hub.push("R1").await;
     let chunk = |from: i64, to: i64, progress| {
-        let mut chunk = routed(hub.store, key, (from..=to).map(|n| hub.to(MappingKey(n), None)).collect());
+        let mut chunk = routed(
+            hub.store,
+            key,
+            (from..=to).map(|n| hub.to(MappingKey(n), None)).collect(),
+        );
         chunk.progress = progress;
         chunk
     };
@@ -39,7 +52,12 @@ pub(in crate::db) async fn chunks_of_a_fan_out_survive_and_never_deliver_twice(r
     assert_eq!(waiting[0].routed_up_to, Some(MappingKey(6)));
     hub.route(vec![last.clone(), last, first]).await;
     assert_eq!(hub.incoming().await, []);
-    let mut mappings: Vec<i64> = hub.due(T0).await.iter().map(|delivery| delivery.mapping.0).collect();
+    let mut mappings: Vec<i64> = hub
+        .due(T0)
+        .await
+        .iter()
+        .map(|delivery| delivery.mapping.0)
+        .collect();
     mappings.sort_unstable();
     assert_eq!(mappings, [1, 2, 3, 4, 5, 6, 7, 8]);
 }
@@ -48,7 +66,10 @@ pub(in crate::db) async fn a_message_nobody_wanted_is_routed_once(rig: &dyn Rig)
     let hub = Hub::start(rig).await;
     let (key, _) = hub.push("R1").await;
     let mut decision = routed(hub.store, key, Vec::new());
-    decision.skipped = vec![Skip { mapping: MAPPING, reason: SkipReason::Disabled }];
+    decision.skipped = vec![Skip {
+        mapping: MAPPING,
+        reason: SkipReason::Disabled,
+    }];
     hub.route(vec![decision.clone()]).await;
     hub.route(vec![decision]).await;
     assert_eq!(hub.incoming().await, []);
@@ -60,13 +81,32 @@ pub(in crate::db) async fn an_older_registry_or_owner_routes_nothing(rig: &dyn R
     let (key, _) = hub.push("R1").await;
     let decision = vec![routed(hub.store, key, vec![hub.to(MAPPING, Some("R1"))])];
     new_store(&*hub.db, "Another").await;
-    let older = hub.db.incoming_route(decision.clone(), hub.version, hub.router, T0).await.unwrap();
+    let older = hub
+        .db
+        .incoming_route(decision.clone(), hub.version, hub.router, T0)
+        .await
+        .unwrap();
     assert_eq!(older, RouteOutcome::RegistryMoved);
     let router = hub.db.owner_claim(OwnerKind::Router, 0).await.unwrap();
     assert!(router > hub.router);
-    let former = hub.db.incoming_route(decision.clone(), hub.version + 1, hub.router, T0).await.unwrap();
+    let former = hub
+        .db
+        .incoming_route(decision.clone(), hub.version + 1, hub.router, T0)
+        .await
+        .unwrap();
     assert_eq!(former, RouteOutcome::Fenced);
     assert_eq!(hub.incoming().await, [key]);
-    let written = hub.db.incoming_route(decision, hub.version + 1, router, T0).await.unwrap();
-    assert_eq!(written, RouteOutcome::Done { endpoints: vec![EndpointKey(ENDPOINT.0)], accepted: 1, derived: 0 });
+    let written = hub
+        .db
+        .incoming_route(decision, hub.version + 1, router, T0)
+        .await
+        .unwrap();
+    assert_eq!(
+        written,
+        RouteOutcome::Done {
+            endpoints: vec![EndpointKey(ENDPOINT.0)],
+            accepted: 1,
+            derived: 0
+        }
+    );
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    db::{Acceptance, Accepted, Backend, EntityChange, OwnerKind, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled},
+    db::{
+        Acceptance, Accepted, Backend, EntityChange, LoopBounds, OwnerKind, RouteOutcome,
+        RouteProgress, Routed, SettleOutcome, Settled,
+    },
     domain::{
         delivery::{Attempt, Claim, Delivery, Disposition, Fence, NewDelivery, Settlement},
         id::Id,
@@ -23,6 +26,13 @@ pub(in crate::db) trait Rig {
     /// Opens it: the same one each time. What was opened before must be dropped first.
     fn open(&self) -> Box<dyn Backend>;
 }
+
+/// The bounds on loops that a rig opens its database with. Claims are kept for 30 days.
+pub(in crate::db) const BOUNDS: LoopBounds = LoopBounds {
+    max_depth: 5,
+    max_descendants: 50,
+    max_per_object_hour: 8,
+};
 
 /// When cases begin.
 pub(super) const T0: Micros = Micros(1_800_000_000_000_000);
@@ -64,14 +74,30 @@ impl Hub {
 
     async fn claim(db: Box<dyn Backend>, store: StoreKey) -> Self {
         let router = db.owner_claim(OwnerKind::Router, 0).await.unwrap();
-        let epoch = db.owner_claim(OwnerKind::Dispatcher, ENDPOINT.0).await.unwrap();
+        let epoch = db
+            .owner_claim(OwnerKind::Dispatcher, ENDPOINT.0)
+            .await
+            .unwrap();
         let version = db.registry_changes(0).await.unwrap().version;
-        Self { db, store, router, epoch, version }
+        Self {
+            db,
+            store,
+            router,
+            epoch,
+            version,
+        }
     }
 
     /// Accepts a message about an order.
     pub(super) async fn push(&self, order: &str) -> (MessageKey, Id) {
-        let accepted = self.db.incoming_insert(vec![acceptance(message(self.store, "order:new", order))], T0).await.unwrap();
+        let accepted = self
+            .db
+            .incoming_insert(
+                vec![acceptance(message(self.store, "order:new", order))],
+                T0,
+            )
+            .await
+            .unwrap();
         match accepted[..] {
             [Accepted::New { key, id }] => (key, id),
             ref other => panic!("{other:?}"),
@@ -85,26 +111,44 @@ impl Hub {
 
     /// The same at a time.
     pub(super) async fn route_at(&self, batch: Vec<Routed>, now: Micros) {
-        let outcome = self.db.incoming_route(batch, self.version, self.router, now).await.unwrap();
+        let outcome = self
+            .db
+            .incoming_route(batch, self.version, self.router, now)
+            .await
+            .unwrap();
         assert!(matches!(outcome, RouteOutcome::Done { .. }), "{outcome:?}");
     }
 
     /// Accepts a message about an order and routes it to [`MAPPING`] in the order's lane.
     pub(super) async fn deliver(&self, order: &str) -> MessageKey {
         let (key, _) = self.push(order).await;
-        self.route(vec![routed(self.store, key, vec![self.to(MAPPING, Some(order))])]).await;
+        self.route(vec![routed(
+            self.store,
+            key,
+            vec![self.to(MAPPING, Some(order))],
+        )])
+        .await;
         key
     }
 
     /// A delivery to a mapping at [`ENDPOINT`], in the lane of an order.
     pub(super) fn to(&self, mapping: MappingKey, order: Option<&str>) -> NewDelivery {
         let lane = order.map(|order| lane_of(self.store, order));
-        NewDelivery { mapping, endpoint: ENDPOINT, lane, claim: None }
+        NewDelivery {
+            mapping,
+            endpoint: ENDPOINT,
+            lane,
+            claim: None,
+        }
     }
 
     /// What is due at [`ENDPOINT`].
     pub(super) async fn due(&self, now: Micros) -> Vec<Delivery> {
-        self.db.accepted_due(ENDPOINT, now, 100, Vec::new()).await.unwrap().deliveries
+        self.db
+            .accepted_due(ENDPOINT, now, 100, Vec::new())
+            .await
+            .unwrap()
+            .deliveries
     }
 
     /// The orders that are due, in order.
@@ -113,14 +157,28 @@ impl Hub {
     }
 
     /// Settles one delivery.
-    pub(super) async fn settle(&self, delivery: &Delivery, disposition: Disposition, now: Micros) -> Settled {
-        let settled = self.db.accepted_settle(vec![self.settlement(delivery, disposition)], now).await.unwrap();
+    pub(super) async fn settle(
+        &self,
+        delivery: &Delivery,
+        disposition: Disposition,
+        now: Micros,
+    ) -> Settled {
+        let settled = self
+            .db
+            .accepted_settle(vec![self.settlement(delivery, disposition)], now)
+            .await
+            .unwrap();
         let [settled] = <[Settled; 1]>::try_from(settled).unwrap();
         settled
     }
 
     /// Settles one delivery that must still be there.
-    pub(super) async fn must_settle(&self, delivery: &Delivery, disposition: Disposition, now: Micros) -> Settled {
+    pub(super) async fn must_settle(
+        &self,
+        delivery: &Delivery,
+        disposition: Disposition,
+        now: Micros,
+    ) -> Settled {
         let settled = self.settle(delivery, disposition, now).await;
         assert_eq!(settled.outcome, SettleOutcome::Written);
         settled
@@ -128,11 +186,17 @@ impl Hub {
 
     /// A settlement with an attempt where the disposition spends one.
     pub(super) fn settlement(&self, delivery: &Delivery, disposition: Disposition) -> Settlement {
-        let spends = !matches!(disposition, Disposition::Held | Disposition::Removed | Disposition::Postponed { .. });
+        let spends = !matches!(
+            disposition,
+            Disposition::Held | Disposition::Removed | Disposition::Postponed { .. }
+        );
         Settlement {
             key: delivery.key,
             store: self.store,
-            fence: Fence { epoch: self.epoch, attempts: delivery.attempts },
+            fence: Fence {
+                epoch: self.epoch,
+                attempts: delivery.attempts,
+            },
             attempt: spends.then(|| attempt(delivery.attempts + 1)),
             disposition,
             messages: Vec::new(),
@@ -144,14 +208,27 @@ impl Hub {
     /// The keys of what waits for routing.
     pub(super) async fn incoming(&self) -> Vec<MessageKey> {
         let waiting = self.db.incoming_waiting(1000, Vec::new()).await.unwrap();
-        waiting.into_iter().map(|incoming| incoming.message.key).collect()
+        waiting
+            .into_iter()
+            .map(|incoming| incoming.message.key)
+            .collect()
     }
 }
 
 /// A new store of this name.
 pub(super) async fn new_store(db: &dyn Backend, name: &str) -> StoreKey {
-    let store = Store { name: name.into(), api_url: None, api_key: None, source: None, version: None };
-    let create = EntityChange::Create { store: None, subject: None, entity: Entity::Store(store) };
+    let store = Store {
+        name: name.into(),
+        api_url: None,
+        api_key: None,
+        source: None,
+        version: None,
+    };
+    let create = EntityChange::Create {
+        store: None,
+        subject: None,
+        entity: Entity::Store(store),
+    };
     let delta = db.registry_change(vec![create], T0).await.unwrap();
     StoreKey(delta.rows[0].key)
 }
@@ -170,9 +247,20 @@ pub(super) fn message(store: StoreKey, kind: &str, order: &str) -> NewMessage {
     }
 }
 
+/// A push about an order with a payload of this many bytes.
+pub(in crate::db) fn acceptance_of(store: StoreKey, order: &str, bytes: usize) -> Acceptance {
+    let mut message = message(store, "order:new", order);
+    message.payload =
+        Payload::from_stored(format!(r#"{{"order":{{"note":"{}"}}}}"#, "x".repeat(bytes)));
+    acceptance(message)
+}
+
 /// Without an idempotency key.
 pub(super) fn acceptance(message: NewMessage) -> Acceptance {
-    Acceptance { message, idempotency: None }
+    Acceptance {
+        message,
+        idempotency: None,
+    }
 }
 
 /// A whole routing decision without anything but deliveries.
@@ -190,17 +278,34 @@ pub(super) fn routed(store: StoreKey, message: MessageKey, deliveries: Vec<NewDe
 
 /// The lane of an order.
 pub(super) fn lane_of(store: StoreKey, order: &str) -> i64 {
-    lane_hash(store.0, About::given("order", order).unwrap().primary.as_ref().unwrap())
+    lane_hash(
+        store.0,
+        About::given("order", order)
+            .unwrap()
+            .primary
+            .as_ref()
+            .unwrap(),
+    )
 }
 
 /// The order a delivery is about.
 pub(super) fn order_of(delivery: &Delivery) -> String {
-    delivery.message.about.primary.as_ref().unwrap().token().to_owned()
+    delivery
+        .message
+        .about
+        .primary
+        .as_ref()
+        .unwrap()
+        .token()
+        .to_owned()
 }
 
 /// A claim of this value.
 pub(super) fn claim(value: u8) -> Option<Claim> {
-    Some(Claim { key: ClaimKey::from_bytes([value; 16]), text: format!("order_number=R{value}") })
+    Some(Claim {
+        key: ClaimKey::from_bytes([value; 16]),
+        text: format!("order_number=R{value}"),
+    })
 }
 
 /// An attempt that tells nothing.
@@ -228,12 +333,17 @@ pub(super) fn completed() -> Disposition {
 
 /// A failure that is tried again then.
 pub(super) fn failing(due_at: Micros) -> Disposition {
-    Disposition::Failing { due_at, error: "it answered 500".into() }
+    Disposition::Failing {
+        due_at,
+        error: "it answered 500".into(),
+    }
 }
 
 /// A failure that is not.
 pub(super) fn parked() -> Disposition {
-    Disposition::Parked { error: "it answered 410".into() }
+    Disposition::Parked {
+        error: "it answered 410".into(),
+    }
 }
 
 /// A key that no row has.

@@ -17,7 +17,14 @@ use crate::{
 
 type WaitingRow = (
     (i64, i64, i64, i64, Option<i64>, bool, i64),
-    (i64, i64, Option<i64>, Option<Vec<u8>>, Option<i64>, Option<String>),
+    (
+        i64,
+        i64,
+        Option<i64>,
+        Option<Vec<u8>>,
+        Option<i64>,
+        Option<String>,
+    ),
 );
 
 statements! {
@@ -104,8 +111,14 @@ pub(super) struct Ending<'a> {
 
 /// Takes a delivery out of the accepted queue and moves its lane on. `None` when it does not wait any more.
 /// The second value says whether another delivery became the lane's head.
-pub(super) fn take(session: &mut Session, store: i64, seq: i64) -> DbResult<Option<(Waiting, bool)>> {
-    let Some(row) = (AcceptedTake { store, seq }).row(&mut session.conn)? else { return Ok(None) };
+pub(super) fn take(
+    session: &mut Session,
+    store: i64,
+    seq: i64,
+) -> DbResult<Option<(Waiting, bool)>> {
+    let Some(row) = (AcceptedTake { store, seq }).row(&mut session.conn)? else {
+        return Ok(None);
+    };
     let waiting = Waiting::from_row(store, seq, row);
     session.count(store, Place::Accepted(waiting.state), -1);
     let moved = waiting.head && lane_advance(session, &waiting)?;
@@ -114,23 +127,39 @@ pub(super) fn take(session: &mut Session, store: i64, seq: i64) -> DbResult<Opti
 
 /// Reads a waiting delivery.
 pub(super) fn read(session: &mut Session, store: i64, seq: i64) -> DbResult<Option<Waiting>> {
-    Ok(AcceptedRead { store, seq }.row(&mut session.conn)?.map(|row| Waiting::from_row(store, seq, row)))
+    Ok(AcceptedRead { store, seq }
+        .row(&mut session.conn)?
+        .map(|row| Waiting::from_row(store, seq, row)))
 }
 
 /// Makes the next delivery of this one's lane the head; whether there was one.
 pub(super) fn lane_advance(session: &mut Session, waiting: &Waiting) -> DbResult<bool> {
     match waiting.lane {
-        Some(lane) => Ok(LaneAdvance { endpoint: waiting.endpoint, lane }.run(&mut session.conn)? > 0),
+        Some(lane) => Ok(LaneAdvance {
+            endpoint: waiting.endpoint,
+            lane,
+        }
+        .run(&mut session.conn)?
+            > 0),
         None => Ok(false),
     }
 }
 
 /// Writes the archive row of a delivery that was taken out; without success its claim is free again.
-pub(super) fn archive(session: &mut Session, waiting: &Waiting, ending: Ending<'_>) -> DbResult<()> {
+pub(super) fn archive(
+    session: &mut Session,
+    waiting: &Waiting,
+    ending: Ending<'_>,
+) -> DbResult<()> {
     if ending.reason != ArchiveReason::Completed
         && let Some(key) = &waiting.claim
     {
-        ClaimFree { mapping: waiting.mapping, key, delivery: waiting.seq }.run(&mut session.conn)?;
+        ClaimFree {
+            mapping: waiting.mapping,
+            key,
+            delivery: waiting.seq,
+        }
+        .run(&mut session.conn)?;
     }
     ArchivedInsert {
         store: waiting.store,
@@ -163,7 +192,12 @@ pub(super) struct Unwanted {
 }
 
 /// Archives a message that was taken out of the incoming queue.
-pub(super) fn archive_message(session: &mut Session, message: Unwanted, reason: ArchiveReason, now: Micros) -> DbResult<()> {
+pub(super) fn archive_message(
+    session: &mut Session,
+    message: Unwanted,
+    reason: ArchiveReason,
+    now: Micros,
+) -> DbResult<()> {
     ArchivedInsert {
         store: message.store,
         seq: message.seq,
@@ -186,15 +220,32 @@ pub(super) fn archive_message(session: &mut Session, message: Unwanted, reason: 
 }
 
 /// Archives a delivery as unreadable: nothing will ever be able to send it.
-pub(super) fn archive_unreadable(session: &mut Session, store: i64, seq: i64, now: Micros) -> DbResult<()> {
+pub(super) fn archive_unreadable(
+    session: &mut Session,
+    store: i64,
+    seq: i64,
+    now: Micros,
+) -> DbResult<()> {
     if let Some((mut waiting, _)) = take(session, store, seq)? {
         waiting.last_error = Some("Its message cannot be read any more.".into());
-        archive(session, &waiting, Ending { reason: ArchiveReason::Unreadable, result: None, at: now })?;
+        archive(
+            session,
+            &waiting,
+            Ending {
+                reason: ArchiveReason::Unreadable,
+                result: None,
+                at: now,
+            },
+        )?;
     }
     Ok(())
 }
 
 /// When a delivery was made, wherever it is now.
-pub(super) fn delivery_made(conn: &mut SqliteConnection, store: i64, seq: i64) -> DbResult<Option<i64>> {
+pub(super) fn delivery_made(
+    conn: &mut SqliteConnection,
+    store: i64,
+    seq: i64,
+) -> DbResult<Option<i64>> {
     DeliveryMade { store, seq }.row(conn)
 }

@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     db::{DbError, Skip},
-    domain::{delivery::{ArchiveReason, SkipReason, WaitState}, key::MappingKey},
+    domain::{
+        delivery::{ArchiveReason, SkipReason, WaitState},
+        key::MappingKey,
+    },
 };
 
 /// A stored count as the domain has it; out of range (which no writer makes) it stops at the range's end.
@@ -19,12 +22,18 @@ pub(super) fn state_number(state: WaitState) -> i64 {
 
 /// The state stored as this number; an unknown one is parked, for a person to look at.
 pub(super) fn state_read(number: i64) -> WaitState {
-    i32::try_from(number).ok().and_then(WaitState::from_number).unwrap_or(WaitState::Parked)
+    i32::try_from(number)
+        .ok()
+        .and_then(WaitState::from_number)
+        .unwrap_or(WaitState::Parked)
 }
 
 /// The reason stored as this number; an unknown one is unreadable.
 pub(super) fn reason_read(number: i64) -> ArchiveReason {
-    i32::try_from(number).ok().and_then(ArchiveReason::from_number).unwrap_or(ArchiveReason::Unreadable)
+    i32::try_from(number)
+        .ok()
+        .and_then(ArchiveReason::from_number)
+        .unwrap_or(ArchiveReason::Unreadable)
 }
 
 /// The key of part `part` of row `key`: an attempt of a delivery, a chunk of a routing record. A row has at most 65,535
@@ -61,7 +70,11 @@ impl RoutingRecord {
         text.push_str("[1,[");
         for (at, (delivery, mapping)) in self.deliveries.iter().enumerate() {
             // Writing to a String does not fail.
-            let _ = write!(text, "{}[{delivery},{mapping}]", if at > 0 { "," } else { "" });
+            let _ = write!(
+                text,
+                "{}[{delivery},{mapping}]",
+                if at > 0 { "," } else { "" }
+            );
         }
         text.push_str("],[");
         for (at, skip) in self.skipped.iter().enumerate() {
@@ -71,7 +84,12 @@ impl RoutingRecord {
                 SkipReason::Disabled => (2, ""),
             };
             let detail = Value::from(detail);
-            let _ = write!(text, "{}[{},{reason},{detail}]", if at > 0 { "," } else { "" }, skip.mapping);
+            let _ = write!(
+                text,
+                "{}[{},{reason},{detail}]",
+                if at > 0 { "," } else { "" },
+                skip.mapping
+            );
         }
         text.push_str("]]");
         text
@@ -79,7 +97,11 @@ impl RoutingRecord {
 
     /// Reads what [`RoutingRecord::encode`] wrote; `key` is the row's, for the error.
     pub(in crate::db) fn decode(key: i64, text: &str) -> Result<Self, DbError> {
-        let unreadable = |reason: String| DbError::Unreadable { table: "routing", key, reason };
+        let unreadable = |reason: String| DbError::Unreadable {
+            table: "routing",
+            key,
+            reason,
+        };
         type Record = (i64, Vec<(i64, i64)>, Vec<(i64, i64, String)>);
         let (version, deliveries, skipped): Record =
             serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
@@ -95,10 +117,16 @@ impl RoutingRecord {
                     2 => SkipReason::Disabled,
                     other => return Err(unreadable(format!("reason {other}"))),
                 };
-                Ok(Skip { mapping: MappingKey(mapping), reason })
+                Ok(Skip {
+                    mapping: MappingKey(mapping),
+                    reason,
+                })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { deliveries, skipped })
+        Ok(Self {
+            deliveries,
+            skipped,
+        })
     }
 }
 
@@ -111,9 +139,18 @@ mod tests {
         let record = RoutingRecord {
             deliveries: vec![(70_000, 3), (70_001, 9)],
             skipped: vec![
-                Skip { mapping: MappingKey(4), reason: SkipReason::Filtered("payload.order.status eq \"complete\"".into()) },
-                Skip { mapping: MappingKey(5), reason: SkipReason::Duplicate("order_number=R1\n".into()) },
-                Skip { mapping: MappingKey(6), reason: SkipReason::Disabled },
+                Skip {
+                    mapping: MappingKey(4),
+                    reason: SkipReason::Filtered("payload.order.status eq \"complete\"".into()),
+                },
+                Skip {
+                    mapping: MappingKey(5),
+                    reason: SkipReason::Duplicate("order_number=R1\n".into()),
+                },
+                Skip {
+                    mapping: MappingKey(6),
+                    reason: SkipReason::Disabled,
+                },
             ],
         };
         assert_eq!(RoutingRecord::decode(1, &record.encode()).unwrap(), record);

@@ -25,7 +25,14 @@ type AcceptedRow = (
 );
 type ArchivedRow = (
     (i64, Option<i64>, Option<i64>, i64, i64, i64, i64),
-    (i64, Option<i64>, i64, Option<i64>, Option<String>, Option<String>),
+    (
+        i64,
+        Option<i64>,
+        i64,
+        Option<i64>,
+        Option<String>,
+        Option<String>,
+    ),
 );
 
 statements! {
@@ -76,8 +83,16 @@ impl DeliveryRow {
 }
 
 /// Waiting deliveries of a store by key.
-pub(super) fn accepted_rows(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbResult<Vec<DeliveryRow>> {
-    let rows = AcceptedRows { store, keys: &key_list(keys.iter().copied()) }.rows(conn)?;
+pub(super) fn accepted_rows(
+    conn: &mut SqliteConnection,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<Vec<DeliveryRow>> {
+    let rows = AcceptedRows {
+        store,
+        keys: &key_list(keys.iter().copied()),
+    }
+    .rows(conn)?;
     Ok(rows.into_iter().map(accepted_row).collect())
 }
 
@@ -106,8 +121,16 @@ fn accepted_row(row: AcceptedRow) -> DeliveryRow {
 }
 
 /// Archived rows of a store by key.
-pub(super) fn archived_rows(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbResult<Vec<DeliveryRow>> {
-    let rows = ArchivedRows { store, keys: &key_list(keys.iter().copied()) }.rows(conn)?;
+pub(super) fn archived_rows(
+    conn: &mut SqliteConnection,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<Vec<DeliveryRow>> {
+    let rows = ArchivedRows {
+        store,
+        keys: &key_list(keys.iter().copied()),
+    }
+    .rows(conn)?;
     Ok(rows.into_iter().map(archived_row).collect())
 }
 
@@ -135,17 +158,30 @@ fn archived_row(row: ArchivedRow) -> DeliveryRow {
 }
 
 /// Deliveries of a store by key, wherever they are.
-pub(super) fn deliveries_read(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbResult<HashMap<i64, DeliveryRow>> {
+pub(super) fn deliveries_read(
+    conn: &mut SqliteConnection,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<HashMap<i64, DeliveryRow>> {
     let mut rows = archived_rows(conn, store, keys)?;
     rows.extend(accepted_rows(conn, store, keys)?);
     Ok(rows.into_iter().map(|row| (row.seq, row)).collect())
 }
 
 /// Where messages of a store are: incoming, archived because nobody wanted them, or routed.
-pub(super) fn places_read(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbResult<HashMap<i64, Locator>> {
-    let incoming = IncomingRows { store, keys: &key_list(keys.iter().copied()) }.rows(conn)?;
+pub(super) fn places_read(
+    conn: &mut SqliteConnection,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<HashMap<i64, Locator>> {
+    let incoming = IncomingRows {
+        store,
+        keys: &key_list(keys.iter().copied()),
+    }
+    .rows(conn)?;
     let archived = archived_rows(conn, store, keys)?;
-    let mut places: HashMap<i64, Locator> = keys.iter().map(|key| (*key, Locator::Routed)).collect();
+    let mut places: HashMap<i64, Locator> =
+        keys.iter().map(|key| (*key, Locator::Routed)).collect();
     places.extend(archived.into_iter().map(|row| (row.seq, row.location)));
     places.extend(incoming.into_iter().map(|seq| (seq, Locator::Incoming)));
     Ok(places)
@@ -153,7 +189,11 @@ pub(super) fn places_read(conn: &mut SqliteConnection, store: i64, keys: &[i64])
 
 /// The routing record of a message, all its chunks in one. Chunks that cannot be read are left out and logged.
 pub(super) fn record_read(conn: &mut SqliteConnection, message: i64) -> DbResult<RoutingRecord> {
-    let rows = RoutingRead { from: part_key(message, 0), to: part_key(message, u32::MAX) }.rows(conn)?;
+    let rows = RoutingRead {
+        from: part_key(message, 0),
+        to: part_key(message, u32::MAX),
+    }
+    .rows(conn)?;
     let mut whole = RoutingRecord::default();
     for (key, body) in rows {
         match RoutingRecord::decode(key, &body) {
@@ -169,18 +209,33 @@ pub(super) fn record_read(conn: &mut SqliteConnection, message: i64) -> DbResult
 
 /// The number of the message or delivery of this store that has this id. An id opens to some number whatever it is, so
 /// the row's own id is sealed again and compared.
-pub(super) fn id_open(conn: &mut SqliteConnection, seal: IdSeal, store: i64, id: Id) -> DbResult<Option<i64>> {
+pub(super) fn id_open(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: i64,
+    id: Id,
+) -> DbResult<Option<i64>> {
     let seq = seal.open(id);
     let made = match (MessageMadeIn { store, seq }).row(conn)? {
         Some(made) => Some(made),
         None => delivery_made(conn, store, seq)?,
     };
-    Ok(made.filter(|made| seal.seal(seq, Micros(*made)) == id).map(|_| seq))
+    Ok(made
+        .filter(|made| seal.seal(seq, Micros(*made)) == id)
+        .map(|_| seq))
 }
 
 /// The names of types by key.
-pub(super) fn kinds_read(conn: &mut SqliteConnection, keys: impl IntoIterator<Item = i64>) -> DbResult<HashMap<i64, String>> {
-    Ok(KindNames { keys: &key_list(keys) }.rows(conn)?.into_iter().collect())
+pub(super) fn kinds_read(
+    conn: &mut SqliteConnection,
+    keys: impl IntoIterator<Item = i64>,
+) -> DbResult<HashMap<i64, String>> {
+    Ok(KindNames {
+        keys: &key_list(keys),
+    }
+    .rows(conn)?
+    .into_iter()
+    .collect())
 }
 
 /// Whether a reason can be found by the index of those that are not a success.

@@ -45,28 +45,52 @@ statements! {
 }
 
 /// The message or delivery of this store with this id.
-pub(super) fn detail(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, id: Id) -> DbResult<MessageDetail> {
+pub(super) fn detail(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: StoreKey,
+    id: Id,
+) -> DbResult<MessageDetail> {
     let missing = DbError::Missing("message");
-    let Some(seq) = id_open(conn, seal, store.0, id)? else { return Err(missing) };
+    let Some(seq) = id_open(conn, seal, store.0, id)? else {
+        return Err(missing);
+    };
     // An archive row with the message's own number is the message's, not a delivery's.
-    match deliveries_read(conn, store.0, &[seq])?.remove(&seq).filter(|row| row.mapping.is_some()) {
+    match deliveries_read(conn, store.0, &[seq])?
+        .remove(&seq)
+        .filter(|row| row.mapping.is_some())
+    {
         Some(delivery) => delivery_detail(conn, seal, store, delivery),
         None => message_detail(conn, seal, store, seq),
     }
 }
 
 fn whole_message(conn: &mut SqliteConnection, seal: IdSeal, seq: i64) -> DbResult<Message> {
-    messages_read(conn, seal, [seq])?.pop().unwrap_or(Err(DbError::Missing("message")))
+    messages_read(conn, seal, [seq])?
+        .pop()
+        .unwrap_or(Err(DbError::Missing("message")))
 }
 
-fn message_detail(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, seq: i64) -> DbResult<MessageDetail> {
+fn message_detail(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: StoreKey,
+    seq: i64,
+) -> DbResult<MessageDetail> {
     let message = whole_message(conn, seal, seq)?;
-    let location = places_read(conn, store.0, &[seq])?.remove(&seq).unwrap_or(Locator::Routed);
-    let RoutingRecord { deliveries, skipped } = record_read(conn, seq)?;
+    let location = places_read(conn, store.0, &[seq])?
+        .remove(&seq)
+        .unwrap_or(Locator::Routed);
+    let RoutingRecord {
+        deliveries,
+        skipped,
+    } = record_read(conn, seq)?;
     let mut children = deliveries_of(conn, seal, store, &message, &deliveries)?;
     children.extend(derived(conn, seal, store, seq)?);
     let parent = match message.ancestry {
-        Some(line) => heads_read(conn, seal, [line.parent.0])?.pop().map(parent_row),
+        Some(line) => heads_read(conn, seal, [line.parent.0])?
+            .pop()
+            .map(parent_row),
         None => None,
     };
     Ok(MessageDetail {
@@ -82,23 +106,37 @@ fn message_detail(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, se
     })
 }
 
-fn delivery_detail(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, row: DeliveryRow) -> DbResult<MessageDetail> {
+fn delivery_detail(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: StoreKey,
+    row: DeliveryRow,
+) -> DbResult<MessageDetail> {
     let message = whole_message(conn, seal, row.message)?;
     let behind = match (row.lane, row.endpoint, row.location) {
-        (Some(lane), Some(endpoint), Locator::Accepted(state)) if state.holds_lane() && !row.head => {
-            LaneHead { endpoint, lane }.row(conn)?.map(|(seq, made)| seal.seal(seq, Micros(made)))
+        (Some(lane), Some(endpoint), Locator::Accepted(state))
+            if state.holds_lane() && !row.head =>
+        {
+            LaneHead { endpoint, lane }
+                .row(conn)?
+                .map(|(seq, made)| seal.seal(seq, Micros(made)))
         }
         _ => None,
     };
     let replay_of = match row.replay_of {
-        Some(earlier) => delivery_made(conn, store.0, earlier)?.map(|made| seal.seal(earlier, Micros(made))),
+        Some(earlier) => {
+            delivery_made(conn, store.0, earlier)?.map(|made| seal.seal(earlier, Micros(made)))
+        }
         None => None,
     };
     Ok(MessageDetail {
         id: row.id(seal),
         location: row.location,
         created_at: row.created_at,
-        parent: Some(ParentRow { id: message.id, kind: message.kind.as_str().to_owned() }),
+        parent: Some(ParentRow {
+            id: message.id,
+            kind: message.kind.as_str().to_owned(),
+        }),
         children: derived(conn, seal, store, row.seq)?,
         skipped: Vec::new(),
         events: events_about(conn, seal, store, About::Delivery(row.seq), EVENTS)?,
@@ -120,7 +158,10 @@ fn delivery_detail(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, r
 }
 
 fn parent_row(head: Head) -> ParentRow {
-    ParentRow { id: head.id, kind: head.kind }
+    ParentRow {
+        id: head.id,
+        kind: head.kind,
+    }
 }
 
 fn deliveries_of(
@@ -130,7 +171,11 @@ fn deliveries_of(
     message: &Message,
     deliveries: &[(i64, i64)],
 ) -> DbResult<Vec<ChildRow>> {
-    let keys: Vec<i64> = deliveries.iter().map(|(delivery, _)| *delivery).take(CHILDREN).collect();
+    let keys: Vec<i64> = deliveries
+        .iter()
+        .map(|(delivery, _)| *delivery)
+        .take(CHILDREN)
+        .collect();
     let mut rows = deliveries_read(conn, store.0, &keys)?;
     let child = |row: DeliveryRow| ChildRow {
         id: row.id(seal),
@@ -138,12 +183,25 @@ fn deliveries_of(
         location: row.location,
         mapping: row.mapping.map(MappingKey),
     };
-    Ok(keys.iter().filter_map(|key| rows.remove(key)).map(child).collect())
+    Ok(keys
+        .iter()
+        .filter_map(|key| rows.remove(key))
+        .map(child)
+        .collect())
 }
 
 /// Messages derived from a message, or returned for a delivery.
-fn derived(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, parent: i64) -> DbResult<Vec<ChildRow>> {
-    let keys = Derived { parent, limit: CHILDREN as i64 }.rows(conn)?;
+fn derived(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: StoreKey,
+    parent: i64,
+) -> DbResult<Vec<ChildRow>> {
+    let keys = Derived {
+        parent,
+        limit: CHILDREN as i64,
+    }
+    .rows(conn)?;
     let places = places_read(conn, store.0, &keys)?;
     let mut heads = heads_read(conn, seal, keys)?;
     heads.sort_unstable_by_key(|head| head.key);
@@ -153,11 +211,19 @@ fn derived(conn: &mut SqliteConnection, seal: IdSeal, store: StoreKey, parent: i
         location: places.get(&head.key).copied().unwrap_or(Locator::Routed),
         mapping: None,
     };
-    Ok(heads.into_iter().filter(|head| head.store == store.0).map(child).collect())
+    Ok(heads
+        .into_iter()
+        .filter(|head| head.store == store.0)
+        .map(child)
+        .collect())
 }
 
 /// Every attempt of a delivery, oldest first.
-pub(super) fn attempts(conn: &mut SqliteConnection, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
+pub(super) fn attempts(
+    conn: &mut SqliteConnection,
+    store: StoreKey,
+    delivery: DeliveryKey,
+) -> DbResult<Vec<Attempt>> {
     if delivery_made(conn, store.0, delivery.0)?.is_none() {
         return Err(DbError::Missing("delivery"));
     }
@@ -166,7 +232,11 @@ pub(super) fn attempts(conn: &mut SqliteConnection, store: StoreKey, delivery: D
 
 /// The attempts of a delivery whose store is known to be right.
 pub(super) fn attempts_of(conn: &mut SqliteConnection, delivery: i64) -> DbResult<Vec<Attempt>> {
-    let rows = Attempts { from: part_key(delivery, 0), to: part_key(delivery, u32::MAX) }.rows(conn)?;
+    let rows = Attempts {
+        from: part_key(delivery, 0),
+        to: part_key(delivery, u32::MAX),
+    }
+    .rows(conn)?;
     Ok(rows.into_iter().map(attempt).collect())
 }
 

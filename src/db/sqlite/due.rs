@@ -23,7 +23,18 @@ use crate::{
     },
 };
 
-type DueRow = (i64, i64, i64, Option<i64>, i64, i64, i64, i64, i64, Option<String>);
+type DueRow = (
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+);
 
 statements! {
     /// Keys of the heads that are due, oldest due first.
@@ -51,25 +62,49 @@ pub(super) fn due(
 ) -> DbResult<(Due, Vec<(i64, i64)>)> {
     let held: HashSet<i64> = held.iter().map(|key| key.0).collect();
     let most = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
-    let mut keys = DueKeys { endpoint: endpoint.0, now: now.0, limit: most }.rows(conn)?;
+    let mut keys = DueKeys {
+        endpoint: endpoint.0,
+        now: now.0,
+        limit: most,
+    }
+    .rows(conn)?;
     keys.retain(|(_, seq)| !held.contains(seq));
     keys.truncate(limit);
-    let next_due_at = DueNext { endpoint: endpoint.0, now: now.0 }.row(conn)?.map(Micros);
+    let next_due_at = DueNext {
+        endpoint: endpoint.0,
+        now: now.0,
+    }
+    .row(conn)?
+    .map(Micros);
     if keys.is_empty() {
-        return Ok((Due { deliveries: Vec::new(), next_due_at }, Vec::new()));
+        return Ok((
+            Due {
+                deliveries: Vec::new(),
+                next_due_at,
+            },
+            Vec::new(),
+        ));
     }
     let mut rows = rows_of(conn, &keys)?;
     let messages = messages_of(conn, seal, rows.values().map(|row| row.2))?;
     let mut deliveries = Vec::with_capacity(keys.len());
     let mut unreadable = Vec::new();
     for (store, seq) in keys {
-        let Some(row) = rows.remove(&seq) else { continue };
+        let Some(row) = rows.remove(&seq) else {
+            continue;
+        };
         match messages.get(&row.2) {
             Some(message) => deliveries.push(delivery(seal, endpoint, message, row)),
             None => unreadable.push((store, seq)),
         }
     }
-    Ok((Due { deliveries, next_due_at }, unreadable))
+    Ok((
+        Due {
+            deliveries,
+            next_due_at,
+        },
+        unreadable,
+    ))
 }
 
 /// An endpoint belongs to one store, so this is one question; it does not rely on it.
@@ -79,8 +114,17 @@ fn rows_of(conn: &mut SqliteConnection, keys: &[(i64, i64)]) -> DbResult<HashMap
     stores.dedup();
     let mut rows = HashMap::with_capacity(keys.len());
     for store in stores {
-        let own = key_list(keys.iter().filter(|(of, _)| *of == store).map(|(_, seq)| *seq));
-        rows.extend(DueRows { store, keys: &own }.rows(conn)?.into_iter().map(|row| (row.0, row)));
+        let own = key_list(
+            keys.iter()
+                .filter(|(of, _)| *of == store)
+                .map(|(_, seq)| *seq),
+        );
+        rows.extend(
+            DueRows { store, keys: &own }
+                .rows(conn)?
+                .into_iter()
+                .map(|row| (row.0, row)),
+        );
     }
     Ok(rows)
 }
@@ -97,7 +141,9 @@ fn messages_of(
             Ok(message) => {
                 messages.insert(message.key.0, Arc::new(message));
             }
-            Err(error @ DbError::Unreadable { .. }) => log::error!("{error}; its deliveries are archived as unreadable"),
+            Err(error @ DbError::Unreadable { .. }) => {
+                log::error!("{error}; its deliveries are archived as unreadable")
+            }
             Err(error) => return Err(error),
         }
     }

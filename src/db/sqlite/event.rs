@@ -49,12 +49,19 @@ pub(super) enum Repeat {
 
 /// Writes an event, or counts it when it was said before; its announcement becomes incoming with the first.
 /// Returns how many messages that were.
-pub(super) fn event_store(session: &mut Session, event: &NewEvent, repeat: Repeat, now: Micros) -> DbResult<u64> {
+pub(super) fn event_store(
+    session: &mut Session,
+    event: &NewEvent,
+    repeat: Repeat,
+    now: Micros,
+) -> DbResult<u64> {
     let subject = cut(&event.subject, SUBJECT_BYTES);
     let description = cut(&event.description, DESCRIPTION_BYTES);
     let dedupe = match repeat {
         Repeat::Of(digest) => Some(digest),
-        Repeat::ByWords => event.delivery.map(|delivery| digest(delivery, event.level, subject, description)),
+        Repeat::ByWords => event
+            .delivery
+            .map(|delivery| digest(delivery, event.level, subject, description)),
     };
     if let Some(dedupe) = &dedupe
         && (EventRepeat { dedupe, at: now.0 }).run(&mut session.conn)? > 0
@@ -132,7 +139,10 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
     }
-    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=bytes)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 

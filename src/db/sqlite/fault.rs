@@ -7,7 +7,9 @@ use crate::db::DbError;
 /// SQLite's complaint as an error the layers above can act on. Diesel hands on its text only, not its code.
 pub(super) fn fault(error: Error) -> DbError {
     let text = match &error {
-        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => return DbError::Unavailable("the connection is closed".into()),
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
+            return DbError::Unavailable("the connection is closed".into());
+        }
         Error::DatabaseError(_, details) => details.message().to_owned(),
         other => other.to_string(),
     };
@@ -17,7 +19,13 @@ pub(super) fn fault(error: Error) -> DbError {
 /// The error that this text of SQLite's stands for.
 pub(super) fn named(text: String) -> DbError {
     const CORRUPT: [&str; 3] = ["malformed", "is not a database", "database corruption"];
-    const AWAY: [&str; 5] = ["locked", "readonly database", "disk I/O error", "unable to open database", "out of memory"];
+    const AWAY: [&str; 5] = [
+        "locked",
+        "readonly database",
+        "disk I/O error",
+        "unable to open database",
+        "out of memory",
+    ];
     if text.contains("disk is full") {
         DbError::Full
     } else if CORRUPT.iter().any(|part| text.contains(part)) {

@@ -41,8 +41,15 @@ statements! {
 }
 
 /// Accepts messages; one answer each, in order.
-pub(super) fn insert(session: &mut Session, batch: &[Acceptance], now: Micros) -> DbResult<Vec<Accepted>> {
-    batch.iter().map(|acceptance| accept(session, acceptance, now)).collect()
+pub(super) fn insert(
+    session: &mut Session,
+    batch: &[Acceptance],
+    now: Micros,
+) -> DbResult<Vec<Accepted>> {
+    batch
+        .iter()
+        .map(|acceptance| accept(session, acceptance, now))
+        .collect()
 }
 
 fn accept(session: &mut Session, acceptance: &Acceptance, now: Micros) -> DbResult<Accepted> {
@@ -52,22 +59,53 @@ fn accept(session: &mut Session, acceptance: &Acceptance, now: Micros) -> DbResu
         return Ok(earlier);
     }
     let seq = message_store(session, &acceptance.message, now)?;
-    if let Some(IdempotencyKey { token, key, body, expires_at }) = &acceptance.idempotency {
-        KeyWrite { token: token.0, key, body, message: seq, accepted_at: now.0, expires_at: expires_at.0 }.run(&mut session.conn)?;
+    if let Some(IdempotencyKey {
+        token,
+        key,
+        body,
+        expires_at,
+    }) = &acceptance.idempotency
+    {
+        KeyWrite {
+            token: token.0,
+            key,
+            body,
+            message: seq,
+            accepted_at: now.0,
+            expires_at: expires_at.0,
+        }
+        .run(&mut session.conn)?;
     }
-    Ok(Accepted::New { key: MessageKey(seq), id: session.id(seq, now) })
+    Ok(Accepted::New {
+        key: MessageKey(seq),
+        id: session.id(seq, now),
+    })
 }
 
-fn key_read(session: &mut Session, key: &IdempotencyKey, now: Micros) -> DbResult<Option<Accepted>> {
-    let found = KeyRead { token: key.token.0, key: &key.key, now: now.0 }.row(&mut session.conn)?;
+fn key_read(
+    session: &mut Session,
+    key: &IdempotencyKey,
+    now: Micros,
+) -> DbResult<Option<Accepted>> {
+    let found = KeyRead {
+        token: key.token.0,
+        key: &key.key,
+        now: now.0,
+    }
+    .row(&mut session.conn)?;
     Ok(found.map(|(body, message, accepted_at)| {
         if body == key.body {
-            Accepted::Repeated { id: session.id(message, Micros(accepted_at)) }
+            Accepted::Repeated {
+                id: session.id(message, Micros(accepted_at)),
+            }
         } else {
             Accepted::KeyReused
         }
     }))
 }
+
+/// A message that cannot be read: its store and key.
+type Unreadable = (i64, i64);
 
 /// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them
 /// (store and key), to be archived by the writer.
@@ -76,7 +114,7 @@ pub(super) fn waiting(
     seal: IdSeal,
     limit: usize,
     held: &[MessageKey],
-) -> DbResult<(Vec<Incoming>, Vec<(i64, i64)>)> {
+) -> DbResult<(Vec<Incoming>, Vec<Unreadable>)> {
     let mut held: Vec<i64> = held.iter().map(|key| key.0).collect();
     held.sort_unstable();
     let mut queues = Vec::new();
@@ -100,7 +138,9 @@ pub(super) fn waiting(
             Ok(message) => {
                 messages.insert(message.key.0, message);
             }
-            Err(error @ DbError::Unreadable { .. }) => log::error!("{error}; the message is archived as unreadable"),
+            Err(error @ DbError::Unreadable { .. }) => {
+                log::error!("{error}; the message is archived as unreadable")
+            }
             Err(error) => return Err(error),
         }
     }
@@ -108,7 +148,10 @@ pub(super) fn waiting(
     let mut incoming = Vec::with_capacity(chosen.len());
     for (store, (seq, routed_up_to)) in chosen {
         match messages.remove(&seq) {
-            Some(message) => incoming.push(Incoming { message, routed_up_to: routed_up_to.map(MappingKey) }),
+            Some(message) => incoming.push(Incoming {
+                message,
+                routed_up_to: routed_up_to.map(MappingKey),
+            }),
             None => unreadable.push((store, seq)),
         }
     }
@@ -120,10 +163,21 @@ pub(super) fn waiting(
 pub(super) fn archive_unreadable(session: &mut Session, rows: &[(i64, i64)]) -> DbResult<()> {
     for (store, seq) in rows {
         let (store, seq) = (*store, *seq);
-        if let Some((kind, accepted_at, _)) = (IncomingRead { store, seq }).row(&mut session.conn)?
+        if let Some((kind, accepted_at, _)) =
+            (IncomingRead { store, seq }).row(&mut session.conn)?
             && remove(session, store, seq)?
         {
-            archive_message(session, Unwanted { store, seq, kind, accepted_at }, ArchiveReason::Unreadable, Micros(accepted_at))?;
+            archive_message(
+                session,
+                Unwanted {
+                    store,
+                    seq,
+                    kind,
+                    accepted_at,
+                },
+                ArchiveReason::Unreadable,
+                Micros(accepted_at),
+            )?;
         }
     }
     Ok(())

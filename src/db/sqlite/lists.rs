@@ -6,7 +6,9 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::small,
-    delivery::{DeliveryRow, accepted_rows, archived_rows, id_open, is_indexed, kinds_read, record_read},
+    delivery::{
+        DeliveryRow, accepted_rows, archived_rows, id_open, is_indexed, kinds_read, record_read,
+    },
     incoming::IncomingPlaces,
     message::{Head, heads_read},
     objects::messages_about,
@@ -14,7 +16,10 @@ use super::{
     walk::{Range, Walk, all_of, among, keys_wanted, load, page, walk_all},
 };
 use crate::{
-    db::{ArchivedSource, DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats},
+    db::{
+        ArchivedSource, DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow,
+        QueueStats,
+    },
     domain::{
         delivery::{ArchiveReason, WaitState},
         id::IdSeal,
@@ -66,7 +71,11 @@ pub(super) fn message_types(conn: &mut SqliteConnection, store: StoreKey) -> DbR
 }
 
 /// One page of a queue.
-pub(super) fn list(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery) -> DbResult<QueuePage> {
+pub(super) fn list(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    query: &QueueQuery,
+) -> DbResult<QueuePage> {
     let kinds = match &query.kinds {
         Some(kinds) => Some(type_keys(conn, query.store, kinds)?),
         None => None,
@@ -80,25 +89,45 @@ pub(super) fn list(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery
     let found = walk_all(conn, &walks, range, keys_wanted(query.skip, query.limit))?;
     let page = page(&found, query.skip, query.limit);
     let rows = rows(conn, seal, query, &page.keys)?;
-    Ok(QueuePage { rows, next: page.next.map(PageKey), matching: page.matching, counted_up_to: page.counted_up_to })
+    Ok(QueuePage {
+        rows,
+        next: page.next.map(PageKey),
+        matching: page.matching,
+        counted_up_to: page.counted_up_to,
+    })
 }
 
 fn type_keys(conn: &mut SqliteConnection, store: StoreKey, kinds: &[String]) -> DbResult<Vec<i64>> {
     let kinds = serde_json::Value::from(kinds).to_string();
-    TypeKeys { store: store.0, kinds: &kinds }.rows(conn)
+    TypeKeys {
+        store: store.0,
+        kinds: &kinds,
+    }
+    .rows(conn)
 }
 
 /// The keys that a message's id or an object leaves, if the query names one.
-fn candidates(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery) -> DbResult<Option<Vec<i64>>> {
+fn candidates(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    query: &QueueQuery,
+) -> DbResult<Option<Vec<i64>>> {
     let messages = match (&query.message, &query.object) {
-        (Some(id), _) => id_open(conn, seal, query.store.0, *id)?.into_iter().collect(),
+        (Some(id), _) => id_open(conn, seal, query.store.0, *id)?
+            .into_iter()
+            .collect(),
         (None, Some(object)) => messages_about(conn, query.store, object, None, OBJECT_MESSAGES)?,
         (None, None) => return Ok(None),
     };
     let mut keys = messages.clone();
     if query.queue != Queue::Incoming {
         for message in messages {
-            keys.extend(record_read(conn, message)?.deliveries.into_iter().map(|(delivery, _)| delivery));
+            keys.extend(
+                record_read(conn, message)?
+                    .deliveries
+                    .into_iter()
+                    .map(|(delivery, _)| delivery),
+            );
         }
     }
     Ok(Some(keys))
@@ -107,8 +136,16 @@ fn candidates(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery) -> 
 /// The walk over rows whose keys are known.
 fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
     let (table, _) = table_of(query.queue);
-    let enter = all_of(&[format!("store = {}", query.store), among("seq", keys.iter().copied())]);
-    Walk { table, index: None, enter, filter: filter(query, kinds) }
+    let enter = all_of(&[
+        format!("store = {}", query.store),
+        among("seq", keys.iter().copied()),
+    ]);
+    Walk {
+        table,
+        index: None,
+        enter,
+        filter: filter(query, kinds),
+    }
 }
 
 fn table_of(queue: Queue) -> (&'static str, &'static str) {
@@ -124,32 +161,58 @@ pub(super) fn walks(query: &QueueQuery, kinds: Option<&[i64]>) -> Vec<Walk> {
     let (table, _) = table_of(query.queue);
     let store = format!("store = {}", query.store);
     let filter = filter(query, kinds);
-    let walk = |index, enter| Walk { table, index, enter, filter: filter.clone() };
+    let walk = |index, enter| Walk {
+        table,
+        index,
+        enter,
+        filter: filter.clone(),
+    };
     match query.queue {
         Queue::Incoming => {}
         Queue::Accepted => {
             let states = query.states.as_deref().unwrap_or_default();
             if !states.is_empty() && !states.contains(&WaitState::Pending) {
-                let enter = |state: &WaitState| format!("{store} AND state = {0} AND state <> 0", state.number());
-                return states.iter().map(|state| walk(Some("accepted_state"), enter(state))).collect();
+                let enter = |state: &WaitState| {
+                    format!("{store} AND state = {0} AND state <> 0", state.number())
+                };
+                return states
+                    .iter()
+                    .map(|state| walk(Some("accepted_state"), enter(state)))
+                    .collect();
             }
         }
         Queue::Archived => {
             if let Some(mapping) = query.mapping {
-                return vec![walk(Some("archived_mapping"), format!("mapping = {mapping}"))];
+                return vec![walk(
+                    Some("archived_mapping"),
+                    format!("mapping = {mapping}"),
+                )];
             }
-            let not_success: Vec<_> = ArchiveReason::ALL.into_iter().filter(|reason| is_indexed(*reason)).collect();
+            let not_success: Vec<_> = ArchiveReason::ALL
+                .into_iter()
+                .filter(|reason| is_indexed(*reason))
+                .collect();
             let reasons = match (&query.reasons, query.source) {
                 (Some(reasons), _) => Some(reasons.clone()),
                 (None, Some(ArchivedSource::Incoming)) => Some(not_success),
                 (None, _) => None,
             };
-            if let Some(reasons) = reasons.filter(|reasons| reasons.iter().all(|reason| is_indexed(*reason))) {
-                let enter = |reason: &ArchiveReason| format!("{store} AND reason = {0} AND reason <> 0", reason.number());
-                return reasons.iter().map(|reason| walk(Some("archived_reason"), enter(reason))).collect();
+            if let Some(reasons) =
+                reasons.filter(|reasons| reasons.iter().all(|reason| is_indexed(*reason)))
+            {
+                let enter = |reason: &ArchiveReason| {
+                    format!("{store} AND reason = {0} AND reason <> 0", reason.number())
+                };
+                return reasons
+                    .iter()
+                    .map(|reason| walk(Some("archived_reason"), enter(reason)))
+                    .collect();
             }
             if let Some(kinds) = kinds {
-                return kinds.iter().map(|kind| walk(Some("archived_kind"), format!("kind = {kind}"))).collect();
+                return kinds
+                    .iter()
+                    .map(|kind| walk(Some("archived_kind"), format!("kind = {kind}")))
+                    .collect();
             }
         }
     }
@@ -175,11 +238,17 @@ fn filter(query: &QueueQuery, kinds: Option<&[i64]>) -> String {
         (_, None) => {}
     }
     if let (Queue::Accepted, Some(states)) = (query.queue, &query.states) {
-        conditions.push(among("state", states.iter().map(|state| i64::from(state.number()))));
+        conditions.push(among(
+            "state",
+            states.iter().map(|state| i64::from(state.number())),
+        ));
     }
     if query.queue == Queue::Archived {
         if let Some(reasons) = &query.reasons {
-            conditions.push(among("reason", reasons.iter().map(|reason| i64::from(reason.number()))));
+            conditions.push(among(
+                "reason",
+                reasons.iter().map(|reason| i64::from(reason.number())),
+            ));
         }
         match query.source {
             Some(ArchivedSource::Incoming) => conditions.push("mapping IS NULL".into()),
@@ -206,11 +275,22 @@ fn time_range(conn: &mut SqliteConnection, query: &QueueQuery) -> DbResult<Range
 }
 
 /// The first key made at or after `since`; `None` when all were made before.
-fn first_since(conn: &mut SqliteConnection, query: &QueueQuery, since: Micros) -> DbResult<Option<i64>> {
+fn first_since(
+    conn: &mut SqliteConnection,
+    query: &QueueQuery,
+    since: Micros,
+) -> DbResult<Option<i64>> {
     let (table, made) = table_of(query.queue);
     let store = query.store;
-    let mut end = |order: &str| load(conn, &format!("SELECT seq FROM {table} WHERE store = {store} ORDER BY seq {order} LIMIT 1"));
-    let (Some(mut low), Some(mut high)) = (end("ASC")?.pop(), end("DESC")?.pop()) else { return Ok(None) };
+    let mut end = |order: &str| {
+        load(
+            conn,
+            &format!("SELECT seq FROM {table} WHERE store = {store} ORDER BY seq {order} LIMIT 1"),
+        )
+    };
+    let (Some(mut low), Some(mut high)) = (end("ASC")?.pop(), end("DESC")?.pop()) else {
+        return Ok(None);
+    };
     // Between `low` and `high` the answer lies, or behind both.
     while low <= high {
         let middle = low + (high - low) / 2;
@@ -223,11 +303,22 @@ fn first_since(conn: &mut SqliteConnection, query: &QueueQuery, since: Micros) -
             _ => high = middle - 1,
         }
     }
-    Ok(load(conn, &format!("SELECT seq FROM {table} WHERE store = {store} AND seq >= {low} ORDER BY seq LIMIT 1"))?.pop())
+    Ok(load(
+        conn,
+        &format!(
+            "SELECT seq FROM {table} WHERE store = {store} AND seq >= {low} ORDER BY seq LIMIT 1"
+        ),
+    )?
+    .pop())
 }
 
 /// The rows of a page, in order of its keys.
-fn rows(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery, keys: &[i64]) -> DbResult<Vec<QueueRow>> {
+fn rows(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    query: &QueueQuery,
+    keys: &[i64],
+) -> DbResult<Vec<QueueRow>> {
     let store = query.store.0;
     let deliveries = match query.queue {
         Queue::Incoming => incoming_rows(conn, store, keys)?,
@@ -235,7 +326,10 @@ fn rows(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery, keys: &[i
         Queue::Archived => archived_rows(conn, store, keys)?,
     };
     let messages: Vec<i64> = deliveries.iter().map(|row| row.message).collect();
-    let heads: HashMap<i64, Head> = heads_read(conn, seal, messages)?.into_iter().map(|head| (head.key, head)).collect();
+    let heads: HashMap<i64, Head> = heads_read(conn, seal, messages)?
+        .into_iter()
+        .map(|head| (head.key, head))
+        .collect();
     let kinds = kinds_read(conn, deliveries.iter().map(|row| row.kind))?;
     let mut rows: Vec<QueueRow> = deliveries
         .into_iter()
@@ -248,8 +342,16 @@ fn rows(conn: &mut SqliteConnection, seal: IdSeal, query: &QueueQuery, keys: &[i
     Ok(rows)
 }
 
-fn incoming_rows(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbResult<Vec<DeliveryRow>> {
-    let rows = IncomingPlaces { store, keys: &key_list(keys.iter().copied()) }.rows(conn)?;
+fn incoming_rows(
+    conn: &mut SqliteConnection,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<Vec<DeliveryRow>> {
+    let rows = IncomingPlaces {
+        store,
+        keys: &key_list(keys.iter().copied()),
+    }
+    .rows(conn)?;
     let row = |(seq, kind, accepted_at)| DeliveryRow {
         seq,
         endpoint: None,
@@ -272,15 +374,26 @@ fn incoming_rows(conn: &mut SqliteConnection, store: i64, keys: &[i64]) -> DbRes
 }
 
 /// A row with what its message says; a message that is gone or unreadable leaves its type, which is kept apart.
-fn queue_row(seal: IdSeal, row: DeliveryRow, head: Option<&Head>, kinds: &HashMap<i64, String>) -> QueueRow {
+fn queue_row(
+    seal: IdSeal,
+    row: DeliveryRow,
+    head: Option<&Head>,
+    kinds: &HashMap<i64, String>,
+) -> QueueRow {
     let parent_id = match row.mapping {
         Some(_) => head.map(|head| head.id),
-        None => head.and_then(|head| head.ancestry).map(|line| line.parent_id),
+        None => head
+            .and_then(|head| head.ancestry)
+            .map(|line| line.parent_id),
     };
     QueueRow {
         page_key: PageKey(row.seq),
         id: row.id(seal),
-        kind: kinds.get(&row.kind).cloned().or_else(|| head.map(|head| head.kind.clone())).unwrap_or_default(),
+        kind: kinds
+            .get(&row.kind)
+            .cloned()
+            .or_else(|| head.map(|head| head.kind.clone()))
+            .unwrap_or_default(),
         location: row.location,
         mapping: row.mapping.map(MappingKey),
         object: head.and_then(|head| head.object.clone()),

@@ -45,7 +45,10 @@ pub(super) fn descendant_store(
             let event = NewEvent {
                 store: message.store,
                 level: Level::Error,
-                subject: format!("A loop was stopped: {} was not accepted", message.kind.as_str()),
+                subject: format!(
+                    "A loop was stopped: {} was not accepted",
+                    message.kind.as_str()
+                ),
                 description: bound,
                 reference: message.about.primary.clone(),
                 message: message.ancestry.map(|line| line.parent),
@@ -61,25 +64,42 @@ pub(super) fn descendant_store(
 }
 
 /// The bound that this message would pass, in words, and what its event is counted by.
-fn bound_reached(session: &mut Session, message: &NewMessage, now: Micros) -> DbResult<Option<(String, Vec<u8>)>> {
-    let Some(line) = message.ancestry else { return Ok(None) };
+fn bound_reached(
+    session: &mut Session,
+    message: &NewMessage,
+    now: Micros,
+) -> DbResult<Option<(String, Vec<u8>)>> {
+    let Some(line) = message.ancestry else {
+        return Ok(None);
+    };
     let bounds = session.options.loop_bounds;
     let (root, store) = (line.root.0, message.store.0);
     if line.depth > bounds.max_depth {
-        let text = format!("It descends from other messages over more than {} steps.", bounds.max_depth);
+        let text = format!(
+            "It descends from other messages over more than {} steps.",
+            bounds.max_depth
+        );
         return Ok(Some((text, digest(b"depth", root, 0))));
     }
     let descendants = LineageAdd { root }.row(&mut session.conn)?.unwrap_or(0);
     if descendants > i64::from(bounds.max_descendants) {
-        let text = format!("One message has more than {} descendants.", bounds.max_descendants);
+        let text = format!(
+            "One message has more than {} descendants.",
+            bounds.max_descendants
+        );
         return Ok(Some((text, digest(b"descendants", root, 0))));
     }
     if let Some(object) = &message.about.primary {
         let hash = lane_hash(store, object) ^ type_hash(message.kind.canonical());
         let hour = now.seconds().div_euclid(3600);
-        let repeated = RepetitionAdd { hour, hash }.row(&mut session.conn)?.unwrap_or(0);
+        let repeated = RepetitionAdd { hour, hash }
+            .row(&mut session.conn)?
+            .unwrap_or(0);
         if repeated > i64::from(bounds.max_per_object_hour) {
-            let text = format!("More than {} such messages about one object descended from others within an hour.", bounds.max_per_object_hour);
+            let text = format!(
+                "More than {} such messages about one object descended from others within an hour.",
+                bounds.max_per_object_hour
+            );
             return Ok(Some((text, digest(b"repetition", hash, hour))));
         }
     }
@@ -88,10 +108,17 @@ fn bound_reached(session: &mut Session, message: &NewMessage, now: Micros) -> Db
 
 fn type_hash(kind: &str) -> i64 {
     let digest = Sha256::digest(kind.as_bytes());
-    digest.iter().take(8).fold(0, |number, byte| (number << 8) | i64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
 fn digest(word: &[u8], one: i64, two: i64) -> Vec<u8> {
-    let whole = Sha256::new().chain_update(b"loop\0").chain_update(word).chain_update(one.to_be_bytes()).chain_update(two.to_be_bytes());
+    let whole = Sha256::new()
+        .chain_update(b"loop\0")
+        .chain_update(word)
+        .chain_update(one.to_be_bytes())
+        .chain_update(two.to_be_bytes());
     whole.finalize().iter().take(16).copied().collect()
 }

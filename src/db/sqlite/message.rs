@@ -3,8 +3,8 @@
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    session::{Place, Session},
     codec::small,
+    session::{Place, Session},
     statement::{Command, Question, key_list, statements},
 };
 use crate::{
@@ -25,7 +25,15 @@ pub(super) const BUCKET_BITS: u32 = 16;
 
 /// The columns of a message but its payload and extra members.
 pub(super) type HeadRow = (
-    (i64, i64, String, Option<String>, Option<String>, String, String),
+    (
+        i64,
+        i64,
+        String,
+        Option<String>,
+        Option<String>,
+        String,
+        String,
+    ),
     (Option<i64>, Option<i64>, Option<i64>, i64, bool, i64),
 );
 
@@ -72,7 +80,11 @@ pub(super) struct Head {
 }
 
 /// Stores a message as it is, with its timeline entries, and puts it into the incoming queue. Returns its key.
-pub(super) fn message_store(session: &mut Session, message: &NewMessage, now: Micros) -> DbResult<i64> {
+pub(super) fn message_store(
+    session: &mut Session,
+    message: &NewMessage,
+    now: Micros,
+) -> DbResult<i64> {
     let store = message.store.0;
     let kind = session.kind(store, message.kind.as_str())?;
     let seq = session.next();
@@ -85,7 +97,9 @@ pub(super) fn message_store(session: &mut Session, message: &NewMessage, now: Mi
         source_kind: message.source.kind(),
         source_name: message.source.name(),
         parent: message.ancestry.map(|line| line.parent.0),
-        parent_made: message.ancestry.map(|line| i64::from(line.parent_id.second())),
+        parent_made: message
+            .ancestry
+            .map(|line| i64::from(line.parent_id.second())),
         root: message.ancestry.map(|line| line.root.0),
         depth: message.ancestry.map_or(0, |line| i64::from(line.depth)),
         test: message.test,
@@ -95,9 +109,20 @@ pub(super) fn message_store(session: &mut Session, message: &NewMessage, now: Mi
     }
     .run(&mut session.conn)?;
     for object in message.about.objects() {
-        ObjectInsert { bucket: seq >> BUCKET_BITS, hash: lane_hash(store, object), message: seq }.run(&mut session.conn)?;
+        ObjectInsert {
+            bucket: seq >> BUCKET_BITS,
+            hash: lane_hash(store, object),
+            message: seq,
+        }
+        .run(&mut session.conn)?;
     }
-    IncomingInsert { store, seq, kind, accepted_at: now.0 }.run(&mut session.conn)?;
+    IncomingInsert {
+        store,
+        seq,
+        kind,
+        accepted_at: now.0,
+    }
+    .run(&mut session.conn)?;
     session.count(store, Place::Incoming, 1);
     Ok(seq)
 }
@@ -108,17 +133,38 @@ pub(super) fn messages_read(
     seal: IdSeal,
     keys: impl IntoIterator<Item = i64>,
 ) -> DbResult<Vec<Result<Message, DbError>>> {
-    let rows = MessagesRead { keys: &key_list(keys) }.rows(conn)?;
-    Ok(rows.into_iter().map(|(head, (extra, payload))| whole(seal, head, extra, payload)).collect())
+    let rows = MessagesRead {
+        keys: &key_list(keys),
+    }
+    .rows(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(head, (extra, payload))| whole(seal, head, extra, payload))
+        .collect())
 }
 
 /// The messages with these keys without their payloads, in no order; those that cannot be read are left out and logged.
-pub(super) fn heads_read(conn: &mut SqliteConnection, seal: IdSeal, keys: impl IntoIterator<Item = i64>) -> DbResult<Vec<Head>> {
-    let rows = HeadsRead { keys: &key_list(keys) }.rows(conn)?;
-    Ok(rows.into_iter().filter_map(|row| head(seal, row).map_err(|error| log::error!("{error}")).ok()).collect())
+pub(super) fn heads_read(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    keys: impl IntoIterator<Item = i64>,
+) -> DbResult<Vec<Head>> {
+    let rows = HeadsRead {
+        keys: &key_list(keys),
+    }
+    .rows(conn)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| head(seal, row).map_err(|error| log::error!("{error}")).ok())
+        .collect())
 }
 
-fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: String) -> Result<Message, DbError> {
+fn whole(
+    seal: IdSeal,
+    row: HeadRow,
+    extra: Option<String>,
+    payload: String,
+) -> Result<Message, DbError> {
     let head = head(seal, row)?;
     let kind = MessageType::parse(&head.kind)
         .map_err(|error| unreadable(head.key, format!("message type {:?}: {error}", head.kind)))?;
@@ -128,7 +174,10 @@ fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: String) -> 
         store: StoreKey(head.store),
         kind,
         payload: Payload::from_stored(payload),
-        about: About { primary: head.object, also: Vec::new() },
+        about: About {
+            primary: head.object,
+            also: Vec::new(),
+        },
         source: head.source,
         ancestry: head.ancestry,
         test: head.test,
@@ -141,9 +190,10 @@ fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
     let ((key, store, kind, object_type, object_token, source_kind, source_name), line) = row;
     let (parent, parent_made, root, depth, test, accepted_at) = line;
     let object = match (object_type, object_token) {
-        (Some(kind), Some(token)) => {
-            Some(ObjectRef::new(&kind, &token).map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?)
-        }
+        (Some(kind), Some(token)) => Some(
+            ObjectRef::new(&kind, &token)
+                .map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?,
+        ),
         _ => None,
     };
     let ancestry = match (parent, parent_made, root) {
@@ -170,5 +220,9 @@ fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
 }
 
 fn unreadable(key: i64, reason: String) -> DbError {
-    DbError::Unreadable { table: "message", key, reason }
+    DbError::Unreadable {
+        table: "message",
+        key,
+        reason,
+    }
 }

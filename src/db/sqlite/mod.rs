@@ -47,9 +47,9 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
-    MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, Settled,
-    SweepBounds, SweepReport, Timeline,
+    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping,
+    LoopBounds, MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats,
+    RegistryDelta, RouteOutcome, Routed, Settled, SweepBounds, SweepReport, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -91,7 +91,11 @@ impl SqliteOptions {
             writer_cache_kib: 16_384,
             reader_cache_kib: 4096,
             mmap_bytes: 256 << 20,
-            loop_bounds: LoopBounds { max_depth: 16, max_descendants: 10_000, max_per_object_hour: 1000 },
+            loop_bounds: LoopBounds {
+                max_depth: 16,
+                max_descendants: 10_000,
+                max_per_object_hour: 1000,
+            },
             claim_age: Duration::from_secs(90 * 86_400),
         }
     }
@@ -116,53 +120,111 @@ impl SqliteBackend {
     pub fn open(options: SqliteOptions) -> DbResult<Self> {
         let lock = open::lock(&options.path)?;
         let conn = open::open_writer(&options)?;
-        let readers = (0..options.readers.max(1)).map(|_| open::open_reader(&options)).collect::<DbResult<_>>()?;
+        let readers = (0..options.readers.max(1))
+            .map(|_| open::open_reader(&options))
+            .collect::<DbResult<_>>()?;
         let session = session::Session::new(conn, options)?;
         let seal = session.seal;
-        Ok(Self { readers: reader::Readers::start(readers)?, writer: writer::Writer::start(session)?, seal, _lock: lock })
+        Ok(Self {
+            readers: reader::Readers::start(readers)?,
+            writer: writer::Writer::start(session)?,
+            seal,
+            _lock: lock,
+        })
     }
 }
 
 #[async_trait]
 impl Backend for SqliteBackend {
     async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64> {
-        self.writer.write(1, move |session| session.owner_claim(kind, key)).await
+        self.writer
+            .write(1, move |session| session.owner_claim(kind, key))
+            .await
     }
 
     async fn registry_changes(&self, since: i64) -> DbResult<RegistryDelta> {
         let seal = self.seal;
-        self.readers.read(move |conn| registry::changes(conn, seal, since)).await
+        self.readers
+            .read(move |conn| registry::changes(conn, seal, since))
+            .await
     }
 
-    async fn registry_change(&self, changes: Vec<EntityChange>, now: Micros) -> DbResult<RegistryDelta> {
-        self.writer.write(changes.len(), move |session| registry::change(session, &changes, now)).await
+    async fn registry_change(
+        &self,
+        changes: Vec<EntityChange>,
+        now: Micros,
+    ) -> DbResult<RegistryDelta> {
+        self.writer
+            .write(changes.len(), move |session| {
+                registry::change(session, &changes, now)
+            })
+            .await
     }
 
-    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros) -> DbResult<Vec<Accepted>> {
-        self.writer.write(batch.len(), move |session| incoming::insert(session, &batch, now)).await
+    async fn incoming_insert(
+        &self,
+        batch: Vec<Acceptance>,
+        now: Micros,
+    ) -> DbResult<Vec<Accepted>> {
+        self.writer
+            .write(batch.len(), move |session| {
+                incoming::insert(session, &batch, now)
+            })
+            .await
     }
 
-    async fn incoming_waiting(&self, limit: usize, held: Vec<MessageKey>) -> DbResult<Vec<Incoming>> {
+    async fn incoming_waiting(
+        &self,
+        limit: usize,
+        held: Vec<MessageKey>,
+    ) -> DbResult<Vec<Incoming>> {
         let seal = self.seal;
-        let (waiting, unreadable) = self.readers.read(move |conn| incoming::waiting(conn, seal, limit, &held)).await?;
+        let (waiting, unreadable) = self
+            .readers
+            .read(move |conn| incoming::waiting(conn, seal, limit, &held))
+            .await?;
         if !unreadable.is_empty() {
-            self.writer.write(unreadable.len(), move |session| incoming::archive_unreadable(session, &unreadable)).await?;
+            self.writer
+                .write(unreadable.len(), move |session| {
+                    incoming::archive_unreadable(session, &unreadable)
+                })
+                .await?;
         }
         Ok(waiting)
     }
 
-    async fn incoming_route(&self, batch: Vec<Routed>, registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome> {
+    async fn incoming_route(
+        &self,
+        batch: Vec<Routed>,
+        registry_version: i64,
+        epoch: i64,
+        now: Micros,
+    ) -> DbResult<RouteOutcome> {
         let rows = batch.iter().map(|routed| 1 + routed.deliveries.len()).sum();
-        self.writer.write(rows, move |session| route::route(session, &batch, registry_version, epoch, now)).await
+        self.writer
+            .write(rows, move |session| {
+                route::route(session, &batch, registry_version, epoch, now)
+            })
+            .await
     }
 
-    async fn accepted_due(&self, endpoint: EndpointKey, now: Micros, limit: usize, held: Vec<DeliveryKey>) -> DbResult<Due> {
+    async fn accepted_due(
+        &self,
+        endpoint: EndpointKey,
+        now: Micros,
+        limit: usize,
+        held: Vec<DeliveryKey>,
+    ) -> DbResult<Due> {
         let seal = self.seal;
-        let (due, unreadable) =
-            self.readers.read(move |conn| due::due(conn, seal, endpoint, now, limit, &held)).await?;
+        let (due, unreadable) = self
+            .readers
+            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &held))
+            .await?;
         if !unreadable.is_empty() {
             let archive = move |session: &mut session::Session| {
-                unreadable.iter().try_for_each(|(store, seq)| archive::archive_unreadable(session, *store, *seq, now))
+                unreadable.iter().try_for_each(|(store, seq)| {
+                    archive::archive_unreadable(session, *store, *seq, now)
+                })
             };
             self.writer.write(1, archive).await?;
         }
@@ -170,74 +232,139 @@ impl Backend for SqliteBackend {
     }
 
     async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {
-        self.writer.write(batch.len(), move |session| settle::settle(session, &batch, now)).await
+        self.writer
+            .write(batch.len(), move |session| {
+                settle::settle(session, &batch, now)
+            })
+            .await
     }
 
     async fn accepted_endpoints(&self) -> DbResult<Vec<EndpointKey>> {
         self.readers.read(due::endpoints).await
     }
 
-    async fn accepted_release(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         let person = person.to_owned();
-        self.writer.write(1, move |session| person::release(session, store, delivery, &person, now)).await
+        self.writer
+            .write(1, move |session| {
+                person::release(session, store, delivery, &person, now)
+            })
+            .await
     }
 
-    async fn accepted_archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         let person = person.to_owned();
-        self.writer.write(1, move |session| person::archive(session, store, delivery, &person, now)).await
+        self.writer
+            .write(1, move |session| {
+                person::archive(session, store, delivery, &person, now)
+            })
+            .await
     }
 
-    async fn accepted_tidy(&self, mapping: MappingKey, what: HeldMapping, limit: usize, now: Micros) -> DbResult<usize> {
-        let rows = self.readers.read(move |conn| person::tidy_rows(conn, mapping, what, limit)).await?;
-        self.writer.write(rows.len(), move |session| person::tidy(session, &rows, what, now)).await
+    async fn accepted_tidy(
+        &self,
+        mapping: MappingKey,
+        what: HeldMapping,
+        limit: usize,
+        now: Micros,
+    ) -> DbResult<usize> {
+        let rows = self
+            .readers
+            .read(move |conn| person::tidy_rows(conn, mapping, what, limit))
+            .await?;
+        self.writer
+            .write(rows.len(), move |session| {
+                person::tidy(session, &rows, what, now)
+            })
+            .await
     }
 
     async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {
         let seal = self.seal;
-        self.readers.read(move |conn| lists::list(conn, seal, &query)).await
+        self.readers
+            .read(move |conn| lists::list(conn, seal, &query))
+            .await
     }
 
     async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats> {
-        self.readers.read(move |conn| lists::stats(conn, store)).await
+        self.readers
+            .read(move |conn| lists::stats(conn, store))
+            .await
     }
 
     async fn message_types(&self, store: StoreKey) -> DbResult<Vec<String>> {
-        self.readers.read(move |conn| lists::message_types(conn, store)).await
+        self.readers
+            .read(move |conn| lists::message_types(conn, store))
+            .await
     }
 
     async fn message_detail(&self, store: StoreKey, id: Id) -> DbResult<MessageDetail> {
         let seal = self.seal;
-        self.readers.read(move |conn| detail::detail(conn, seal, store, id)).await
+        self.readers
+            .read(move |conn| detail::detail(conn, seal, store, id))
+            .await
     }
 
     async fn attempt_list(&self, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
-        self.readers.read(move |conn| detail::attempts(conn, store, delivery)).await
+        self.readers
+            .read(move |conn| detail::attempts(conn, store, delivery))
+            .await
     }
 
     async fn event_list(&self, query: EventQuery) -> DbResult<EventPage> {
         let seal = self.seal;
-        self.readers.read(move |conn| event_list::list(conn, seal, &query)).await
+        self.readers
+            .read(move |conn| event_list::list(conn, seal, &query))
+            .await
     }
 
-    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline> {
+    async fn timeline(
+        &self,
+        store: StoreKey,
+        object: ObjectRef,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Timeline> {
         let seal = self.seal;
-        self.readers.read(move |conn| timeline::timeline(conn, seal, store, &object, before, limit)).await
+        self.readers
+            .read(move |conn| timeline::timeline(conn, seal, store, &object, before, limit))
+            .await
     }
 
     async fn ping(&self) -> DbResult<()> {
-        self.readers.read(|conn| session::meta(conn, "sequence")).await?;
+        self.readers
+            .read(|conn| session::meta(conn, "sequence"))
+            .await?;
         self.writer.write(0, session::Session::touch).await
     }
 
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
         let insert = move |session: &mut session::Session| {
-            events.iter().try_for_each(|event| event::event_store(session, event, event::Repeat::ByWords, now).map(|_| ()))
+            events.iter().try_for_each(|event| {
+                event::event_store(session, event, event::Repeat::ByWords, now).map(|_| ())
+            })
         };
         self.writer.write(1, insert).await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
-        self.writer.write(bounds.rows, move |session| sweep::sweep(session, bounds, now)).await
+        self.writer
+            .write(bounds.rows, move |session| {
+                sweep::sweep(session, bounds, now)
+            })
+            .await
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     db::DbResult,
-    domain::{key::StoreKey, reference::{ObjectRef, lane_hash}},
+    domain::{
+        key::StoreKey,
+        reference::{ObjectRef, lane_hash},
+    },
 };
 
 statements! {
@@ -34,10 +37,20 @@ pub(super) fn messages_about(
     let mut found = Vec::new();
     let mut bucket = (below >> BUCKET_BITS).saturating_add(1);
     while found.len() < limit {
-        let Some(next) = (NextBucket { below: bucket }).row(conn)?.flatten() else { break };
+        let Some(next) = (NextBucket { below: bucket }).row(conn)?.flatten() else {
+            break;
+        };
         bucket = next;
         let limit = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-        found.extend(BucketMessages { bucket, hash, below, limit }.rows(conn)?);
+        found.extend(
+            BucketMessages {
+                bucket,
+                hash,
+                below,
+                limit,
+            }
+            .rows(conn)?,
+        );
     }
     Ok(found)
 }

@@ -5,7 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use diesel::{Connection, connection::SimpleConnection, migration::MigrationSource, sqlite::{Sqlite, SqliteConnection}};
+use diesel::{
+    Connection,
+    connection::SimpleConnection,
+    migration::MigrationSource,
+    sqlite::{Sqlite, SqliteConnection},
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
@@ -36,9 +41,16 @@ statements! {
 
 /// Takes the lock that keeps a second process out, held until the file is dropped.
 pub(super) fn lock(path: &Path) -> DbResult<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| DbError::Unavailable(format!("the folder {} cannot be made: {error}", folder.display())))?;
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            DbError::Unavailable(format!(
+                "the folder {} cannot be made: {error}",
+                folder.display()
+            ))
+        })?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -48,16 +60,19 @@ pub(super) fn lock(path: &Path) -> DbResult<File> {
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|error| DbError::Unavailable(format!("{} cannot be written: {error}", name.display())))?;
+        .map_err(|error| {
+            DbError::Unavailable(format!("{} cannot be written: {error}", name.display()))
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DbError::Refused(format!(
             "the database {} is in use by another running hub; stop that one, or give this one a database of its own",
             path.display()
         ))),
-        Err(TryLockError::Error(error)) => {
-            Err(DbError::Unavailable(format!("{} cannot be locked: {error}", name.display())))
-        }
+        Err(TryLockError::Error(error)) => Err(DbError::Unavailable(format!(
+            "{} cannot be locked: {error}",
+            name.display()
+        ))),
     }
 }
 
@@ -90,39 +105,61 @@ pub(super) fn open_reader(options: &SqliteOptions) -> DbResult<SqliteConnection>
 }
 
 fn connect(path: &Path) -> DbResult<SqliteConnection> {
-    let text = path.to_str().ok_or_else(|| DbError::Refused(format!("the path {} is not valid UTF-8", path.display())))?;
+    let text = path.to_str().ok_or_else(|| {
+        DbError::Refused(format!("the path {} is not valid UTF-8", path.display()))
+    })?;
     // Diesel reads a leading `file:` or `sqlite://` as an address; a path of ours is a path.
-    let text = if path.is_absolute() { text.to_owned() } else { format!("./{text}") };
-    let mut conn = SqliteConnection::establish(&text).map_err(|error| told(named(error.to_string()), path))?;
-    conn.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_MILLIS}")).map_err(fault)?;
+    let text = if path.is_absolute() {
+        text.to_owned()
+    } else {
+        format!("./{text}")
+    };
+    let mut conn =
+        SqliteConnection::establish(&text).map_err(|error| told(named(error.to_string()), path))?;
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_MILLIS}"))
+        .map_err(fault)?;
     Ok(conn)
 }
 
 /// Stops before anything is written to a file that is not ours.
 fn refuse_strangers(conn: &mut SqliteConnection, path: &Path) -> DbResult<()> {
-    let tables = TableCount {}.row(conn).map_err(|error| told(error, path))?.unwrap_or(0);
-    let made_by = ApplicationId {}.row(conn).map_err(|error| told(error, path))?.unwrap_or(0);
+    let tables = TableCount {}
+        .row(conn)
+        .map_err(|error| told(error, path))?
+        .unwrap_or(0);
+    let made_by = ApplicationId {}
+        .row(conn)
+        .map_err(|error| told(error, path))?
+        .unwrap_or(0);
     if tables > 0 && made_by != APPLICATION_ID {
-        return Err(DbError::Refused(format!("{} is a database of another program; nothing was changed", path.display())));
+        return Err(DbError::Refused(format!(
+            "{} is a database of another program; nothing was changed",
+            path.display()
+        )));
     }
     Ok(())
 }
 
 fn migrate(conn: &mut SqliteConnection, path: &Path) -> DbResult<()> {
-    let unexpected = |error: Box<dyn std::error::Error + Send + Sync>| told(named(error.to_string()), path);
+    let unexpected =
+        |error: Box<dyn std::error::Error + Send + Sync>| told(named(error.to_string()), path);
     let known: Vec<String> = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
         .map_err(unexpected)?
         .iter()
         .map(|migration| migration.name().version().to_string())
         .collect();
     let applied = conn.applied_migrations().map_err(unexpected)?;
-    if applied.iter().any(|version| !known.contains(&version.to_string())) {
+    if applied
+        .iter()
+        .any(|version| !known.contains(&version.to_string()))
+    {
         return Err(DbError::Refused(format!(
             "the database {} was written by a newer version of this program; use that one, or restore a backup",
             path.display()
         )));
     }
-    conn.run_pending_migrations(MIGRATIONS).map_err(unexpected)?;
+    conn.run_pending_migrations(MIGRATIONS)
+        .map_err(unexpected)?;
     Ok(())
 }
 

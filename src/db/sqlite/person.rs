@@ -38,7 +38,13 @@ statements! {
 }
 
 /// Tries a waiting delivery now.
-pub(super) fn release(session: &mut Session, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+pub(super) fn release(
+    session: &mut Session,
+    store: StoreKey,
+    delivery: DeliveryKey,
+    person: &str,
+    now: Micros,
+) -> DbResult<EndpointKey> {
     let waiting = waiting(session, store, delivery)?;
     back_to_lane(session, &waiting, now)?;
     note(session, &waiting, format!("Tried again by {person}"), now)?;
@@ -46,36 +52,83 @@ pub(super) fn release(session: &mut Session, store: StoreKey, delivery: Delivery
 }
 
 /// Archives a waiting delivery on a person's word.
-pub(super) fn archive(session: &mut Session, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
-    let (waiting, _) = archive::take(session, store.0, delivery.0)?.ok_or(DbError::Missing("delivery"))?;
-    archive::archive(session, &waiting, Ending { reason: ArchiveReason::Archived, result: None, at: now })?;
+pub(super) fn archive(
+    session: &mut Session,
+    store: StoreKey,
+    delivery: DeliveryKey,
+    person: &str,
+    now: Micros,
+) -> DbResult<EndpointKey> {
+    let (waiting, _) =
+        archive::take(session, store.0, delivery.0)?.ok_or(DbError::Missing("delivery"))?;
+    archive::archive(
+        session,
+        &waiting,
+        Ending {
+            reason: ArchiveReason::Archived,
+            result: None,
+            at: now,
+        },
+    )?;
     note(session, &waiting, format!("Archived by {person}"), now)?;
     Ok(EndpointKey(waiting.endpoint))
 }
 
 /// The deliveries that a step of [`tidy`] deals with; read apart, because finding them may walk past many others.
-pub(super) fn tidy_rows(conn: &mut SqliteConnection, mapping: MappingKey, what: HeldMapping, limit: usize) -> DbResult<Vec<(i64, i64)>> {
-    let Some(store) = (MappingStore { mapping: mapping.0 }).row(conn)? else { return Ok(Vec::new()) };
+pub(super) fn tidy_rows(
+    conn: &mut SqliteConnection,
+    mapping: MappingKey,
+    what: HeldMapping,
+    limit: usize,
+) -> DbResult<Vec<(i64, i64)>> {
+    let Some(store) = (MappingStore { mapping: mapping.0 }).row(conn)? else {
+        return Ok(Vec::new());
+    };
     let (mapping, limit) = (mapping.0, i64::try_from(limit).unwrap_or(i64::MAX));
     let rows = match what {
-        HeldMapping::Release => HeldRows { store, mapping, limit }.rows(conn)?,
-        HeldMapping::Remove => MappingRows { store, mapping, limit }.rows(conn)?,
+        HeldMapping::Release => HeldRows {
+            store,
+            mapping,
+            limit,
+        }
+        .rows(conn)?,
+        HeldMapping::Remove => MappingRows {
+            store,
+            mapping,
+            limit,
+        }
+        .rows(conn)?,
     };
     Ok(rows.into_iter().map(|seq| (store, seq)).collect())
 }
 
 /// Releases or removes these deliveries; those that are not waiting so any more are passed over.
-pub(super) fn tidy(session: &mut Session, rows: &[(i64, i64)], what: HeldMapping, now: Micros) -> DbResult<usize> {
+pub(super) fn tidy(
+    session: &mut Session,
+    rows: &[(i64, i64)],
+    what: HeldMapping,
+    now: Micros,
+) -> DbResult<usize> {
     for (store, seq) in rows {
         match what {
             HeldMapping::Release => {
-                if let Some(waiting) = archive::read(session, *store, *seq)?.filter(|row| row.state == WaitState::Held) {
+                if let Some(waiting) =
+                    archive::read(session, *store, *seq)?.filter(|row| row.state == WaitState::Held)
+                {
                     back_to_lane(session, &waiting, now)?;
                 }
             }
             HeldMapping::Remove => {
                 if let Some((waiting, _)) = archive::take(session, *store, *seq)? {
-                    archive::archive(session, &waiting, Ending { reason: ArchiveReason::Removed, result: None, at: now })?;
+                    archive::archive(
+                        session,
+                        &waiting,
+                        Ending {
+                            reason: ArchiveReason::Removed,
+                            result: None,
+                            at: now,
+                        },
+                    )?;
                 }
             }
         }
@@ -90,10 +143,23 @@ fn waiting(session: &mut Session, store: StoreKey, delivery: DeliveryKey) -> DbR
 fn back_to_lane(session: &mut Session, waiting: &Waiting, now: Micros) -> DbResult<()> {
     let (store, seq) = (waiting.store, waiting.seq);
     if waiting.state.holds_lane() {
-        AcceptedHasten { store, seq, now: now.0 }.run(&mut session.conn)?;
+        AcceptedHasten {
+            store,
+            seq,
+            now: now.0,
+        }
+        .run(&mut session.conn)?;
     } else {
         let pos = session.next();
-        AcceptedReturn { store, seq, pos, endpoint: waiting.endpoint, lane: waiting.lane, now: now.0 }.run(&mut session.conn)?;
+        AcceptedReturn {
+            store,
+            seq,
+            pos,
+            endpoint: waiting.endpoint,
+            lane: waiting.lane,
+            now: now.0,
+        }
+        .run(&mut session.conn)?;
     }
     session.count(store, Place::Accepted(waiting.state), -1);
     session.count(store, Place::Accepted(WaitState::Pending), 1);

@@ -34,10 +34,15 @@ impl Readers {
             let thread = thread::Builder::new()
                 .name(format!("db-reader-{number}"))
                 .spawn(move || run(conn, &receiver))
-                .map_err(|error| DbError::Unavailable(format!("no thread for a reader: {error}")))?;
+                .map_err(|error| {
+                    DbError::Unavailable(format!("no thread for a reader: {error}"))
+                })?;
             threads.push(thread);
         }
-        Ok(Self { sender: Some(sender), threads })
+        Ok(Self {
+            sender: Some(sender),
+            threads,
+        })
     }
 
     /// Asks `question` in a transaction, so that all it reads is of one moment: that of its first statement.
@@ -58,7 +63,12 @@ impl Readers {
             // A caller that stopped waiting needs no answer.
             let _ = reply.send(outcome);
         });
-        self.sender.as_ref().ok_or_else(ended)?.send(task).await.map_err(|_| ended())?;
+        self.sender
+            .as_ref()
+            .ok_or_else(ended)?
+            .send(task)
+            .await
+            .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
@@ -73,7 +83,10 @@ impl Drop for Readers {
     }
 }
 
-fn snapshot<T>(conn: &mut SqliteConnection, question: impl FnOnce(&mut SqliteConnection) -> DbResult<T>) -> DbResult<T> {
+fn snapshot<T>(
+    conn: &mut SqliteConnection,
+    question: impl FnOnce(&mut SqliteConnection) -> DbResult<T>,
+) -> DbResult<T> {
     conn.batch_execute("BEGIN").map_err(fault)?;
     let outcome = question(conn)?;
     conn.batch_execute("COMMIT").map_err(fault)?;
@@ -83,7 +96,10 @@ fn snapshot<T>(conn: &mut SqliteConnection, question: impl FnOnce(&mut SqliteCon
 fn run(mut conn: SqliteConnection, receiver: &Mutex<mpsc::Receiver<Task>>) {
     loop {
         // Whoever holds the lock waits for the next question; the others wait for the lock.
-        let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let task = receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
         match task {
             Some(task) => task(&mut conn),
             None => return,

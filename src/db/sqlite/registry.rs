@@ -48,10 +48,18 @@ statements! {
 }
 
 /// Rows changed after `since`, and the newest version.
-pub(super) fn changes(conn: &mut SqliteConnection, seal: IdSeal, since: i64) -> DbResult<RegistryDelta> {
+pub(super) fn changes(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    since: i64,
+) -> DbResult<RegistryDelta> {
     let rows = Changed { since }.rows(conn)?;
     let version = meta(conn, "registry_version")?;
-    let mut delta = RegistryDelta { rows: Vec::with_capacity(rows.len()), unreadable: Vec::new(), version };
+    let mut delta = RegistryDelta {
+        rows: Vec::with_capacity(rows.len()),
+        unreadable: Vec::new(),
+        version,
+    };
     for row in rows {
         let (key, kind) = (row.0, row.1.clone());
         match entity_row(seal, row) {
@@ -80,34 +88,77 @@ fn entity_row(seal: IdSeal, row: Row) -> Result<EntityRow, String> {
 
 /// What a change does, checked against the rows as they are; nothing is written before all are planned.
 enum Plan {
-    Insert { store: Option<i64>, subject: Option<i64>, entity: Entity },
-    Replace { key: i64, entity: Entity },
-    Delete { keys: Vec<i64> },
+    Insert {
+        store: Option<i64>,
+        subject: Option<i64>,
+        entity: Entity,
+    },
+    Replace {
+        key: i64,
+        entity: Entity,
+    },
+    Delete {
+        keys: Vec<i64>,
+    },
 }
 
 /// Writes changes, all or none; returns the rows as written, in order.
-pub(super) fn change(session: &mut Session, changes: &[EntityChange], now: Micros) -> DbResult<RegistryDelta> {
+pub(super) fn change(
+    session: &mut Session,
+    changes: &[EntityChange],
+    now: Micros,
+) -> DbResult<RegistryDelta> {
     let plans = plan(session, changes)?;
     let version = session.registry_move()?;
     let mut keys = Vec::new();
     for plan in plans {
         match plan {
-            Plan::Insert { store, subject, entity } => {
+            Plan::Insert {
+                store,
+                subject,
+                entity,
+            } => {
                 let key = session.next();
                 // A store belongs to itself; what belongs to nobody (the operator) to store 0.
-                let store = if matches!(entity, Entity::Store(_)) { key } else { store.unwrap_or(0) };
+                let store = if matches!(entity, Entity::Store(_)) {
+                    key
+                } else {
+                    store.unwrap_or(0)
+                };
                 let (kind, name, body) = (entity.kind(), entity.unique_name(), body_of(&entity)?);
-                RowInsert { key, kind, store, subject, name, body: &body, now: now.0, version }.run(&mut session.conn)?;
+                RowInsert {
+                    key,
+                    kind,
+                    store,
+                    subject,
+                    name,
+                    body: &body,
+                    now: now.0,
+                    version,
+                }
+                .run(&mut session.conn)?;
                 keys.push(key);
             }
             Plan::Replace { key, entity } => {
                 let (name, body) = (entity.unique_name(), body_of(&entity)?);
-                RowReplace { key, name, body: &body, now: now.0, version }.run(&mut session.conn)?;
+                RowReplace {
+                    key,
+                    name,
+                    body: &body,
+                    now: now.0,
+                    version,
+                }
+                .run(&mut session.conn)?;
                 keys.push(key);
             }
             Plan::Delete { keys: deleted } => {
                 for key in deleted {
-                    RowDelete { key, now: now.0, version }.run(&mut session.conn)?;
+                    RowDelete {
+                        key,
+                        now: now.0,
+                        version,
+                    }
+                    .run(&mut session.conn)?;
                     keys.push(key);
                 }
             }
@@ -128,26 +179,49 @@ fn plan(session: &mut Session, changes: &[EntityChange]) -> DbResult<Vec<Plan>> 
     let mut deleted: Vec<i64> = Vec::new();
     for change in changes {
         match change {
-            EntityChange::Create { store, subject, entity } => {
+            EntityChange::Create {
+                store,
+                subject,
+                entity,
+            } => {
                 let of = store.map_or(0, |store| store.0);
                 if let Some(subject) = subject
-                    && let Some(key) = (SubjectRead { kind: entity.kind(), store: of, subject: *subject }).row(&mut session.conn)?
+                    && let Some(key) = (SubjectRead {
+                        kind: entity.kind(),
+                        store: of,
+                        subject: *subject,
+                    })
+                    .row(&mut session.conn)?
                     && !deleted.contains(&key)
                 {
-                    plans.push(Plan::Replace { key, entity: entity.clone() });
+                    plans.push(Plan::Replace {
+                        key,
+                        entity: entity.clone(),
+                    });
                     continue;
                 }
                 name_free(session, entity, of, None, &mut given, &deleted)?;
-                plans.push(Plan::Insert { store: store.map(|store| store.0), subject: *subject, entity: entity.clone() });
+                plans.push(Plan::Insert {
+                    store: store.map(|store| store.0),
+                    subject: *subject,
+                    entity: entity.clone(),
+                });
             }
             EntityChange::Replace { key, entity } => {
                 let row = live(session, *key, entity.kind(), &deleted)?;
                 name_free(session, entity, row.2, Some(*key), &mut given, &deleted)?;
-                plans.push(Plan::Replace { key: *key, entity: entity.clone() });
+                plans.push(Plan::Replace {
+                    key: *key,
+                    entity: entity.clone(),
+                });
             }
             EntityChange::Delete { key } => {
                 let row = live(session, *key, "row", &deleted)?;
-                let keys = if row.1 == "store" { StoreRows { store: *key }.rows(&mut session.conn)? } else { vec![*key] };
+                let keys = if row.1 == "store" {
+                    StoreRows { store: *key }.rows(&mut session.conn)?
+                } else {
+                    vec![*key]
+                };
                 deleted.extend(&keys);
                 plans.push(Plan::Delete { keys });
             }
@@ -171,11 +245,19 @@ fn name_free(
     given: &mut Vec<(&'static str, i64, String)>,
     deleted: &[i64],
 ) -> DbResult<()> {
-    let Some(name) = entity.unique_name() else { return Ok(()) };
+    let Some(name) = entity.unique_name() else {
+        return Ok(());
+    };
     let kind = entity.kind();
-    let held = NameRead { kind, store, name }.row(&mut session.conn)?.map(|(key, _)| key);
+    let held = NameRead { kind, store, name }
+        .row(&mut session.conn)?
+        .map(|(key, _)| key);
     let held = held.filter(|key| Some(*key) != own && !deleted.contains(key));
-    if held.is_some() || given.iter().any(|(of, at, taken)| (*of, *at, taken.as_str()) == (kind, store, name)) {
+    if held.is_some()
+        || given
+            .iter()
+            .any(|(of, at, taken)| (*of, *at, taken.as_str()) == (kind, store, name))
+    {
         return Err(DbError::Taken { field: "name" });
     }
     given.push((kind, store, name.to_owned()));
@@ -183,7 +265,9 @@ fn name_free(
 }
 
 fn body_of(entity: &Entity) -> DbResult<String> {
-    entity.to_json().map_err(|error| DbError::Internal(format!("a {} cannot be written: {error}", entity.kind())))
+    entity.to_json().map_err(|error| {
+        DbError::Internal(format!("a {} cannot be written: {error}", entity.kind()))
+    })
 }
 
 /// Saves a parameter that an endpoint returned, by its name: an existing one keeps its type and secrecy, a new one is
@@ -196,16 +280,26 @@ pub(super) fn parameter_save(
     version: &mut Option<i64>,
     now: Micros,
 ) -> DbResult<bool> {
-    let found = NameRead { kind: "parameter", store: store.0, name: &returned.name }.row(&mut session.conn)?;
-    let known = found.as_ref().and_then(|(key, body)| match Entity::from_json("parameter", body) {
-        Ok(Entity::Parameter(parameter)) => Some((*key, parameter)),
-        _ => None,
-    });
+    let found = NameRead {
+        kind: "parameter",
+        store: store.0,
+        name: &returned.name,
+    }
+    .row(&mut session.conn)?;
+    let known = found
+        .as_ref()
+        .and_then(|(key, body)| match Entity::from_json("parameter", body) {
+            Ok(Entity::Parameter(parameter)) => Some((*key, parameter)),
+            _ => None,
+        });
     if matches!(&known, Some((_, parameter)) if parameter.value == returned.value) {
         return Ok(false);
     }
     let parameter = match &known {
-        Some((_, parameter)) => Parameter { value: returned.value.clone(), ..parameter.clone() },
+        Some((_, parameter)) => Parameter {
+            value: returned.value.clone(),
+            ..parameter.clone()
+        },
         None => Parameter {
             name: returned.name.clone(),
             data_type: type_of(&returned.value),
@@ -220,10 +314,27 @@ pub(super) fn parameter_save(
         None => *version.insert(session.registry_move()?),
     };
     match found {
-        Some((key, _)) => RowReplace { key, name, body: &body, now: now.0, version }.run(&mut session.conn)?,
+        Some((key, _)) => RowReplace {
+            key,
+            name,
+            body: &body,
+            now: now.0,
+            version,
+        }
+        .run(&mut session.conn)?,
         None => {
             let (key, kind) = (session.next(), entity.kind());
-            RowInsert { key, kind, store: store.0, subject: None, name, body: &body, now: now.0, version }.run(&mut session.conn)?
+            RowInsert {
+                key,
+                kind,
+                store: store.0,
+                subject: None,
+                name,
+                body: &body,
+                now: now.0,
+                version,
+            }
+            .run(&mut session.conn)?
         }
     };
     Ok(true)

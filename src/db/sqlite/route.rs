@@ -65,7 +65,11 @@ pub(super) fn route(
     }
     total.endpoints.sort_unstable();
     total.endpoints.dedup();
-    Ok(RouteOutcome::Done { endpoints: total.endpoints, accepted: total.accepted, derived: total.derived })
+    Ok(RouteOutcome::Done {
+        endpoints: total.endpoints,
+        accepted: total.accepted,
+        derived: total.derived,
+    })
 }
 
 #[derive(Default)]
@@ -75,20 +79,45 @@ struct Total {
     derived: u64,
 }
 
-fn route_one(session: &mut Session, routed: &Routed, now: Micros, total: &mut Total) -> DbResult<()> {
+fn route_one(
+    session: &mut Session,
+    routed: &Routed,
+    now: Micros,
+    total: &mut Total,
+) -> DbResult<()> {
     let (store, seq) = (routed.store.0, routed.message.0);
-    let Some((kind, accepted_at, done_up_to)) = (IncomingRead { store, seq }).row(&mut session.conn)? else {
+    let Some((kind, accepted_at, done_up_to)) =
+        (IncomingRead { store, seq }).row(&mut session.conn)?
+    else {
         return Ok(());
     };
     let done_up_to_key = done_up_to.unwrap_or(i64::MIN);
     if matches!(routed.progress, RouteProgress::UpTo(mapping) if mapping.0 <= done_up_to_key) {
         return Ok(());
     }
-    let mut record = RoutingRecord { deliveries: Vec::with_capacity(routed.deliveries.len()), skipped: routed.skipped.clone() };
+    let mut record = RoutingRecord {
+        deliveries: Vec::with_capacity(routed.deliveries.len()),
+        skipped: routed.skipped.clone(),
+    };
     // A chunk that overlaps an earlier one (its router had not seen that one's commit) repeats nothing.
-    record.skipped.retain(|skip| skip.mapping.0 > done_up_to_key);
-    for delivery in routed.deliveries.iter().filter(|delivery| delivery.mapping.0 > done_up_to_key) {
-        match accept(session, Source { store, message: seq, kind }, delivery, now)? {
+    record
+        .skipped
+        .retain(|skip| skip.mapping.0 > done_up_to_key);
+    for delivery in routed
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.mapping.0 > done_up_to_key)
+    {
+        match accept(
+            session,
+            Source {
+                store,
+                message: seq,
+                kind,
+            },
+            delivery,
+            now,
+        )? {
             Outcome::Accepted(key) => {
                 record.deliveries.push((key, delivery.mapping.0));
                 total.endpoints.push(delivery.endpoint);
@@ -103,34 +132,66 @@ fn route_one(session: &mut Session, routed: &Routed, now: Micros, total: &mut To
     for event in &routed.events {
         total.derived += event_store(session, event, Repeat::ByWords, now)?;
     }
-    let earlier = if done_up_to.is_some() { records(session, seq)? } else { Vec::new() };
+    let earlier = if done_up_to.is_some() {
+        records(session, seq)?
+    } else {
+        Vec::new()
+    };
     if !record.deliveries.is_empty() || !record.skipped.is_empty() {
         let part = u32::try_from(earlier.len()).unwrap_or(u32::MAX);
-        RoutingInsert { key: part_key(seq, part), body: &record.encode() }.run(&mut session.conn)?;
+        RoutingInsert {
+            key: part_key(seq, part),
+            body: &record.encode(),
+        }
+        .run(&mut session.conn)?;
     }
     if let RouteProgress::UpTo(mapping) = routed.progress {
-        IncomingAdvance { store, seq, up_to: mapping.0 }.run(&mut session.conn)?;
+        IncomingAdvance {
+            store,
+            seq,
+            up_to: mapping.0,
+        }
+        .run(&mut session.conn)?;
         return Ok(());
     }
     incoming::remove(session, store, seq)?;
     let wanted = |record: &RoutingRecord| !record.deliveries.is_empty();
     if !wanted(&record) && !earlier.iter().any(wanted) {
         let subscribed = !record.skipped.is_empty() || !earlier.is_empty();
-        let reason = if (StoreDeleted { store }).row(&mut session.conn)?.unwrap_or(false) {
+        let reason = if (StoreDeleted { store })
+            .row(&mut session.conn)?
+            .unwrap_or(false)
+        {
             ArchiveReason::Removed
         } else if subscribed {
             ArchiveReason::NotWanted
         } else {
             ArchiveReason::NoSubscriber
         };
-        archive_message(session, Unwanted { store, seq, kind, accepted_at }, reason, now)?;
+        archive_message(
+            session,
+            Unwanted {
+                store,
+                seq,
+                kind,
+                accepted_at,
+            },
+            reason,
+            now,
+        )?;
     }
     Ok(())
 }
 
 fn records(session: &mut Session, message: i64) -> DbResult<Vec<RoutingRecord>> {
-    let rows = RoutingRead { from: part_key(message, 0), to: part_key(message, u32::MAX) }.rows(&mut session.conn)?;
-    rows.iter().map(|(key, body)| RoutingRecord::decode(*key, body)).collect()
+    let rows = RoutingRead {
+        from: part_key(message, 0),
+        to: part_key(message, u32::MAX),
+    }
+    .rows(&mut session.conn)?;
+    rows.iter()
+        .map(|(key, body)| RoutingRecord::decode(*key, body))
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -145,16 +206,30 @@ enum Outcome {
     Skipped(Skip),
 }
 
-fn accept(session: &mut Session, source: Source, delivery: &NewDelivery, now: Micros) -> DbResult<Outcome> {
+fn accept(
+    session: &mut Session,
+    source: Source,
+    delivery: &NewDelivery,
+    now: Micros,
+) -> DbResult<Outcome> {
     let seq = session.next();
     let mapping = delivery.mapping.0;
     if let Some(claim) = &delivery.claim {
         let expires_at = now.plus(session.options.claim_age).0;
-        let taken =
-            ClaimTake { mapping, key: claim.key.as_bytes(), delivery: seq, expires_at, now: now.0 }.run(&mut session.conn)?;
+        let taken = ClaimTake {
+            mapping,
+            key: claim.key.as_bytes(),
+            delivery: seq,
+            expires_at,
+            now: now.0,
+        }
+        .run(&mut session.conn)?;
         if taken == 0 {
             let reason = SkipReason::Duplicate(claim.text.clone());
-            return Ok(Outcome::Skipped(Skip { mapping: delivery.mapping, reason }));
+            return Ok(Outcome::Skipped(Skip {
+                mapping: delivery.mapping,
+                reason,
+            }));
         }
     }
     AcceptedInsert {
@@ -166,7 +241,10 @@ fn accept(session: &mut Session, source: Source, delivery: &NewDelivery, now: Mi
         message: source.message,
         lane: delivery.lane,
         now: now.0,
-        claim: delivery.claim.as_ref().map(|claim| claim.key.as_bytes().as_slice()),
+        claim: delivery
+            .claim
+            .as_ref()
+            .map(|claim| claim.key.as_bytes().as_slice()),
     }
     .run(&mut session.conn)?;
     session.count(source.store, Place::Accepted(WaitState::Pending), 1);

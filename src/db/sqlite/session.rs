@@ -7,10 +7,18 @@ use std::collections::HashMap;
 
 use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 
-use super::{SqliteOptions, fault::fault, statement::{Command, Question, statements}};
+use super::{
+    SqliteOptions,
+    fault::fault,
+    statement::{Command, Question, statements},
+};
 use crate::{
     db::{DbError, DbResult, OwnerKind},
-    domain::{delivery::WaitState, id::{Id, IdSeal}, time::Micros},
+    domain::{
+        delivery::WaitState,
+        id::{Id, IdSeal},
+        time::Micros,
+    },
 };
 
 statements! {
@@ -67,6 +75,8 @@ pub(super) struct Session {
     pub(super) seal: IdSeal,
     /// The registry's version as of the open transaction.
     pub(super) registry_version: i64,
+    /// Transactions committed since the database was opened.
+    pub(super) commits: u64,
     /// Up to which message the sweep has looked for old ones.
     pub(super) message_looked_at: i64,
     /// Up to which lane (endpoint and lane) the sweep has looked for lost heads.
@@ -87,6 +97,7 @@ impl Session {
             options,
             seal,
             registry_version: 0,
+            commits: 0,
             message_looked_at: i64::MIN,
             lane_looked_at: (i64::MIN, i64::MIN),
             next: 0,
@@ -108,14 +119,25 @@ impl Session {
     pub(super) fn commit(&mut self) -> DbResult<()> {
         for ((store, place), n) in std::mem::take(&mut self.counts) {
             if n != 0 {
-                CountAdd { store, place: place.number(), n }.run(&mut self.conn)?;
+                CountAdd {
+                    store,
+                    place: place.number(),
+                    n,
+                }
+                .run(&mut self.conn)?;
             }
         }
         if self.next != self.written {
-            MetaWrite { name: "sequence", value: self.next }.run(&mut self.conn)?;
+            MetaWrite {
+                name: "sequence",
+                value: self.next,
+            }
+            .run(&mut self.conn)?;
             self.written = self.next;
         }
-        self.conn.batch_execute("COMMIT").map_err(fault)
+        self.conn.batch_execute("COMMIT").map_err(fault)?;
+        self.commits += 1;
+        Ok(())
     }
 
     /// Rolls back, where SQLite has not done so by itself already, and reads again what memory held.
@@ -172,7 +194,10 @@ impl Session {
         if self.kinds.values().map(HashMap::len).sum::<usize>() >= KINDS_REMEMBERED {
             self.kinds.clear();
         }
-        self.kinds.entry(store).or_default().insert(kind.to_owned(), key);
+        self.kinds
+            .entry(store)
+            .or_default()
+            .insert(kind.to_owned(), key);
         Ok(key)
     }
 
@@ -198,7 +223,11 @@ impl Session {
 
     /// Writes what is there already, to see whether writing works.
     pub(super) fn touch(&mut self) -> DbResult<()> {
-        MetaWrite { name: "sequence", value: self.next }.run(&mut self.conn)?;
+        MetaWrite {
+            name: "sequence",
+            value: self.next,
+        }
+        .run(&mut self.conn)?;
         self.written = self.next;
         Ok(())
     }
@@ -206,14 +235,20 @@ impl Session {
     /// Starts the registry's next version, once per command.
     pub(super) fn registry_move(&mut self) -> DbResult<i64> {
         self.registry_version += 1;
-        MetaWrite { name: "registry_version", value: self.registry_version }.run(&mut self.conn)?;
+        MetaWrite {
+            name: "registry_version",
+            value: self.registry_version,
+        }
+        .run(&mut self.conn)?;
         Ok(self.registry_version)
     }
 }
 
 /// A number of `meta`, which the migration put there.
 pub(super) fn meta(conn: &mut SqliteConnection, name: &str) -> DbResult<i64> {
-    MetaRead { name }.row(conn)?.ok_or_else(|| DbError::Corrupt(format!("the table meta has no row {name}")))
+    MetaRead { name }
+        .row(conn)?
+        .ok_or_else(|| DbError::Corrupt(format!("the table meta has no row {name}")))
 }
 
 fn owner_number(kind: OwnerKind) -> i64 {

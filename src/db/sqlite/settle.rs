@@ -39,62 +39,127 @@ statements! {
 }
 
 /// Writes finished attempts, each or nothing of it.
-pub(super) fn settle(session: &mut Session, batch: &[Settlement], now: Micros) -> DbResult<Vec<Settled>> {
+pub(super) fn settle(
+    session: &mut Session,
+    batch: &[Settlement],
+    now: Micros,
+) -> DbResult<Vec<Settled>> {
     // One new version of the registry for the whole call, whatever the number of parameters.
     let mut version = None;
-    batch.iter().map(|settlement| settle_one(session, settlement, now, &mut version)).collect()
+    batch
+        .iter()
+        .map(|settlement| settle_one(session, settlement, now, &mut version))
+        .collect()
 }
 
-fn settle_one(session: &mut Session, settlement: &Settlement, now: Micros, version: &mut Option<i64>) -> DbResult<Settled> {
-    let nothing = |outcome| Settled { outcome, lane_moved: false, messages: 0, registry_moved: false };
+fn settle_one(
+    session: &mut Session,
+    settlement: &Settlement,
+    now: Micros,
+    version: &mut Option<i64>,
+) -> DbResult<Settled> {
+    let nothing = |outcome| Settled {
+        outcome,
+        lane_moved: false,
+        messages: 0,
+        registry_moved: false,
+    };
     let lane_moved = match &settlement.disposition {
-        Disposition::Completed { result } => match complete(session, settlement, result.as_deref(), now)? {
-            Some(moved) => moved,
-            None => return Ok(nothing(SettleOutcome::Gone)),
-        },
+        Disposition::Completed { result } => {
+            match complete(session, settlement, result.as_deref(), now)? {
+                Some(moved) => moved,
+                None => return Ok(nothing(SettleOutcome::Gone)),
+            }
+        }
         disposition => {
-            let Some(waiting) = archive::read(session, settlement.store.0, settlement.key.0)? else {
+            let Some(waiting) = archive::read(session, settlement.store.0, settlement.key.0)?
+            else {
                 return Ok(nothing(SettleOutcome::Gone));
             };
             if !fence_holds(session, settlement, &waiting)? {
                 return Ok(nothing(SettleOutcome::Fenced));
             }
             let waiting = attempt_keep(session, settlement, waiting)?;
-            dispose(session, disposition, &waiting, settlement.attempt.is_some(), now)?
+            dispose(
+                session,
+                disposition,
+                &waiting,
+                settlement.attempt.is_some(),
+                now,
+            )?
         }
     };
-    let mut settled = Settled { outcome: SettleOutcome::Written, lane_moved, messages: 0, registry_moved: false };
+    let mut settled = Settled {
+        outcome: SettleOutcome::Written,
+        lane_moved,
+        messages: 0,
+        registry_moved: false,
+    };
     for message in &settlement.messages {
-        settled.messages += u64::from(descendant_store(session, message, Some(settlement.key), now)?);
+        settled.messages += u64::from(descendant_store(
+            session,
+            message,
+            Some(settlement.key),
+            now,
+        )?);
     }
     for event in &settlement.events {
         settled.messages += event_store(session, event, Repeat::ByWords, now)?;
     }
     for parameter in &settlement.parameters {
-        settled.registry_moved |= parameter_save(session, settlement.store, parameter, version, now)?;
+        settled.registry_moved |=
+            parameter_save(session, settlement.store, parameter, version, now)?;
     }
     Ok(settled)
 }
 
 /// A success needs no fence: what the endpoint took, it took.
-fn complete(session: &mut Session, settlement: &Settlement, result: Option<&str>, now: Micros) -> DbResult<Option<bool>> {
-    let Some((waiting, moved)) = archive::take(session, settlement.store.0, settlement.key.0)? else { return Ok(None) };
+fn complete(
+    session: &mut Session,
+    settlement: &Settlement,
+    result: Option<&str>,
+    now: Micros,
+) -> DbResult<Option<bool>> {
+    let Some((waiting, moved)) = archive::take(session, settlement.store.0, settlement.key.0)?
+    else {
+        return Ok(None);
+    };
     let mut waiting = attempt_keep(session, settlement, waiting)?;
     waiting.last_error = None;
-    archive::archive(session, &waiting, Ending { reason: ArchiveReason::Completed, result, at: now })?;
+    archive::archive(
+        session,
+        &waiting,
+        Ending {
+            reason: ArchiveReason::Completed,
+            result,
+            at: now,
+        },
+    )?;
     Ok(Some(moved))
 }
 
 /// Whether nobody has tried or taken over the delivery since it was read. One that has stepped out of its lane meanwhile
 /// is not put back into it by a failure.
-fn fence_holds(session: &mut Session, settlement: &Settlement, waiting: &Waiting) -> DbResult<bool> {
+fn fence_holds(
+    session: &mut Session,
+    settlement: &Settlement,
+    waiting: &Waiting,
+) -> DbResult<bool> {
     let epoch = session.epoch(OwnerKind::Dispatcher, waiting.endpoint)?;
-    Ok(epoch == settlement.fence.epoch && waiting.attempts == i64::from(settlement.fence.attempts) && waiting.state.holds_lane())
+    Ok(epoch == settlement.fence.epoch
+        && waiting.attempts == i64::from(settlement.fence.attempts)
+        && waiting.state.holds_lane())
 }
 
 /// Keeps the attempt under the delivery's next number, which a late success may have to take later than it thought.
-fn attempt_keep(session: &mut Session, settlement: &Settlement, mut waiting: Waiting) -> DbResult<Waiting> {
-    let Some(attempt) = &settlement.attempt else { return Ok(waiting) };
+fn attempt_keep(
+    session: &mut Session,
+    settlement: &Settlement,
+    mut waiting: Waiting,
+) -> DbResult<Waiting> {
+    let Some(attempt) = &settlement.attempt else {
+        return Ok(waiting);
+    };
     waiting.attempts += 1;
     waiting.attempted_at = Some(attempt.started_at.0);
     let number = u32::try_from(waiting.attempts).unwrap_or(u32::MAX);
@@ -122,29 +187,89 @@ fn attempt_insert(session: &mut Session, key: i64, attempt: &Attempt) -> DbResul
 }
 
 /// Puts a delivery where its disposition says; returns whether its lane moved on.
-fn dispose(session: &mut Session, disposition: &Disposition, waiting: &Waiting, tried: bool, now: Micros) -> DbResult<bool> {
+fn dispose(
+    session: &mut Session,
+    disposition: &Disposition,
+    waiting: &Waiting,
+    tried: bool,
+    now: Micros,
+) -> DbResult<bool> {
     match disposition {
-        Disposition::Completed { .. } => Err(DbError::Internal("a success is settled elsewhere".into())),
-        Disposition::Failing { due_at, error } => {
-            stay(session, waiting, Stay { state: WaitState::Failing, due_at: *due_at, failed: tried, error: Some(error), asynchronous: None })
+        Disposition::Completed { .. } => {
+            Err(DbError::Internal("a success is settled elsewhere".into()))
         }
-        Disposition::Parked { error } => {
-            stay(session, waiting, Stay { state: WaitState::Parked, due_at: now, failed: tried, error: Some(error), asynchronous: None })
-        }
-        Disposition::Scheduled { due_at, asynchronous } => {
+        Disposition::Failing { due_at, error } => stay(
+            session,
+            waiting,
+            Stay {
+                state: WaitState::Failing,
+                due_at: *due_at,
+                failed: tried,
+                error: Some(error),
+                asynchronous: None,
+            },
+        ),
+        Disposition::Parked { error } => stay(
+            session,
+            waiting,
+            Stay {
+                state: WaitState::Parked,
+                due_at: now,
+                failed: tried,
+                error: Some(error),
+                asynchronous: None,
+            },
+        ),
+        Disposition::Scheduled {
+            due_at,
+            asynchronous,
+        } => {
             let asynchronous = Some(asynchronous);
-            stay(session, waiting, Stay { state: WaitState::Scheduled, due_at: *due_at, failed: false, error: None, asynchronous })
+            stay(
+                session,
+                waiting,
+                Stay {
+                    state: WaitState::Scheduled,
+                    due_at: *due_at,
+                    failed: false,
+                    error: None,
+                    asynchronous,
+                },
+            )
         }
-        Disposition::Held => {
-            stay(session, waiting, Stay { state: WaitState::Held, due_at: now, failed: false, error: None, asynchronous: None })
-        }
+        Disposition::Held => stay(
+            session,
+            waiting,
+            Stay {
+                state: WaitState::Held,
+                due_at: now,
+                failed: false,
+                error: None,
+                asynchronous: None,
+            },
+        ),
         Disposition::Postponed { due_at } => {
-            AcceptedPostpone { store: waiting.store, seq: waiting.seq, due_at: due_at.0 }.run(&mut session.conn)?;
+            AcceptedPostpone {
+                store: waiting.store,
+                seq: waiting.seq,
+                due_at: due_at.0,
+            }
+            .run(&mut session.conn)?;
             Ok(false)
         }
         Disposition::Removed => {
-            let Some((_, moved)) = archive::take(session, waiting.store, waiting.seq)? else { return Ok(false) };
-            archive::archive(session, waiting, Ending { reason: ArchiveReason::Removed, result: None, at: now })?;
+            let Some((_, moved)) = archive::take(session, waiting.store, waiting.seq)? else {
+                return Ok(false);
+            };
+            archive::archive(
+                session,
+                waiting,
+                Ending {
+                    reason: ArchiveReason::Removed,
+                    result: None,
+                    at: now,
+                },
+            )?;
             Ok(moved)
         }
     }
@@ -164,7 +289,9 @@ fn stay(session: &mut Session, waiting: &Waiting, stay: Stay<'_>) -> DbResult<bo
         .asynchronous
         .map(serde_json::to_string)
         .transpose()
-        .map_err(|error| DbError::Internal(format!("an asynchronous state cannot be written: {error}")))?;
+        .map_err(|error| {
+            DbError::Internal(format!("an asynchronous state cannot be written: {error}"))
+        })?;
     AcceptedUpdate {
         store: waiting.store,
         seq: waiting.seq,
@@ -174,11 +301,17 @@ fn stay(session: &mut Session, waiting: &Waiting, stay: Stay<'_>) -> DbResult<bo
         attempts: waiting.attempts,
         failures_more: i64::from(stay.failed),
         attempted_at: waiting.attempted_at,
-        last_error: stay.error.map(|error| super::event::cut(error, ERROR_BYTES)),
+        last_error: stay
+            .error
+            .map(|error| super::event::cut(error, ERROR_BYTES)),
         asynchronous: asynchronous.as_deref(),
     }
     .run(&mut session.conn)?;
     session.count(waiting.store, Place::Accepted(waiting.state), -1);
     session.count(waiting.store, Place::Accepted(stay.state), 1);
-    if leaves && waiting.head { archive::lane_advance(session, waiting) } else { Ok(false) }
+    if leaves && waiting.head {
+        archive::lane_advance(session, waiting)
+    } else {
+        Ok(false)
+    }
 }

@@ -64,7 +64,9 @@ rows!(A B C D E F G H I J K L M N);
 rows!(A B C D E F G H I J K L M N O);
 
 /// A statement that gives no rows.
-pub(super) trait Command: QueryFragment<Sqlite> + QueryId + RunQueryDsl<SqliteConnection> + Sized {
+pub(super) trait Command:
+    QueryFragment<Sqlite> + QueryId + RunQueryDsl<SqliteConnection> + Sized
+{
     /// Runs it; returns how many rows it changed.
     fn run(self, conn: &mut SqliteConnection) -> DbResult<usize> {
         self.execute(conn).map_err(fault)
@@ -72,7 +74,12 @@ pub(super) trait Command: QueryFragment<Sqlite> + QueryId + RunQueryDsl<SqliteCo
 }
 
 /// A statement that gives rows.
-pub(super) trait Question: diesel::query_builder::Query + QueryFragment<Sqlite> + QueryId + RunQueryDsl<SqliteConnection> + Sized
+pub(super) trait Question:
+    diesel::query_builder::Query
+    + QueryFragment<Sqlite>
+    + QueryId
+    + RunQueryDsl<SqliteConnection>
+    + Sized
 where
     Sqlite: diesel::backend::Backend + diesel::expression::QueryMetadata<Self::SqlType>,
 {
@@ -96,6 +103,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident $(<$life:lifetime>)? { $($field:ident: $ty:ty),* $(,)? } $(-> $row:ty)? = $text:expr;)+) => {
         /// Name and text of every statement here.
         #[cfg(test)]
+        #[allow(dead_code, reason = "statements of opening run before there is a table to plan for")]
         pub(in crate::db::sqlite) const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),+];
 
         $(

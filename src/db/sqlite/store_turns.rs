@@ -2,8 +2,10 @@
 
 /// At most `limit` items, one of each queue in each round, a queue's own in order.
 pub(super) fn stores_in_turn<T>(queues: Vec<(i64, Vec<T>)>, limit: usize) -> Vec<(i64, T)> {
-    let mut queues: Vec<(i64, std::vec::IntoIter<T>)> =
-        queues.into_iter().map(|(store, queue)| (store, queue.into_iter())).collect();
+    let mut queues: Vec<(i64, std::vec::IntoIter<T>)> = queues
+        .into_iter()
+        .map(|(store, queue)| (store, queue.into_iter()))
+        .collect();
     let mut chosen = Vec::with_capacity(limit.min(1024));
     while !queues.is_empty() {
         let mut left = Vec::with_capacity(queues.len());

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     db::{DbResult, SweepBounds, SweepReport},
-    domain::{reference::{ObjectRef, lane_hash}, time::Micros},
+    domain::{
+        reference::{ObjectRef, lane_hash},
+        time::Micros,
+    },
 };
 
 /// Hours that repetitions of descendants are remembered: one more than they are counted over.
@@ -77,7 +80,11 @@ statements! {
 }
 
 /// One step of upkeep.
-pub(super) fn sweep(session: &mut Session, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
+pub(super) fn sweep(
+    session: &mut Session,
+    bounds: SweepBounds,
+    now: Micros,
+) -> DbResult<SweepReport> {
     let limit = i64::try_from(bounds.rows).unwrap_or(i64::MAX);
     let hour = now.seconds().div_euclid(3600) - REPETITION_HOURS;
     RepetitionsExpire { hour, limit }.run(&mut session.conn)?;
@@ -90,24 +97,45 @@ pub(super) fn sweep(session: &mut Session, bounds: SweepBounds, now: Micros) -> 
         lanes: lanes_mend(session, bounds.rows)?,
         more: false,
     };
-    let full = [report.keys, report.claims, report.archived, report.messages, report.events];
+    let full = [
+        report.keys,
+        report.claims,
+        report.archived,
+        report.messages,
+        report.events,
+    ];
     report.more = full.iter().any(|done| *done >= bounds.rows);
     Ok(report)
 }
 
 fn archived_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult<usize> {
     let (mut dropped, mut store) = (0, i64::MIN);
-    while let Some(next) = (NextStore { after: store }).row(&mut session.conn)?.flatten() {
+    while let Some(next) = (NextStore { after: store })
+        .row(&mut session.conn)?
+        .flatten()
+    {
         store = next;
         let oldest = OldestArchived { store, limit }.rows(&mut session.conn)?;
-        let keys: Vec<i64> = oldest.into_iter().filter(|(_, done)| *done < before.0).map(|(seq, _)| seq).collect();
+        let keys: Vec<i64> = oldest
+            .into_iter()
+            .filter(|(_, done)| *done < before.0)
+            .map(|(seq, _)| seq)
+            .collect();
         if keys.is_empty() {
             continue;
         }
         for key in &keys {
-            AttemptsDrop { from: part_key(*key, 0), to: part_key(*key, u32::MAX) }.run(&mut session.conn)?;
+            AttemptsDrop {
+                from: part_key(*key, 0),
+                to: part_key(*key, u32::MAX),
+            }
+            .run(&mut session.conn)?;
         }
-        let gone = ArchivedDrop { store, keys: &key_list(keys) }.run(&mut session.conn)?;
+        let gone = ArchivedDrop {
+            store,
+            keys: &key_list(keys),
+        }
+        .run(&mut session.conn)?;
         session.count(store, Place::Archived, -i64::try_from(gone).unwrap_or(0));
         dropped += gone;
     }
@@ -115,7 +143,11 @@ fn archived_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult
 }
 
 fn messages_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult<usize> {
-    let oldest = OldestMessages { after: session.message_looked_at, limit }.rows(&mut session.conn)?;
+    let oldest = OldestMessages {
+        after: session.message_looked_at,
+        limit,
+    }
+    .rows(&mut session.conn)?;
     let read = oldest.len();
     let (mut dropped, mut looked_at) = (0, 0);
     for (seq, store, accepted_at, object_type, object_token, root) in oldest {
@@ -130,9 +162,18 @@ fn messages_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult
         if let (Some(kind), Some(token)) = (object_type, object_token)
             && let Ok(object) = ObjectRef::new(&kind, &token)
         {
-            ObjectDrop { bucket: seq >> BUCKET_BITS, hash: lane_hash(store, &object), message: seq }.run(&mut session.conn)?;
+            ObjectDrop {
+                bucket: seq >> BUCKET_BITS,
+                hash: lane_hash(store, &object),
+                message: seq,
+            }
+            .run(&mut session.conn)?;
         }
-        RoutingDrop { from: part_key(seq, 0), to: part_key(seq, u32::MAX) }.run(&mut session.conn)?;
+        RoutingDrop {
+            from: part_key(seq, 0),
+            to: part_key(seq, u32::MAX),
+        }
+        .run(&mut session.conn)?;
         if root.is_none() {
             LineageDrop { root: seq }.run(&mut session.conn)?;
         }
@@ -149,27 +190,51 @@ fn messages_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult
 
 /// The bucket of the oldest message that is left, or the one the next message will fall into.
 fn oldest_bucket(session: &mut Session) -> DbResult<i64> {
-    let oldest = OldestMessages { after: i64::MIN, limit: 1 }.row(&mut session.conn)?;
+    let oldest = OldestMessages {
+        after: i64::MIN,
+        limit: 1,
+    }
+    .row(&mut session.conn)?;
     Ok(oldest.map_or(session.last(), |row| row.0) >> BUCKET_BITS)
 }
 
 fn is_referred_to(session: &mut Session, store: i64, seq: i64) -> DbResult<bool> {
-    if (IsIncoming { store, seq }).row(&mut session.conn)?.is_some() {
+    if (IsIncoming { store, seq })
+        .row(&mut session.conn)?
+        .is_some()
+    {
         return Ok(true);
     }
     let record = super::delivery::record_read(&mut session.conn, seq)?;
-    let keys = key_list(record.deliveries.iter().map(|(delivery, _)| *delivery).chain([seq]));
-    Ok((IsWaiting { store, keys: &keys }).row(&mut session.conn)?.is_some()
-        || (IsArchived { store, keys: &keys }).row(&mut session.conn)?.is_some())
+    let keys = key_list(
+        record
+            .deliveries
+            .iter()
+            .map(|(delivery, _)| *delivery)
+            .chain([seq]),
+    );
+    Ok((IsWaiting { store, keys: &keys })
+        .row(&mut session.conn)?
+        .is_some()
+        || (IsArchived { store, keys: &keys })
+            .row(&mut session.conn)?
+            .is_some())
 }
 
 fn events_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult<usize> {
     let oldest = OldestEvents { limit }.rows(&mut session.conn)?;
-    let keys: Vec<i64> = oldest.into_iter().filter(|(_, last)| *last < before.0).map(|(seq, _)| seq).collect();
+    let keys: Vec<i64> = oldest
+        .into_iter()
+        .filter(|(_, last)| *last < before.0)
+        .map(|(seq, _)| seq)
+        .collect();
     if keys.is_empty() {
         return Ok(0);
     }
-    EventsDrop { keys: &key_list(keys) }.run(&mut session.conn)
+    EventsDrop {
+        keys: &key_list(keys),
+    }
+    .run(&mut session.conn)
 }
 
 /// Looks at the next lanes, in turn over many steps, and mends those whose head is not their first row.
@@ -183,7 +248,9 @@ fn lanes_mend(session: &mut Session, lanes: usize) -> DbResult<usize> {
         };
         session.lane_looked_at = (endpoint, lane);
         if (LaneMend { endpoint, lane }).run(&mut session.conn)? > 0 {
-            log::error!("a lane of endpoint {endpoint} had lost its head, which should not happen; it was mended");
+            log::error!(
+                "a lane of endpoint {endpoint} had lost its head, which should not happen; it was mended"
+            );
             mended += 1;
         }
     }

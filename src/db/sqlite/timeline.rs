@@ -41,8 +41,23 @@ pub(super) fn timeline(
     let below = before.map_or(i64::MAX, |key| key.0);
     // One more than fits tells whether there is more.
     let mut messages = messages_about(conn, store, object, Some(below), limit + 1)?;
-    let mut events = events_of_object(conn, store, object, Range { least: i64::MIN, below }, limit + 1)?;
-    let end = |keys: &[i64]| if keys.len() > limit { keys.get(limit.saturating_sub(1)).copied() } else { None };
+    let mut events = events_of_object(
+        conn,
+        store,
+        object,
+        Range {
+            least: i64::MIN,
+            below,
+        },
+        limit + 1,
+    )?;
+    let end = |keys: &[i64]| {
+        if keys.len() > limit {
+            keys.get(limit.saturating_sub(1)).copied()
+        } else {
+            None
+        }
+    };
     let older = end(&messages).max(end(&events));
     if let Some(older) = older {
         messages.retain(|key| *key >= older);
@@ -56,10 +71,17 @@ pub(super) fn timeline(
             message_entries(conn, seal, store, head, location, &mut entries)?;
         }
     }
-    entries.extend(events_read(conn, seal, &events)?.into_iter().map(TimelineEntry::Event));
+    entries.extend(
+        events_read(conn, seal, &events)?
+            .into_iter()
+            .map(TimelineEntry::Event),
+    );
     // The sort is stable: of one moment, a message comes before its deliveries, those before their attempts and events.
     entries.sort_by_key(TimelineEntry::at);
-    Ok(Timeline { entries, older: older.map(PageKey) })
+    Ok(Timeline {
+        entries,
+        older: older.map(PageKey),
+    })
 }
 
 fn message_entries(
@@ -71,10 +93,21 @@ fn message_entries(
     entries: &mut Vec<TimelineEntry>,
 ) -> DbResult<()> {
     let record = record_read(conn, head.key)?;
-    let keys: Vec<i64> = record.deliveries.iter().map(|(delivery, _)| *delivery).take(DELIVERIES).collect();
-    let mut rows: Vec<DeliveryRow> = deliveries_read(conn, store.0, &keys)?.into_values().collect();
+    let keys: Vec<i64> = record
+        .deliveries
+        .iter()
+        .map(|(delivery, _)| *delivery)
+        .take(DELIVERIES)
+        .collect();
+    let mut rows: Vec<DeliveryRow> = deliveries_read(conn, store.0, &keys)?
+        .into_values()
+        .collect();
     rows.sort_unstable_by_key(|row| row.seq);
-    entries.push(TimelineEntry::Message(message_ref(&head, location, record.skipped)));
+    entries.push(TimelineEntry::Message(message_ref(
+        &head,
+        location,
+        record.skipped,
+    )));
     for row in rows {
         delivery_entries(conn, seal, &head, row, entries)?;
     }
@@ -89,7 +122,11 @@ fn delivery_entries(
     entries: &mut Vec<TimelineEntry>,
 ) -> DbResult<()> {
     let (id, mapping) = (row.id(seal), MappingKey(row.mapping.unwrap_or(0)));
-    let attempts = if row.attempts > 0 { attempts_of(conn, row.seq)? } else { Vec::new() };
+    let attempts = if row.attempts > 0 {
+        attempts_of(conn, row.seq)?
+    } else {
+        Vec::new()
+    };
     entries.push(TimelineEntry::Delivery {
         id,
         message_id: head.id,
@@ -103,7 +140,11 @@ fn delivery_entries(
         completed_at: row.completed_at,
     });
     let early = attempts.len().saturating_sub(ATTEMPTS);
-    let entry = |attempt| TimelineEntry::Attempt { delivery_id: id, mapping, attempt };
+    let entry = |attempt| TimelineEntry::Attempt {
+        delivery_id: id,
+        mapping,
+        attempt,
+    };
     entries.extend(attempts.into_iter().skip(early).map(entry));
     Ok(())
 }

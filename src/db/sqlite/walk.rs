@@ -38,7 +38,10 @@ pub(super) struct Range {
 
 impl Range {
     /// Every key.
-    pub(super) const ALL: Self = Self { least: i64::MIN, below: i64::MAX };
+    pub(super) const ALL: Self = Self {
+        least: i64::MIN,
+        below: i64::MAX,
+    };
 }
 
 /// What walks found.
@@ -63,19 +66,31 @@ impl Walk {
             return format!("{} LIMIT {limit}", self.ordered("seq", range));
         }
         let rows = self.ordered("*", range);
-        format!("SELECT seq FROM ({rows} LIMIT {ROWS_EXAMINED}) WHERE {} LIMIT {limit}", self.filter)
+        format!(
+            "SELECT seq FROM ({rows} LIMIT {ROWS_EXAMINED}) WHERE {} LIMIT {limit}",
+            self.filter
+        )
     }
 
     /// The statement that gives the last key such a walk looks at, when there are more.
     fn stop_text(&self, range: Range) -> String {
-        format!("{} LIMIT 1 OFFSET {}", self.ordered("seq", range), ROWS_EXAMINED - 1)
+        format!(
+            "{} LIMIT 1 OFFSET {}",
+            self.ordered("seq", range),
+            ROWS_EXAMINED - 1
+        )
     }
 
     fn ordered(&self, columns: &str, range: Range) -> String {
         let Self { table, enter, .. } = self;
-        let index = self.index.map(|index| format!(" INDEXED BY {index}")).unwrap_or_default();
+        let index = self
+            .index
+            .map(|index| format!(" INDEXED BY {index}"))
+            .unwrap_or_default();
         let Range { least, below } = range;
-        format!("SELECT {columns} FROM {table}{index} WHERE {enter} AND seq >= {least} AND seq < {below} ORDER BY seq DESC")
+        format!(
+            "SELECT {columns} FROM {table}{index} WHERE {enter} AND seq >= {least} AND seq < {below} ORDER BY seq DESC"
+        )
     }
 
     fn run(&self, conn: &mut SqliteConnection, range: Range, limit: usize) -> DbResult<Found> {
@@ -89,8 +104,16 @@ impl Walk {
 }
 
 /// Runs walks and merges them: the newest `limit` keys of all.
-pub(super) fn walk_all(conn: &mut SqliteConnection, walks: &[Walk], range: Range, limit: usize) -> DbResult<Found> {
-    let mut found = Found { keys: Vec::new(), stopped_at: None };
+pub(super) fn walk_all(
+    conn: &mut SqliteConnection,
+    walks: &[Walk],
+    range: Range,
+    limit: usize,
+) -> DbResult<Found> {
+    let mut found = Found {
+        keys: Vec::new(),
+        stopped_at: None,
+    };
     for walk in walks {
         let one = walk.run(conn, range, limit)?;
         found.keys.extend(one.keys);
@@ -127,16 +150,27 @@ pub(super) const PAGES_COUNTED: usize = 40;
 
 /// How many keys a page needs to know: its own, one more, and those that are counted.
 pub(super) fn keys_wanted(skip: usize, limit: usize) -> usize {
-    limit.saturating_mul(PAGES_COUNTED).max(skip.saturating_add(limit).saturating_add(1))
+    limit
+        .saturating_mul(PAGES_COUNTED)
+        .max(skip.saturating_add(limit).saturating_add(1))
 }
 
 /// Cuts a page out of what was found.
 pub(super) fn page(found: &Found, skip: usize, limit: usize) -> Page {
     let keys: Vec<i64> = found.keys.iter().skip(skip).take(limit).copied().collect();
     let more = found.keys.len() > skip.saturating_add(limit);
-    let next = if more { keys.last().copied() } else { found.stopped_at };
+    let next = if more {
+        keys.last().copied()
+    } else {
+        found.stopped_at
+    };
     let counted_up_to = limit.saturating_mul(PAGES_COUNTED);
-    Page { keys, next, matching: found.keys.len().min(counted_up_to), counted_up_to }
+    Page {
+        keys,
+        next,
+        matching: found.keys.len().min(counted_up_to),
+        counted_up_to,
+    }
 }
 
 /// Keys that a text gives.
@@ -147,12 +181,19 @@ pub(super) fn load(conn: &mut SqliteConnection, text: &str) -> DbResult<Vec<i64>
 
 /// `column IN (1,2,3)`.
 pub(super) fn among(column: &str, numbers: impl IntoIterator<Item = i64>) -> String {
-    let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
+    let numbers: Vec<String> = numbers
+        .into_iter()
+        .map(|number| number.to_string())
+        .collect();
     format!("{column} IN ({})", numbers.join(","))
 }
 
 /// Conditions joined, empty ones left out.
 pub(super) fn all_of(conditions: &[String]) -> String {
-    let given: Vec<&str> = conditions.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let given: Vec<&str> = conditions
+        .iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
     given.join(" AND ")
 }

@@ -68,7 +68,11 @@ where
     fn answer(self: Box<Self>, error: Option<DbError>) {
         let outcome = match error {
             Some(error) => Err(error),
-            None => self.outcome.unwrap_or_else(|| Err(DbError::Internal("a database command has no outcome".into()))),
+            None => self.outcome.unwrap_or_else(|| {
+                Err(DbError::Internal(
+                    "a database command has no outcome".into(),
+                ))
+            }),
         };
         // A caller that stopped waiting needs no answer.
         let _ = self.reply.send(outcome);
@@ -89,7 +93,10 @@ impl Writer {
             .name("db-writer".into())
             .spawn(move || run(session, receiver))
             .map_err(|error| DbError::Unavailable(format!("no thread for the writer: {error}")))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self {
+            sender: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Has `work` done in a transaction and returns its outcome after the commit.
@@ -100,8 +107,18 @@ impl Writer {
     {
         let ended = || DbError::Unavailable("the writer of the database has ended".into());
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Call { rows, work, outcome: None, reply });
-        self.sender.as_ref().ok_or_else(ended)?.send(job).await.map_err(|_| ended())?;
+        let job = Box::new(Call {
+            rows,
+            work,
+            outcome: None,
+            reply,
+        });
+        self.sender
+            .as_ref()
+            .ok_or_else(ended)?
+            .send(job)
+            .await
+            .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
@@ -122,7 +139,9 @@ struct Farewell;
 impl Drop for Farewell {
     fn drop(&mut self) {
         if thread::panicking() {
-            log::error!("the database's writer panicked; nothing can be written until the program is restarted");
+            log::error!(
+                "the database's writer panicked; nothing can be written until the program is restarted"
+            );
         }
     }
 }
@@ -140,8 +159,13 @@ fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
         }
         write_batch(&mut session, std::mem::take(&mut batch));
     }
-    if let Err(error) = session.conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
-        log::warn!("the database's log could not be folded in at the end, the next start will do it: {error}");
+    if let Err(error) = session
+        .conn
+        .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    {
+        log::warn!(
+            "the database's log could not be folded in at the end, the next start will do it: {error}"
+        );
     }
 }
 
@@ -150,10 +174,15 @@ fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>) {
         Ok(()) => batch.into_iter().for_each(|job| job.answer(None)),
         Err(error) if batch.len() == 1 => {
             log::error!("a database transaction failed: {error}");
-            batch.into_iter().for_each(|job| job.answer(Some(repeated(&error))));
+            batch
+                .into_iter()
+                .for_each(|job| job.answer(Some(repeated(&error))));
         }
         Err(error) => {
-            log::warn!("a database transaction of {} commands failed, trying them one by one: {error}", batch.len());
+            log::warn!(
+                "a database transaction of {} commands failed, trying them one by one: {error}",
+                batch.len()
+            );
             for job in batch {
                 write_batch(session, vec![job]);
             }

@@ -370,3 +370,25 @@ fn returned_messages_descend_from_the_delivered_one() {
         Source::Endpoint("acme.send_order".into())
     );
 }
+
+#[test]
+fn a_returned_notification_is_about_what_its_parent_is_about() {
+    let message = ReturnedMessage {
+        kind: MessageType::parse("notification:warn").unwrap(),
+        payload: Payload::empty(),
+        about: About::default(),
+        extra: None,
+    };
+    let answer = ServiceAnswer {
+        messages: vec![message],
+        ..json()
+    };
+    let settlement = settled(
+        &delivery(),
+        answered(200, answer),
+        &policy(),
+        Dialect::One,
+        Micros(0),
+    );
+    assert_eq!(settlement.messages[0].about, delivery().message.about);
+}

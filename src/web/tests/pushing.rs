@@ -214,6 +214,37 @@ async fn a_repeated_key_gets_the_same_answer_and_another_body_none() {
 }
 
 #[actix_web::test]
+async fn of_requests_at_once_with_one_key_each_gets_the_same_id_or_409() {
+    let site = Site::start().await;
+    let (store, token) = site.store("shop").await;
+    let path = format!("{store}/messages");
+    let headers = [
+        ("X-Augury-Token", token.as_str()),
+        ("Idempotency-Key", "k1"),
+    ];
+    let all =
+        (0..40).map(|_| site.send("POST", &path, &headers, r#"{"message":"a:b","payload":{}}"#));
+    let mut ids = Vec::new();
+    for answer in futures_util::future::join_all(all).await {
+        match answer.status {
+            201 => ids.push(answer.text_of("id")),
+            409 => assert!(answer.header("retry-after").is_some(), "{}", answer.text),
+            _ => panic!("{}", answer.text),
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    site.until(
+        &token,
+        &format!("{store}/queues"),
+        "it is archived",
+        |stats| stats["archived"] == 1,
+    )
+    .await;
+    site.stop().await;
+}
+
+#[actix_web::test]
 async fn one_bad_item_does_not_spoil_a_batch() {
     let site = Site::start().await;
     let (store, token) = site.store("shop").await;

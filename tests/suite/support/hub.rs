@@ -26,7 +26,10 @@ pub struct Setup {
 impl Setup {
     /// Sets a key of the configuration, such as `retry.base_secs`.
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
-        let name = format!("INTEGRATOR__{}", key.to_ascii_uppercase().replace('.', "__"));
+        let name = format!(
+            "INTEGRATOR__{}",
+            key.to_ascii_uppercase().replace('.', "__")
+        );
         self.env.push((name, value.to_string()));
         self
     }
@@ -77,9 +80,16 @@ impl Hub {
             .with("retry.base_secs", 1)
             .with("retry.jitter", 0)
             .with("supervision.backoff_base_ms", 10);
-        let setup = Setup { env: quick.env.into_iter().chain(setup.env).collect() };
-        let mut hub =
-            Self { folder: tempfile::tempdir().unwrap(), setup, child: None, log: Arc::default(), url: String::new() };
+        let setup = Setup {
+            env: quick.env.into_iter().chain(setup.env).collect(),
+        };
+        let mut hub = Self {
+            folder: tempfile::tempdir().unwrap(),
+            setup,
+            child: None,
+            log: Arc::default(),
+            url: String::new(),
+        };
         hub.launch().await;
         hub
     }
@@ -106,7 +116,10 @@ impl Hub {
             .spawn()
             .unwrap();
         let from = self.log.lock().unwrap().len();
-        for stream in [Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>, Box::new(child.stderr.take().unwrap())] {
+        for stream in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
             let log = Arc::clone(&self.log);
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
@@ -118,10 +131,16 @@ impl Hub {
         let log = Arc::clone(&self.log);
         self.url = eventually("the hub says where it listens", || async {
             let lines = log.lock().unwrap();
-            lines[from..].iter().find_map(|line| line.split("listening on ").nth(1)).map(|url| url.trim().to_owned())
+            lines[from..]
+                .iter()
+                .find_map(|line| line.split("listening on ").nth(1))
+                .map(|url| url.trim().to_owned())
         })
         .await;
-        eventually("the hub is ready", || async { (self.get("", "/health/ready").await.status == 200).then_some(()) }).await;
+        eventually("the hub is ready", || async {
+            (self.get("", "/health/ready").await.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// `kill -9`.
@@ -135,7 +154,10 @@ impl Hub {
     /// SIGTERM; gives the exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
-        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         eventually("the hub exits", || {
             let ended = child.try_wait().unwrap();
@@ -146,8 +168,17 @@ impl Hub {
     }
 
     /// Calls the API.
-    pub async fn call(&self, method: &str, token: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
-        self.try_call(method, token, path, headers, body).await.unwrap()
+    pub async fn call(
+        &self,
+        method: &str,
+        token: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        self.try_call(method, token, path, headers, body)
+            .await
+            .unwrap()
     }
 
     /// Calls the API; the error says that no answer came.
@@ -160,18 +191,36 @@ impl Hub {
         body: impl Into<Vec<u8>>,
     ) -> Result<Answer, String> {
         let client = Client::builder().timeout(Duration::from_secs(30)).finish();
-        let mut request = client.request(method.parse().unwrap(), format!("{}{path}", self.url)).force_close();
+        let mut request = client
+            .request(method.parse().unwrap(), format!("{}{path}", self.url))
+            .force_close();
         if !token.is_empty() {
             request = request.insert_header(("X-Augury-Token", token));
         }
         for (name, value) in headers {
             request = request.insert_header((*name, *value));
         }
-        let mut response = request.send_body(body.into()).await.map_err(|error| error.to_string())?;
-        let bytes = response.body().limit(64 << 20).await.map_err(|error| error.to_string())?;
+        let mut response = request
+            .send_body(body.into())
+            .await
+            .map_err(|error| error.to_string())?;
+        let bytes = response
+            .body()
+            .limit(64 << 20)
+            .await
+            .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: response.status().as_u16(), body: serde_json::from_str(&text).unwrap_or_default(), text, retry_after })
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            body: serde_json::from_str(&text).unwrap_or_default(),
+            text,
+            retry_after,
+        })
     }
 
     /// GET.
@@ -181,41 +230,86 @@ impl Hub {
 
     /// POST of JSON.
     pub async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
-        self.call("POST", token, path, &[("Content-Type", "application/json")], body.to_string()).await
+        self.call(
+            "POST",
+            token,
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string(),
+        )
+        .await
     }
 
     /// PUT of JSON.
     pub async fn put(&self, token: &str, path: &str, body: &Value) -> Answer {
-        self.call("PUT", token, path, &[("Content-Type", "application/json")], body.to_string()).await
+        self.call(
+            "PUT",
+            token,
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string(),
+        )
+        .await
     }
 
     /// Makes a store.
     pub async fn store(&self, name: &str) -> Store {
-        let answer = self.post(OPERATOR, "/api/stores", &json!({"store": {"name": name}})).await;
+        let answer = self
+            .post(OPERATOR, "/api/stores", &json!({"store": {"name": name}}))
+            .await;
         assert_eq!(answer.status, 201, "{}", answer.text);
-        Store { id: answer.body["id"].as_str().unwrap().into(), token: answer.body["token"].as_str().unwrap().into() }
+        Store {
+            id: answer.body["id"].as_str().unwrap().into(),
+            token: answer.body["token"].as_str().unwrap().into(),
+        }
     }
 
     /// Makes a mapping from `name` to `url` with further members; gives its id.
     pub async fn mapping(&self, store: &Store, name: &str, url: &str, more: Value) -> String {
         let mut mapping = json!({"name": name, "url": url, "token": "", "messages": ["order:new"], "enabled": true});
-        mapping.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let answer = self.post(&store.token, &store.path("/mappings"), &json!({"mapping": mapping})).await;
+        mapping
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let answer = self
+            .post(
+                &store.token,
+                &store.path("/mappings"),
+                &json!({"mapping": mapping}),
+            )
+            .await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.body["id"].as_str().unwrap().into()
     }
 
     /// Pushes a message and gives its id, once it is accepted.
     pub async fn push(&self, store: &Store, kind: &str, payload: Value) -> String {
-        let answer = self.post(&store.token, &store.path("/messages"), &json!({"message": kind, "payload": payload})).await;
+        let answer = self
+            .post(
+                &store.token,
+                &store.path("/messages"),
+                &json!({"message": kind, "payload": payload}),
+            )
+            .await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.body["message_id"].as_str().unwrap().into()
     }
 
     /// Waits until the rows of a queue that match are enough, and gives them.
-    pub async fn rows(&self, store: &Store, queue_and_query: &str, what: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub async fn rows(
+        &self,
+        store: &Store,
+        queue_and_query: &str,
+        what: &str,
+        enough: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         eventually(what, || async {
-            let answer = self.get(&store.token, &store.path(&format!("/queues/{queue_and_query}"))).await;
+            let answer = self
+                .get(
+                    &store.token,
+                    &store.path(&format!("/queues/{queue_and_query}")),
+                )
+                .await;
             assert_eq!(answer.status, 200, "{}", answer.text);
             let rows = answer.body["messages"].as_array().unwrap().clone();
             enough(&rows).then_some(rows)
@@ -227,7 +321,10 @@ impl Hub {
     pub async fn quiet(&self, store: &Store) -> Value {
         eventually("nothing waits any more", || async {
             let stats = self.get(&store.token, &store.path("/queues")).await.body;
-            ["incoming", "pending", "failing", "scheduled"].iter().all(|queue| stats[queue] == 0).then_some(stats)
+            ["incoming", "pending", "failing", "scheduled"]
+                .iter()
+                .all(|queue| stats[queue] == 0)
+                .then_some(stats)
         })
         .await
     }

@@ -6,21 +6,27 @@ mod sink;
 
 use std::time::Duration;
 
-pub use hub::{Answer, Hub, Setup, Store};
+pub use hub::{Hub, Setup, Store};
 pub use shop::order;
-pub use sink::{Received, Reply, Sink};
+pub use sink::{Reply, Sink};
 
 /// How long a test waits for what must happen. Long, because machines are slow; only a failing test ever waits it out.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks `probe` until it gives something, at most [`PATIENCE`].
-pub async fn eventually<T, Fut: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> Fut) -> T {
+pub async fn eventually<T, Fut: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> Fut,
+) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < deadline, "never happened: {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "never happened: {what}"
+        );
         // A question a short while later, not a guess how long things take.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

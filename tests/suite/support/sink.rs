@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, web,
+};
 use serde_json::Value;
 
 use super::eventually;
@@ -27,12 +29,17 @@ pub struct Received {
 impl Received {
     /// `payload.order.number`.
     pub fn order(&self) -> &str {
-        self.body["payload"]["order"]["number"].as_str().unwrap_or_default()
+        self.body["payload"]["order"]["number"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     /// `message_id`.
     pub fn id(&self) -> String {
-        self.body["message_id"].as_str().unwrap_or_default().to_owned()
+        self.body["message_id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The type.
@@ -42,7 +49,10 @@ impl Received {
 
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -94,10 +104,16 @@ impl Sink {
     pub async fn start(temper: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let inner = Arc::new(Inner { received: Mutex::default(), temper: Box::new(temper) });
+        let inner = Arc::new(Inner {
+            received: Mutex::default(),
+            temper: Box::new(temper),
+        });
         let state = web::Data::from(Arc::clone(&inner));
         let server = HttpServer::new(move || {
-            App::new().app_data(state.clone()).app_data(web::PayloadConfig::new(64 << 20)).default_service(web::to(receive))
+            App::new()
+                .app_data(state.clone())
+                .app_data(web::PayloadConfig::new(64 << 20))
+                .default_service(web::to(receive))
         })
         .workers(1)
         .disable_signals()
@@ -139,7 +155,12 @@ async fn receive(request: HttpRequest, body: web::Bytes, sink: web::Data<Inner>)
         headers: request
             .headers()
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()))
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    value.to_str().unwrap_or_default().to_owned(),
+                )
+            })
             .collect(),
         body: serde_json::from_str(&bytes).unwrap_or_default(),
         bytes,
@@ -150,9 +171,13 @@ async fn receive(request: HttpRequest, body: web::Bytes, sink: web::Data<Inner>)
         all.len() - 1
     };
     match (sink.temper)(&received, before) {
-        Reply::Now(status, body) => HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body),
+        Reply::Now(status, body) => {
+            HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body)
+        }
         Reply::With(status, name, value, body) => {
-            HttpResponse::build(StatusCode::from_u16(status).unwrap()).insert_header((name, value)).body(body)
+            HttpResponse::build(StatusCode::from_u16(status).unwrap())
+                .insert_header((name, value))
+                .body(body)
         }
         Reply::Never => {
             actix_rt::time::sleep(Duration::from_secs(3_600)).await;

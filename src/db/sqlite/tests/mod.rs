@@ -1,11 +1,15 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod opening;
 mod plans;
 
 use std::time::Duration;
 
 use super::{SqliteBackend, SqliteOptions};
-use crate::db::{Backend, conformance::{Rig, conformance_suite}};
+use crate::db::{
+    Backend,
+    conformance::{BOUNDS, Rig, conformance_suite},
+};
 
 struct SqliteRig {
     folder: tempfile::TempDir,
@@ -19,12 +23,15 @@ impl Rig for SqliteRig {
 
 fn options(folder: &std::path::Path) -> SqliteOptions {
     let mut options = SqliteOptions::new(folder.join("hub.db"));
+    options.loop_bounds = BOUNDS;
     options.claim_age = Duration::from_secs(30 * 86_400);
     options
 }
 
 fn rig() -> SqliteRig {
-    SqliteRig { folder: tempfile::tempdir().unwrap() }
+    SqliteRig {
+        folder: tempfile::tempdir().unwrap(),
+    }
 }
 
 conformance_suite!(rig);
