@@ -1,6 +1,7 @@
 //! [`Hub`]: what the web layer and the commands hold of the running hub.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +20,7 @@ use super::{
     directory::Directory,
     dispatcher::{EndpointState, Forget},
     intake::{Load, Submit},
+    metrics::{Metrics, Refusal, Snapshot},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
     shared::{KeysInWork, Shared, Work},
     transport::{self, TransportError, TransportFactory},
@@ -192,6 +194,7 @@ impl Hub {
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
+            metrics: Metrics::default(),
             changed: Notify::new(),
         });
         shared.refresh_registry().await?;
@@ -301,6 +304,25 @@ impl Hub {
     /// # Errors
     /// [`AcceptError`], for all of them.
     pub async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, AcceptError> {
+        let accepted = self.submit(batch).await;
+        let metrics = &self.shared.metrics;
+        match &accepted {
+            Ok(accepted) => metrics.accepted(
+                accepted
+                    .iter()
+                    .filter(|one| matches!(one, Accepted::New { .. }))
+                    .count(),
+            ),
+            Err(AcceptError::Full { .. }) => metrics.refused(Refusal::Full),
+            Err(AcceptError::InFlight { .. }) => metrics.refused(Refusal::InFlight),
+            Err(AcceptError::Stopping | AcceptError::Db(_)) => {
+                metrics.refused(Refusal::Unavailable)
+            }
+        }
+        accepted
+    }
+
+    async fn submit(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, AcceptError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
@@ -439,9 +461,49 @@ impl Hub {
         self.shared.directory.seated()
     }
 
+    /// The node's figures in the Prometheus text format.
+    ///
+    /// # Errors
+    /// Those of the database, whose queues are counted at this moment.
+    pub async fn metrics(&self) -> DbResult<String> {
+        let database = self.shared.backend.figures(self.now()).await?;
+        let directory = &self.shared.directory;
+        let mut snapshot = Snapshot {
+            database,
+            waiting_for_disk: self.waiting_for_disk(),
+            restarts: self.restarts(),
+            ..Snapshot::default()
+        };
+        let (mut dispatchers, mut breakers) = (BTreeMap::new(), BTreeMap::new());
+        let mut restarts = 0;
+        for endpoint in self.registry().endpoints.keys().copied() {
+            let vitals = directory.vitals(Office::Dispatcher(endpoint));
+            let state = directory.cell(endpoint).show(endpoint, &vitals);
+            *dispatchers.entry(word_of(&state.state)).or_insert(0) += 1;
+            *breakers.entry(word_of(&state.breaker)).or_insert(0) += 1;
+            snapshot.in_flight += state.in_flight;
+            restarts += state.restarts;
+        }
+        snapshot.dispatchers = dispatchers.into_iter().collect();
+        snapshot.breakers = breakers.into_iter().collect();
+        snapshot.restarts.push(("dispatcher".to_owned(), restarts));
+        self.shared
+            .metrics
+            .render(&snapshot)
+            .map_err(|error| DbError::Internal(error.to_string()))
+    }
+
     /// Whether all actors are up and messages are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.shared.is_stopping() && self.overseer.connected() && self.missing().is_empty()
+    }
+}
+
+/// A state as the API words it.
+fn word_of(state: &impl serde::Serialize) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".to_owned(),
     }
 }

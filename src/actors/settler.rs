@@ -168,7 +168,12 @@ async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
     let registry_moved = outcomes.iter().any(|settled| settled.registry_moved);
     for (settle, settled) in batch.into_iter().zip(outcomes) {
         // A dispatcher that was replaced meanwhile reads the truth from the database.
-        let Settle { answer, piece, .. } = settle;
+        let Settle {
+            settlement,
+            answer,
+            piece,
+        } = settle;
+        shared.metrics.settled(&settlement, &settled);
         answer.send(Ok(settled)).ok();
         drop(piece);
     }

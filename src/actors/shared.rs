@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load,
+    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, metrics::Metrics,
     transport::TransportFactory, vitals::Office,
 };
 use crate::{
@@ -57,6 +57,8 @@ pub struct Shared {
     pub stopping: AtomicBool,
     /// The Settler cannot write: nothing is posted whose outcome could not be noted. Written by the Settler.
     pub database_away: AtomicBool,
+    /// What happened, counted.
+    pub metrics: Metrics,
     /// Notified when an actor came up or went down.
     pub changed: Notify,
 }

@@ -31,9 +31,10 @@ pub use query::{
     QueueRow, QueueStats, Timeline, TimelineEntry,
 };
 pub use rows::{
-    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, HeldMapping,
-    IdempotencyKey, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow, RegistryDelta,
-    RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
+    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, Figures,
+    HeldMapping, IdempotencyKey, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow,
+    RegistryDelta, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds,
+    SweepReport,
 };
 
 use crate::domain::{
@@ -196,6 +197,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes events of the hub's own that belong to no settlement or routing (a dispatcher restarted, a store went down);
     /// their `announce` messages become incoming with them.
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()>;
+
+    /// What the backend knows of itself, for metrics.
+    async fn figures(&self, now: Micros) -> DbResult<Figures>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

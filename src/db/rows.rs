@@ -309,6 +309,23 @@ pub struct EventRow {
     pub last_at: Micros,
 }
 
+/// What a backend knows of itself, for metrics.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Figures {
+    /// Rows of all stores by queue and state.
+    pub queues: super::QueueStats,
+    /// Age of the oldest message that waits for routing; zero when none does.
+    pub oldest_incoming_age: Duration,
+    /// Transactions committed since this process started.
+    pub commits: u64,
+    /// Commands written by them.
+    pub commands: u64,
+    /// Transactions abandoned.
+    pub rollbacks: u64,
+    /// Time spent in writing transactions.
+    pub writing: Duration,
+}
+
 /// How much a step of upkeep may do, and how old things may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepBounds {

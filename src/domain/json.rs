@@ -16,6 +16,8 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::json_scan::is_plain;
+
 /// The deepest nesting of objects and arrays that a payload may have, the payload itself being 1. Below the recursion
 /// limit of serde_json (128), so that a payload may still stand inside a message inside a batch.
 pub const MAX_DEPTH: usize = 100;
@@ -104,7 +106,11 @@ impl Payload {
         if let Some(found) = other_than_object(text) {
             return Err(PayloadError::NotAnObject { found });
         }
-        if check(text, limits.depth.min(MAX_DEPTH))? {
+        let depth = limits.depth.min(MAX_DEPTH);
+        if is_plain(text, depth, PARAMETERS) {
+            return Ok(Self(text.into()));
+        }
+        if check(text, depth)? {
             Ok(Self(without_parameters(text).into()))
         } else {
             Ok(Self(text.into()))

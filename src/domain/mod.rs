@@ -15,6 +15,7 @@ pub mod filter;
 pub mod id;
 pub mod identifier;
 pub mod json;
+mod json_scan;
 pub mod key;
 pub mod lookup;
 pub mod mask;

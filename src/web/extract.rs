@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::actors::Hub;
 
-use super::error::ApiError;
+use super::{error::ApiError, fields::Members};
 
 /// How long a whole body may take to come: a client that drips keeps a connection and its memory.
 const BODY_TIME: Duration = Duration::from_secs(120);
@@ -90,6 +90,15 @@ impl Body {
             return Err(self.unsupported("application/json"));
         }
         read_json(&self.bytes)
+    }
+
+    /// The members of the object that the body is; `None` when it is something else.
+    #[must_use]
+    pub fn members(&self) -> Option<Members<'_>> {
+        let is_json = self.kind == Kind::Json;
+        is_json
+            .then(|| serde_json::from_slice(&self.bytes).ok())
+            .flatten()
     }
 
     /// The 415 answer for this body.

@@ -63,6 +63,21 @@ pub async fn ready(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     })
 }
 
+/// `GET /metrics`: the node's figures in the Prometheus text format. Open to everyone who can reach the hub, as health is: it
+/// names no store, endpoint or message.
+///
+/// # Errors
+/// 500 when the server was made without a hub, 503 when the database does not answer.
+pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let hub = request
+        .app_data::<Hub>()
+        .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
+    let text = hub.metrics().await?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(text))
+}
+
 /// `GET /`: where things are.
 pub async fn root() -> HttpResponse {
     HttpResponse::Ok().json(RootDocument {
@@ -72,6 +87,7 @@ pub async fn root() -> HttpResponse {
             ("api", "/api/stores"),
             ("live", "/health/live"),
             ("ready", "/health/ready"),
+            ("metrics", "/metrics"),
         ]
         .into_iter()
         .collect(),

@@ -49,6 +49,7 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
+        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .configure(api::configure)
         .default_service(web::to(nothing));
 }

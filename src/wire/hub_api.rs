@@ -148,20 +148,28 @@ pub struct ParameterDocument {
     pub updated_at: Micros,
 }
 
-/// The answer to a push: what was sent, and its id under both names that clients look for.
-#[derive(Debug, Serialize)]
-pub struct PushedDocument<'a> {
-    /// The type.
-    pub message: &'a str,
-    /// The payload, byte for byte as it was accepted.
-    pub payload: &'a Payload,
-    /// Further root members.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub extra: Option<BTreeMap<String, Box<RawValue>>>,
-    /// The message's id.
-    pub message_id: Id,
-    /// The same.
-    pub id: Id,
+/// The answer to a push: what was sent, and its id under the two names that clients look for (`message_id` and `id`).
+/// `payload` and `extra` (further root members) are JSON objects as they were accepted.
+///
+/// Written without serde: both are JSON already, and to read them again in order to write them would cost more than the rest.
+#[must_use]
+pub fn pushed_document(kind: &str, payload: &str, extra: Option<&str>, id: Id) -> Vec<u8> {
+    let extra = extra.and_then(|extra| extra.get(1..extra.len().saturating_sub(1)));
+    let extra = extra.filter(|members| !members.is_empty());
+    let id = id.to_string();
+    let mut out = Vec::with_capacity(payload.len() + extra.map_or(0, str::len) + 192);
+    // Types hold letters, digits and `:_-.` only, so they need no escaping; nor do ids.
+    let mut write = |parts: &[&str]| {
+        parts
+            .iter()
+            .for_each(|part| out.extend_from_slice(part.as_bytes()));
+    };
+    write(&["{\"message\":\"", kind, "\",\"payload\":", payload]);
+    if let Some(members) = extra {
+        write(&[",", members]);
+    }
+    write(&[",\"message_id\":\"", &id, "\",\"id\":\"", &id, "\"}"]);
+    out
 }
 
 /// The answer to a batch.

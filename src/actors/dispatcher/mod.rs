@@ -333,6 +333,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             to: ctx.address(),
             piece: self.shared.work.begin(),
+            accepted_at: delivery.message.accepted_at,
         };
         match attempt::plan_safely(&delivery, registry, &self.shared.config) {
             Plan::Without(disposition) => {

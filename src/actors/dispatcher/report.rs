@@ -15,7 +15,7 @@ use super::{
     attempt::{Conclusion, Verdict},
 };
 use crate::{
-    db::Settled,
+    db::{SettleOutcome, Settled},
     domain::{
         delivery::{Disposition, Settlement},
         key::DeliveryKey,
@@ -68,6 +68,8 @@ pub(super) struct Report {
     pub(super) shared: Arc<Shared>,
     pub(super) to: Addr<Dispatcher>,
     pub(super) piece: Piece,
+    /// When the message was accepted: where its latency begins.
+    pub(super) accepted_at: Micros,
 }
 
 impl Report {
@@ -105,8 +107,17 @@ impl Report {
             | Disposition::Postponed { due_at } => Some(*due_at),
             _ => None,
         };
+        let is_success = matches!(settlement.disposition, Disposition::Completed { .. });
+        let shared = Arc::clone(&self.shared);
         let outcome = match hand_over(&self.shared, settlement, self.piece).await {
-            Some(Ok(settled)) => Note::Settled(settled),
+            Some(Ok(settled)) => {
+                if is_success && settled.outcome == SettleOutcome::Written {
+                    shared
+                        .metrics
+                        .delivered(shared.now().since(self.accepted_at));
+                }
+                Note::Settled(settled)
+            }
             Some(Err(Refused)) => Note::Refused,
             None => Note::Unknown,
         };

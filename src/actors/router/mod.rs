@@ -184,7 +184,14 @@ impl Routing {
             .incoming_route(routed, batch.version, self.epoch, now)
             .await
         {
-            Ok(RouteOutcome::Done { endpoints, .. }) => {
+            Ok(RouteOutcome::Done {
+                endpoints,
+                accepted,
+                derived,
+            }) => {
+                self.shared
+                    .metrics
+                    .routed(batch.routed.len(), accepted, derived);
                 for endpoint in endpoints {
                     self.shared.directory.ring_dispatcher(endpoint);
                 }
@@ -216,7 +223,12 @@ impl Routing {
                 .incoming_route(vec![routed.clone()], batch.version, self.epoch, now)
                 .await
             {
-                Ok(RouteOutcome::Done { endpoints, .. }) => {
+                Ok(RouteOutcome::Done {
+                    endpoints,
+                    accepted,
+                    derived,
+                }) => {
+                    self.shared.metrics.routed(1, accepted, derived);
                     endpoints
                         .into_iter()
                         .for_each(|endpoint| self.shared.directory.ring_dispatcher(endpoint));

@@ -207,6 +207,11 @@ impl Backend for Troubled {
         self.inner.ping().await
     }
 
+    async fn figures(&self, now: Micros) -> DbResult<crate::db::Figures> {
+        self.befall("figures")?;
+        self.inner.figures(now).await
+    }
+
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
         self.befall("event_insert")?;
         self.inner.event_insert(events, now).await

@@ -10,6 +10,9 @@ use crate::{
     },
 };
 
+/// The store and number of a row of a queue.
+pub(super) type RowKey = (i64, i64);
+
 /// A stored count as the domain has it; out of range (which no writer makes) it stops at the range's end.
 pub(super) fn small(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)

@@ -8,7 +8,7 @@ use std::{
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    codec::{small, state_read},
+    codec::{RowKey, small, state_read},
     message::messages_read,
     statement::{Question, key_list, statements},
 };
@@ -51,7 +51,7 @@ statements! {
     NextEndpoint { after: i64 } -> Option<i64> = "SELECT min(endpoint) FROM accepted WHERE head = 1 AND endpoint > ?1";
 }
 
-/// What is due, and the keys (store and number) of deliveries whose message cannot be read, for the writer to archive.
+/// What is due, and the deliveries whose message cannot be read, for the writer to archive.
 pub(super) fn due(
     conn: &mut SqliteConnection,
     seal: IdSeal,
@@ -59,7 +59,7 @@ pub(super) fn due(
     now: Micros,
     limit: usize,
     held: &[DeliveryKey],
-) -> DbResult<(Due, Vec<(i64, i64)>)> {
+) -> DbResult<(Due, Vec<RowKey>)> {
     let held: HashSet<i64> = held.iter().map(|key| key.0).collect();
     let most = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
     let mut keys = DueKeys {
@@ -108,7 +108,7 @@ pub(super) fn due(
 }
 
 /// An endpoint belongs to one store, so this is one question; it does not rely on it.
-fn rows_of(conn: &mut SqliteConnection, keys: &[(i64, i64)]) -> DbResult<HashMap<i64, DueRow>> {
+fn rows_of(conn: &mut SqliteConnection, keys: &[RowKey]) -> DbResult<HashMap<i64, DueRow>> {
     let mut stores: Vec<i64> = keys.iter().map(|(store, _)| *store).collect();
     stores.sort_unstable();
     stores.dedup();

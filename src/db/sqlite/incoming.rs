@@ -4,8 +4,8 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::{Unwanted, archive_message},
+    codec::RowKey,
     message::{message_store, messages_read},
-    route::IncomingRead,
     session::{Place, Session},
     statement::{Command, Question, statements},
     store_turns::stores_in_turn,
@@ -37,7 +37,8 @@ statements! {
     IncomingPlaces<'a> { store: i64, keys: &'a str } -> (i64, i64, i64) =
         "SELECT seq, kind, accepted_at FROM incoming WHERE store = ?1 AND seq IN (SELECT value FROM json_each(?2))";
     /// Takes a message out of the queue.
-    IncomingDelete { store: i64, seq: i64 } = "DELETE FROM incoming WHERE store = ?1 AND seq = ?2";
+    IncomingTake { store: i64, seq: i64 } -> (i64, i64, Option<i64>) =
+        "DELETE FROM incoming WHERE store = ?1 AND seq = ?2 RETURNING kind, accepted_at, routed_up_to";
 }
 
 /// Accepts messages; one answer each, in order.
@@ -104,34 +105,17 @@ fn key_read(
     }))
 }
 
-/// A message that cannot be read: its store and key.
-type Unreadable = (i64, i64);
-
-/// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them
-/// (store and key), to be archived by the writer.
+/// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them,
+/// to be archived by the writer.
 pub(super) fn waiting(
     conn: &mut SqliteConnection,
     seal: IdSeal,
     limit: usize,
     held: &[MessageKey],
-) -> DbResult<(Vec<Incoming>, Vec<Unreadable>)> {
+) -> DbResult<(Vec<Incoming>, Vec<RowKey>)> {
     let mut held: Vec<i64> = held.iter().map(|key| key.0).collect();
     held.sort_unstable();
-    let mut queues = Vec::new();
-    let mut store = i64::MIN;
-    while let Some(next) = (NextStore { after: store }).row(conn)?.flatten() {
-        store = next;
-        queues.push(store);
-    }
-    // Enough of each store that a lone store can fill the batch, whatever the router holds of it.
-    let each = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
-    let mut rows = Vec::new();
-    for store in queues {
-        let mut queue = StoreWaiting { store, limit: each }.rows(conn)?;
-        queue.retain(|(seq, _)| held.binary_search(seq).is_err());
-        rows.push((store, queue));
-    }
-    let chosen = stores_in_turn(rows, limit);
+    let chosen = chosen_in_turn(conn, limit, &held)?;
     let mut messages = std::collections::HashMap::new();
     for message in messages_read(conn, seal, chosen.iter().map(|(_, (seq, _))| *seq))? {
         match message {
@@ -158,15 +142,49 @@ pub(super) fn waiting(
     Ok((incoming, unreadable))
 }
 
-/// Archives messages (store and key) that cannot be read: nothing will ever be able to route them.
+/// A message that waits: its number, and how far it is routed.
+type WaitingRow = (i64, Option<i64>);
+
+/// The messages (with their stores) that come next, stores taking turns. Each store is asked for its share first, and
+/// for more only while others leave room: a thousand stores with long queues are a few rows each.
+fn chosen_in_turn(
+    conn: &mut SqliteConnection,
+    limit: usize,
+    held: &[i64],
+) -> DbResult<Vec<(i64, WaitingRow)>> {
+    let mut stores = Vec::new();
+    let mut last = i64::MIN;
+    while let Some(store) = (NextStore { after: last }).row(conn)?.flatten() {
+        stores.push(store);
+        last = store;
+    }
+    let mut share = limit.div_ceil(stores.len().max(1));
+    loop {
+        // What the router holds is passed over, so it is asked for on top.
+        let most = i64::try_from(share.saturating_add(held.len())).unwrap_or(i64::MAX);
+        let mut queues = Vec::with_capacity(stores.len());
+        let mut cut = false;
+        for store in &stores {
+            let (store, limit) = (*store, most);
+            let mut queue = StoreWaiting { store, limit }.rows(conn)?;
+            cut |= i64::try_from(queue.len()).is_ok_and(|rows| rows == most);
+            queue.retain(|(seq, _)| held.binary_search(seq).is_err());
+            queues.push((store, queue));
+        }
+        let chosen = stores_in_turn(queues, limit);
+        if chosen.len() == limit || !cut || share >= limit {
+            return Ok(chosen);
+        }
+        share = share.saturating_mul(4);
+    }
+}
+
+/// Archives messages that cannot be read: nothing will ever be able to route them.
 /// Whoever asks for waiting messages gives no time, so they count as done when they were accepted.
-pub(super) fn archive_unreadable(session: &mut Session, rows: &[(i64, i64)]) -> DbResult<()> {
+pub(super) fn archive_unreadable(session: &mut Session, rows: &[RowKey]) -> DbResult<()> {
     for (store, seq) in rows {
         let (store, seq) = (*store, *seq);
-        if let Some((kind, accepted_at, _)) =
-            (IncomingRead { store, seq }).row(&mut session.conn)?
-            && remove(session, store, seq)?
-        {
+        if let Some((kind, accepted_at, _)) = take(session, store, seq)? {
             archive_message(
                 session,
                 Unwanted {
@@ -183,11 +201,16 @@ pub(super) fn archive_unreadable(session: &mut Session, rows: &[(i64, i64)]) -> 
     Ok(())
 }
 
-/// Takes a message out of the incoming queue; false when it was not there any more.
-pub(super) fn remove(session: &mut Session, store: i64, seq: i64) -> DbResult<bool> {
-    let removed = IncomingDelete { store, seq }.run(&mut session.conn)? > 0;
-    if removed {
+/// Takes a message out of the incoming queue: its type's key, when it was accepted, how far it was routed. `None` when it
+/// was not there any more.
+pub(super) fn take(
+    session: &mut Session,
+    store: i64,
+    seq: i64,
+) -> DbResult<Option<(i64, i64, Option<i64>)>> {
+    let taken = IncomingTake { store, seq }.row(&mut session.conn)?;
+    if taken.is_some() {
         session.count(store, Place::Incoming, -1);
     }
-    Ok(removed)
+    Ok(taken)
 }

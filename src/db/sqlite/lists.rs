@@ -38,6 +38,11 @@ const CLOCK_SLACK_SECS: u64 = 60;
 statements! {
     /// Counters of a store.
     Counts { store: i64 } -> (i64, i64) = "SELECT place, n FROM queue_count WHERE store = ?1";
+    /// The counters of all stores together.
+    Totals {} -> (i64, i64) = "SELECT place, SUM(n) FROM queue_count GROUP BY place";
+    /// When the oldest incoming message was accepted.
+    OldestIncoming {} -> Option<i64> =
+        "SELECT (SELECT accepted_at FROM message WHERE seq = (SELECT MIN(seq) FROM incoming))";
     /// The types of a store.
     Types { store: i64 } -> String = "SELECT kind FROM message_type WHERE store = ?1 ORDER BY kind";
     /// The keys of some types of a store.
@@ -47,22 +52,32 @@ statements! {
 
 /// How many rows each queue and state of a store has.
 pub(super) fn stats(conn: &mut SqliteConnection, store: StoreKey) -> DbResult<QueueStats> {
+    Ok(added_up((Counts { store: store.0 }).rows(conn)?))
+}
+
+/// How many rows each queue and state of all stores has, and when the oldest incoming message was accepted.
+pub(super) fn totals(conn: &mut SqliteConnection) -> DbResult<(QueueStats, Option<Micros>)> {
+    let oldest = OldestIncoming {}.row(conn)?.flatten().map(Micros);
+    Ok((added_up(Totals {}.rows(conn)?), oldest))
+}
+
+fn added_up(counts: Vec<(i64, i64)>) -> QueueStats {
     let mut stats = QueueStats::default();
-    for (place, n) in (Counts { store: store.0 }).rows(conn)? {
+    for (place, n) in counts {
         let n = u64::try_from(n).unwrap_or(0);
         match place {
             5 => stats.incoming = n,
             6 => stats.archived = n,
             state => match i32::try_from(state).ok().and_then(WaitState::from_number) {
                 Some(WaitState::Pending | WaitState::Held) => stats.pending += n,
-                Some(WaitState::Failing) => stats.failing = n,
+                Some(WaitState::Failing) => stats.failing += n,
                 Some(WaitState::Scheduled) => stats.scheduled = n,
                 Some(WaitState::Parked) => stats.parked = n,
-                None => log::error!("store {store} counts rows in an unknown place {state}"),
+                None => log::error!("rows are counted in an unknown place {state}"),
             },
         }
     }
-    Ok(stats)
+    stats
 }
 
 /// The types a store has had.

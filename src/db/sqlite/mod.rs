@@ -42,13 +42,14 @@ mod timeline;
 mod walk;
 mod writer;
 
+use std::sync::atomic::Ordering;
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping,
-    LoopBounds, MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats,
+    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, Figures,
+    HeldMapping, LoopBounds, MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats,
     RegistryDelta, RouteOutcome, Routed, Settled, SweepBounds, SweepReport, Timeline,
 };
 use crate::domain::{
@@ -296,6 +297,19 @@ impl Backend for SqliteBackend {
         self.readers
             .read(move |conn| lists::list(conn, seal, &query))
             .await
+    }
+
+    async fn figures(&self, now: Micros) -> DbResult<Figures> {
+        let (queues, oldest) = self.readers.read(lists::totals).await?;
+        let tally = self.writer.tally();
+        Ok(Figures {
+            queues,
+            oldest_incoming_age: oldest.map_or(Duration::ZERO, |at| now.since(at)),
+            commits: tally.commits.load(Ordering::Relaxed),
+            commands: tally.commands.load(Ordering::Relaxed),
+            rollbacks: tally.rollbacks.load(Ordering::Relaxed),
+            writing: Duration::from_micros(tally.writing_us.load(Ordering::Relaxed)),
+        })
     }
 
     async fn queue_stats(&self, store: StoreKey) -> DbResult<QueueStats> {

@@ -4,6 +4,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::{self, Ending, Waiting},
+    codec::RowKey,
     event::{Repeat, event_store},
     message::heads_read,
     session::{Place, Session},
@@ -80,7 +81,7 @@ pub(super) fn tidy_rows(
     mapping: MappingKey,
     what: HeldMapping,
     limit: usize,
-) -> DbResult<Vec<(i64, i64)>> {
+) -> DbResult<Vec<RowKey>> {
     let Some(store) = (MappingStore { mapping: mapping.0 }).row(conn)? else {
         return Ok(Vec::new());
     };
@@ -105,7 +106,7 @@ pub(super) fn tidy_rows(
 /// Releases or removes these deliveries; those that are not waiting so any more are passed over.
 pub(super) fn tidy(
     session: &mut Session,
-    rows: &[(i64, i64)],
+    rows: &[RowKey],
     what: HeldMapping,
     now: Micros,
 ) -> DbResult<usize> {

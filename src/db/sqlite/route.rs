@@ -86,9 +86,12 @@ fn route_one(
     total: &mut Total,
 ) -> DbResult<()> {
     let (store, seq) = (routed.store.0, routed.message.0);
-    let Some((kind, accepted_at, done_up_to)) =
-        (IncomingRead { store, seq }).row(&mut session.conn)?
-    else {
+    // The last chunk takes the row out at once; an earlier one looks whether its turn has passed.
+    let row = match routed.progress {
+        RouteProgress::Done => incoming::take(session, store, seq)?,
+        RouteProgress::UpTo(_) => IncomingRead { store, seq }.row(&mut session.conn)?,
+    };
+    let Some((kind, accepted_at, done_up_to)) = row else {
         return Ok(());
     };
     let done_up_to_key = done_up_to.unwrap_or(i64::MIN);
@@ -154,7 +157,6 @@ fn route_one(
         .run(&mut session.conn)?;
         return Ok(());
     }
-    incoming::remove(session, store, seq)?;
     let wanted = |record: &RoutingRecord| !record.deliveries.is_empty();
     if !wanted(&record) && !earlier.iter().any(wanted) {
         let subscribed = !record.skipped.is_empty() || !earlier.is_empty();

@@ -11,7 +11,12 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use diesel::connection::SimpleConnection;
@@ -79,24 +84,58 @@ where
     }
 }
 
+/// What the writer has done since it started; written by its thread alone.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) commits: AtomicU64,
+    pub(super) commands: AtomicU64,
+    pub(super) rollbacks: AtomicU64,
+    pub(super) writing_us: AtomicU64,
+}
+
+impl Tally {
+    fn note(&self, committed: bool, commands: usize, took: Duration) {
+        let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
+        add(
+            &self.writing_us,
+            u64::try_from(took.as_micros()).unwrap_or(0),
+        );
+        if committed {
+            add(&self.commits, 1);
+            add(&self.commands, u64::try_from(commands).unwrap_or(0));
+        } else {
+            add(&self.rollbacks, 1);
+        }
+    }
+}
+
 /// The writer's thread and the way to it. Dropping it lets the thread finish what waits, then close the database.
 pub(super) struct Writer {
     sender: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    tally: Arc<Tally>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(session: Session) -> DbResult<Self> {
         let (sender, receiver) = mpsc::channel(COMMANDS_WAITING);
+        let tally = Arc::new(Tally::default());
+        let counted = Arc::clone(&tally);
         let thread = thread::Builder::new()
             .name("db-writer".into())
-            .spawn(move || run(session, receiver))
+            .spawn(move || run(session, receiver, &counted))
             .map_err(|error| DbError::Unavailable(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             sender: Some(sender),
             thread: Some(thread),
+            tally,
         })
+    }
+
+    /// What it has done so far.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Has `work` done in a transaction and returns its outcome after the commit.
@@ -146,7 +185,7 @@ impl Drop for Farewell {
     }
 }
 
-fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
+fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>, tally: &Tally) {
     let _farewell = Farewell;
     let mut batch = Vec::new();
     while let Some(first) = receiver.blocking_recv() {
@@ -157,7 +196,7 @@ fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
             rows += next.rows();
             batch.push(next);
         }
-        write_batch(&mut session, std::mem::take(&mut batch));
+        write_batch(&mut session, std::mem::take(&mut batch), tally);
     }
     if let Err(error) = session
         .conn
@@ -169,8 +208,11 @@ fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
     }
 }
 
-fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>) {
-    match transaction(session, &mut batch) {
+fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>, tally: &Tally) {
+    let began = Instant::now();
+    let outcome = transaction(session, &mut batch);
+    tally.note(outcome.is_ok(), batch.len(), began.elapsed());
+    match outcome {
         Ok(()) => batch.into_iter().for_each(|job| job.answer(None)),
         Err(error) if batch.len() == 1 => {
             log::error!("a database transaction failed: {error}");
@@ -184,7 +226,7 @@ fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>) {
                 batch.len()
             );
             for job in batch {
-                write_batch(session, vec![job]);
+                write_batch(session, vec![job], tally);
             }
         }
     }

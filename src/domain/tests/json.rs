@@ -244,3 +244,40 @@ proptest! {
         prop_assert_eq!(parse(&whole).is_ok(), serde_json::from_str::<Value>(&whole).is_ok());
     }
 }
+
+/// Whether the thorough reader takes a text as it is.
+fn is_sound(text: &str, depth: usize) -> bool {
+    other_than_object(text).is_none() && check(text, depth).is_ok_and(|parameters| !parameters)
+}
+
+#[test]
+fn the_quick_look_takes_ordinary_payloads() {
+    for text in [
+        "{}",
+        "{ }",
+        r#"{"a":[],"b":{},"c":[{}]}"#,
+        "{\"order\":{\"number\":\"R1\",\"total\":-10.50,\"at\":null,\"ok\":[true,false,0]},\n\t\"x\" : \"\\u00e9\\n\\\"\"}",
+    ] {
+        assert!(is_sound(text, MAX_DEPTH), "{text}");
+        assert!(is_plain(text, MAX_DEPTH, PARAMETERS), "{text}");
+    }
+    assert!(is_plain("{\"a\":[{}]}", 3, PARAMETERS));
+    assert!(!is_plain("{\"a\":[{}]}", 2, PARAMETERS));
+}
+
+proptest! {
+    /// Texts of the pieces that JSON is made of, most of them broken.
+    #[test]
+    fn the_quick_look_takes_nothing_that_the_thorough_one_refuses(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"a\"", "\"parameters\"", "\"\\u0070arameters\"", "\"\\ud800\"", "\"\\u00e9\"", "\"\\x\"",
+            "\"", "\\", "1", "-", "0", "01", "1.", "1.5", "1e5", "1e999", "true", "tru", "null", "false", " ", "\n", "\u{1}", "\u{e9}", "\"\\n\"",
+        ]), 0..12),
+        inside in any::<bool>(),
+        depth in 1_usize..4,
+    ) {
+        let text = pieces.concat();
+        let text = if inside { format!("{{\"a\":{text}}}") } else { format!("{{{text}}}") };
+        prop_assert!(!is_plain(&text, depth, PARAMETERS) || is_sound(&text, depth), "{}", text);
+    }
+}

@@ -37,6 +37,11 @@ use super::error::ApiError;
 pub fn configure(config: &mut ServiceConfig) {
     let store = "/api/stores/{store}";
     config
+        // Patterns are tried one after another, so what is asked for most often stands first.
+        .service(at(&format!("{store}/messages"), "POST").route(on(Method::POST, push::one)))
+        .service(
+            at(&format!("{store}/messages/batch"), "POST").route(on(Method::POST, push::batch)),
+        )
         .service(
             at("/api/stores", "GET, HEAD, POST")
                 .route(get(stores::list))
@@ -56,10 +61,6 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(
             at(&format!("{store}/tokens/{{id}}"), "DELETE")
                 .route(on(Method::DELETE, tokens::delete)),
-        )
-        .service(at(&format!("{store}/messages"), "POST").route(on(Method::POST, push::one)))
-        .service(
-            at(&format!("{store}/messages/batch"), "POST").route(on(Method::POST, push::batch)),
         )
         .service(
             at(&format!("{store}/messages/{{id}}"), "GET, HEAD, PUT")

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header::ContentType};
 use serde_json::value::RawValue;
 
 use crate::{
     actors::AcceptError,
     db::{Acceptance, Accepted, IdempotencyKey},
     domain::{json::PayloadLimits, message::Source},
-    wire::hub_api::{BatchDocument, BatchItemDocument, PushedDocument},
+    wire::hub_api::{BatchDocument, BatchItemDocument, pushed_document},
 };
 
 use super::{
@@ -34,7 +34,11 @@ pub async fn one(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let header = key_in_header(&request)?;
-    let pushed = pusher(&call).read(body.json()?)?;
+    // One look at the whole body does for most; another finds the words for what is wrong.
+    let pushed = match body.members() {
+        Some(members) => pusher(&call).read_members(members)?,
+        None => pusher(&call).read(body.json()?)?,
+    };
     let sent = pushed.message.clone();
     let acceptance = acceptance(&call, pushed, header)?;
     let accepted = call.hub().accept(vec![acceptance]).await?;
@@ -52,16 +56,14 @@ pub async fn one(
             ));
         }
     };
-    Ok(answer.json(PushedDocument {
-        message: sent.kind.as_str(),
-        payload: &sent.payload,
-        extra: sent
-            .extra
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok()),
-        message_id: id,
-        id,
-    }))
+    Ok(answer
+        .content_type(ContentType::json())
+        .body(pushed_document(
+            sent.kind.as_str(),
+            sent.payload.as_str(),
+            sent.extra.as_deref(),
+            id,
+        )))
 }
 
 /// `POST messages/batch`: 200 with an answer for each item, in order. All good ones are accepted in one call; when that

@@ -69,13 +69,21 @@ impl Pusher {
     /// # Errors
     /// 422 with all that is wrong.
     pub fn read(&self, raw: &RawValue) -> Result<Pushed, ApiError> {
-        let wrong = |problem: String| ApiError::invalid("message", vec![problem]);
-        let mut outer = Members::read(raw).ok_or_else(|| {
-            wrong(format!(
-                "message: must be an object with message and payload, found {}",
-                kind_of(raw)
-            ))
+        let outer = Members::read(raw).ok_or_else(|| {
+            let found = kind_of(raw);
+            let problem =
+                format!("message: must be an object with message and payload, found {found}");
+            ApiError::invalid("message", vec![problem])
         })?;
+        self.read_members(outer)
+    }
+
+    /// Reads one message whose root members are known.
+    ///
+    /// # Errors
+    /// 422 with all that is wrong.
+    pub fn read_members(&self, mut outer: Members<'_>) -> Result<Pushed, ApiError> {
+        let wrong = |problem: String| ApiError::invalid("message", vec![problem]);
         let test = ["origin", "source"]
             .iter()
             .any(|name| peek(&outer, name) == Some("\"test\""));
