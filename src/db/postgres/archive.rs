@@ -82,17 +82,27 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Where its message is stored.
     pub(super) fn message_spot(&self) -> Spot {
-        Spot { store: self.store, seq: self.message, made_at: self.made_at }
+        Spot {
+            store: self.store,
+            seq: self.message,
+            made_at: self.made_at,
+        }
     }
 
     /// The lane it leaves, when it was that lane's head.
     pub(super) fn led_lane(&self) -> Option<(i64, i64)> {
-        self.lane.filter(|_| self.head).map(|lane| (self.endpoint, lane))
+        self.lane
+            .filter(|_| self.head)
+            .map(|lane| (self.endpoint, lane))
     }
 }
 
 /// Locks the lanes of these deliveries until the transaction ends. [`Tx::lanes`] was told how many there may be.
-pub(super) async fn lanes_lock_of(tx: &mut Tx<'_>, keys: &[(i64, i64)], singly: bool) -> DbResult<()> {
+pub(super) async fn lanes_lock_of(
+    tx: &mut Tx<'_>,
+    keys: &[(i64, i64)],
+    singly: bool,
+) -> DbResult<()> {
     if singly && !keys.is_empty() {
         let (stores, seqs): (Vec<i64>, Vec<i64>) = keys.iter().copied().unzip();
         tx.run(&LANES_LOCK_OF, &[&stores, &seqs]).await?;
@@ -101,7 +111,11 @@ pub(super) async fn lanes_lock_of(tx: &mut Tx<'_>, keys: &[(i64, i64)], singly: 
 }
 
 /// Locks lanes until the transaction ends.
-pub(super) async fn lanes_lock(tx: &mut Tx<'_>, lanes: impl Iterator<Item = (i64, i64)>, singly: bool) -> DbResult<()> {
+pub(super) async fn lanes_lock(
+    tx: &mut Tx<'_>,
+    lanes: impl Iterator<Item = (i64, i64)>,
+    singly: bool,
+) -> DbResult<()> {
     let names: BTreeSet<i64> = lanes.map(|(endpoint, lane)| lane ^ endpoint).collect();
     if singly && !names.is_empty() {
         tx.run(&LANES_LOCK, &[&Vec::from_iter(names)]).await?;
@@ -110,7 +124,10 @@ pub(super) async fn lanes_lock(tx: &mut Tx<'_>, lanes: impl Iterator<Item = (i64
 }
 
 /// Reads waiting deliveries, which nobody else changes until the transaction ends. Those that do not wait are not there.
-pub(super) async fn accepted_lock(tx: &mut Tx<'_>, keys: &[(i64, i64)]) -> DbResult<HashMap<(i64, i64), Waiting>> {
+pub(super) async fn accepted_lock(
+    tx: &mut Tx<'_>,
+    keys: &[(i64, i64)],
+) -> DbResult<HashMap<(i64, i64), Waiting>> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
@@ -140,8 +157,31 @@ pub(super) async fn accepted_lock(tx: &mut Tx<'_>, keys: &[(i64, i64)]) -> DbRes
     Ok(rows
         .into_iter()
         .map(|row| {
-            let (store, seq, endpoint, mapping, kind, message, made_at, lane, head, state, attempts, ..) = row;
-            let (.., created_at, attempted_at, claim, replay_of, last_error, due_at, failures, epoch) = row;
+            let (
+                store,
+                seq,
+                endpoint,
+                mapping,
+                kind,
+                message,
+                made_at,
+                lane,
+                head,
+                state,
+                attempts,
+                ..,
+            ) = row;
+            let (
+                ..,
+                created_at,
+                attempted_at,
+                claim,
+                replay_of,
+                last_error,
+                due_at,
+                failures,
+                epoch,
+            ) = row;
             let waiting = Waiting {
                 store,
                 seq,
@@ -192,7 +232,12 @@ pub(super) struct Ended {
 
 impl Ended {
     /// A delivery that ended.
-    pub(super) fn delivery(waiting: &Waiting, reason: ArchiveReason, result: Option<&str>, now: Micros) -> Self {
+    pub(super) fn delivery(
+        waiting: &Waiting,
+        reason: ArchiveReason,
+        result: Option<&str>,
+        now: Micros,
+    ) -> Self {
         Self {
             store: waiting.store,
             seq: waiting.seq,
@@ -209,7 +254,10 @@ impl Ended {
             attempts: waiting.attempts,
             last_error: waiting.last_error.clone(),
             result: result.map(|result| text(result).into_owned()),
-            claim: waiting.claim.clone().filter(|_| reason != ArchiveReason::Completed),
+            claim: waiting
+                .claim
+                .clone()
+                .filter(|_| reason != ArchiveReason::Completed),
         }
     }
 
@@ -268,12 +316,16 @@ pub(super) async fn archived_insert(tx: &mut Tx<'_>, ended: &[Ended]) -> DbResul
         ],
     )
     .await?;
-    let freed: Vec<(&Ended, &[u8])> = ended.iter().filter_map(|row| Some((row, row.claim.as_deref()?))).collect();
+    let freed: Vec<(&Ended, &[u8])> = ended
+        .iter()
+        .filter_map(|row| Some((row, row.claim.as_deref()?)))
+        .collect();
     if !freed.is_empty() {
         let mappings: Vec<Option<i64>> = freed.iter().map(|(row, _)| row.mapping).collect();
         let keys: Vec<&[u8]> = freed.iter().map(|(_, key)| *key).collect();
         let deliveries: Vec<i64> = freed.iter().map(|(row, _)| row.seq).collect();
-        tx.run(&CLAIMS_FREE, &[&mappings, &keys, &deliveries]).await?;
+        tx.run(&CLAIMS_FREE, &[&mappings, &keys, &deliveries])
+            .await?;
     }
     for row in ended {
         tx.count(row.store, Place::Archived, 1);
@@ -289,7 +341,10 @@ pub(super) async fn finish(
     reason: ArchiveReason,
     now: Micros,
 ) -> DbResult<BTreeSet<(i64, i64)>> {
-    let ended: Vec<Ended> = rows.iter().map(|row| Ended::delivery(row, reason, None, now)).collect();
+    let ended: Vec<Ended> = rows
+        .iter()
+        .map(|row| Ended::delivery(row, reason, None, now))
+        .collect();
     accepted_delete(tx, rows.iter().map(|row| (row.store, row.seq))).await?;
     for row in rows {
         tx.count(row.store, Place::Accepted(row.state), -1);
@@ -299,7 +354,10 @@ pub(super) async fn finish(
 }
 
 /// Takes deliveries out of the queue.
-pub(super) async fn accepted_delete(tx: &mut Tx<'_>, keys: impl Iterator<Item = (i64, i64)>) -> DbResult<()> {
+pub(super) async fn accepted_delete(
+    tx: &mut Tx<'_>,
+    keys: impl Iterator<Item = (i64, i64)>,
+) -> DbResult<()> {
     let (stores, seqs): (Vec<i64>, Vec<i64>) = keys.unzip();
     if !seqs.is_empty() {
         tx.run(&ACCEPTED_DELETE, &[&stores, &seqs]).await?;
@@ -308,7 +366,10 @@ pub(super) async fn accepted_delete(tx: &mut Tx<'_>, keys: impl Iterator<Item = 
 }
 
 /// Gives each of these lanes, which lost its head, the next one. Returns those that had one.
-pub(super) async fn lanes_advance(tx: &mut Tx<'_>, lanes: impl Iterator<Item = (i64, i64)>) -> DbResult<BTreeSet<(i64, i64)>> {
+pub(super) async fn lanes_advance(
+    tx: &mut Tx<'_>,
+    lanes: impl Iterator<Item = (i64, i64)>,
+) -> DbResult<BTreeSet<(i64, i64)>> {
     let lanes: BTreeSet<(i64, i64)> = lanes.collect();
     if lanes.is_empty() {
         return Ok(lanes);
@@ -324,13 +385,22 @@ pub(super) fn error_kept(error: &str) -> String {
 }
 
 /// Archives deliveries as unreadable: nothing will ever be able to send them.
-pub(super) async fn archive_unreadable(tx: &mut Tx<'_>, keys: &[(i64, i64)], now: Micros) -> DbResult<()> {
+pub(super) async fn archive_unreadable(
+    tx: &mut Tx<'_>,
+    keys: &[(i64, i64)],
+    now: Micros,
+) -> DbResult<()> {
     let singly = tx.lanes(keys.len());
     lanes_lock_of(tx, keys, singly).await?;
     let waiting: BTreeMap<_, _> = accepted_lock(tx, keys).await?.into_iter().collect();
     let rows: Vec<Waiting> = waiting
         .into_values()
-        .map(|row| Waiting { last_error: Some("Its message cannot be read any more.".into()), ..row })
+        .map(|row| Waiting {
+            last_error: Some("Its message cannot be read any more.".into()),
+            ..row
+        })
         .collect();
-    finish(tx, &rows, ArchiveReason::Unreadable, now).await.map(|_| ())
+    finish(tx, &rows, ArchiveReason::Unreadable, now)
+        .await
+        .map(|_| ())
 }

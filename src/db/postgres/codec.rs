@@ -56,7 +56,11 @@ pub(super) fn level_read(number: i32) -> Level {
 
 /// The text as PostgreSQL takes it: without U+0000, which its `text` cannot hold and which is shown as a replacement.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// The text up to `bytes`, at the end of a character.
@@ -64,7 +68,10 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
     }
-    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let end = (0..=bytes)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
     text.get(..end).unwrap_or_default()
 }
 
@@ -79,7 +86,10 @@ mod tests {
 
     #[test]
     fn a_day_begins_at_midnight_utc_and_ids_say_it() {
-        assert_eq!((day_of(0), day_of(DAY - 1), day_of(DAY), day_of(-1)), (0, 0, 1, -1));
+        assert_eq!(
+            (day_of(0), day_of(DAY - 1), day_of(DAY), day_of(-1)),
+            (0, 0, 1, -1)
+        );
         assert_eq!(day_of_second(86_400), 1);
         assert!(is_of_second(1_999_999, 1) && !is_of_second(2_000_000, 1));
     }

@@ -26,6 +26,10 @@ pub(super) struct Tally {
     pub(super) statements: AtomicU64,
     /// Transactions that wrote and were committed.
     pub(super) commits: AtomicU64,
+    /// Transactions that were undone.
+    pub(super) rollbacks: AtomicU64,
+    /// Time spent in transactions that wrote, in microseconds.
+    pub(super) writing_us: AtomicU64,
 }
 
 /// A connection of the pool.
@@ -39,33 +43,62 @@ pub(super) struct Conn {
 impl Conn {
     /// A fresh connection.
     pub(super) fn new(client: Client, tally: Arc<Tally>) -> Self {
-        Self { client, prepared: Mutex::default(), tally, conflict: AtomicBool::new(false) }
+        Self {
+            client,
+            prepared: Mutex::default(),
+            tally,
+            conflict: AtomicBool::new(false),
+        }
     }
 
     /// All rows of a statement.
     pub(super) async fn rows<T: FromRow>(&self, sql: &Sql, params: Params<'_>) -> DbResult<Vec<T>> {
-        self.rows_raw(sql, params).await.map_err(|error| self.told(error))?.iter().map(T::from_row).collect()
+        self.rows_raw(sql, params)
+            .await
+            .map_err(|error| self.told(error))?
+            .iter()
+            .map(T::from_row)
+            .collect()
     }
 
     /// The first row of a statement.
-    pub(super) async fn row<T: FromRow>(&self, sql: &Sql, params: Params<'_>) -> DbResult<Option<T>> {
-        self.rows_raw(sql, params).await.map_err(|error| self.told(error))?.first().map(T::from_row).transpose()
+    pub(super) async fn row<T: FromRow>(
+        &self,
+        sql: &Sql,
+        params: Params<'_>,
+    ) -> DbResult<Option<T>> {
+        self.rows_raw(sql, params)
+            .await
+            .map_err(|error| self.told(error))?
+            .first()
+            .map(T::from_row)
+            .transpose()
     }
 
     /// Runs a statement; returns how many rows it changed.
     pub(super) async fn run(&self, sql: &Sql, params: Params<'_>) -> DbResult<u64> {
         let statement = self.prepare(sql).await.map_err(|error| self.told(error))?;
         self.count();
-        self.client.execute(&statement, params).await.map_err(|error| self.told(error))
+        self.client
+            .execute(&statement, params)
+            .await
+            .map_err(|error| self.told(error))
     }
 
     /// Runs text without parameters.
     pub(super) async fn batch(&self, text: &str) -> DbResult<()> {
         self.count();
-        self.client.batch_execute(text).await.map_err(|error| self.told(error))
+        self.client
+            .batch_execute(text)
+            .await
+            .map_err(|error| self.told(error))
     }
 
-    async fn rows_raw(&self, sql: &Sql, params: Params<'_>) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+    async fn rows_raw(
+        &self,
+        sql: &Sql,
+        params: Params<'_>,
+    ) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let statement = self.prepare(sql).await?;
         self.count();
         self.client.query(&statement, params).await
@@ -74,13 +107,20 @@ impl Conn {
     /// Runs a text of ours, planned for this once.
     pub(super) async fn run_once(&self, text: &str, params: Params<'_>) -> DbResult<u64> {
         self.count();
-        self.client.execute(text, params).await.map_err(|error| self.told(error))
+        self.client
+            .execute(text, params)
+            .await
+            .map_err(|error| self.told(error))
     }
 
     /// The rows that a text of ours gives, planned for this once.
     pub(super) async fn rows_once<T: FromRow>(&self, text: &str) -> DbResult<Vec<T>> {
         self.count();
-        let rows = self.client.query(text, &[]).await.map_err(|error| self.told(error))?;
+        let rows = self
+            .client
+            .query(text, &[])
+            .await
+            .map_err(|error| self.told(error))?;
         rows.iter().map(T::from_row).collect()
     }
 
@@ -107,13 +147,21 @@ impl Conn {
     }
 
     async fn prepare(&self, sql: &Sql) -> Result<Statement, tokio_postgres::Error> {
-        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql.text).cloned();
+        let known = self
+            .prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sql.text)
+            .cloned();
         if let Some(statement) = known {
             return Ok(statement);
         }
         log::trace!("preparing {}", sql.name);
         let statement = self.client.prepare(sql.text).await?;
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql.text, statement.clone());
+        self.prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sql.text, statement.clone());
         Ok(statement)
     }
 }

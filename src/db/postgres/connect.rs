@@ -1,11 +1,6 @@
 //! The way to the server: what the address says, TLS, and the settings every connection works under.
 
-use std::{
-    fs::File,
-    io::BufReader,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::{
@@ -39,16 +34,31 @@ impl Way {
     /// (which always verifies here), and `sslrootcert=FILE` names further authorities. Without an `sslmode`, loopback and
     /// sockets are spoken to in the clear, anything else over TLS only.
     pub(super) fn new(options: &PostgresOptions) -> DbResult<Self> {
-        let refused = |reason: String| DbError::Refused(format!("the address of the database cannot be used: {reason}"));
+        let refused = |reason: String| {
+            DbError::Refused(format!(
+                "the address of the database cannot be used: {reason}"
+            ))
+        };
         let (text, asked) = Asked::take(&options.url).map_err(refused)?;
         // The parser's error does not repeat the address, which may hold a password.
-        let mut config: Config = text.parse().map_err(|error: tokio_postgres::Error| refused(error.to_string()))?;
+        let mut config: Config = text
+            .parse()
+            .map_err(|error: tokio_postgres::Error| refused(error.to_string()))?;
         let local = config.get_hosts().iter().all(|host| match host {
             #[cfg(unix)]
             Host::Unix(_) => true,
-            Host::Tcp(name) => name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
+            Host::Tcp(name) => {
+                name == "localhost"
+                    || name
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
         });
-        let mode = asked.mode.unwrap_or(if local { SslMode::Disable } else { SslMode::Require });
+        let mode = asked.mode.unwrap_or(if local {
+            SslMode::Disable
+        } else {
+            SslMode::Require
+        });
         config
             .ssl_mode(mode)
             .application_name("integrator")
@@ -61,7 +71,9 @@ impl Way {
             .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         let tls = match mode {
             SslMode::Disable => None,
-            _ => Some(MakeRustlsConnect::new(tls_config(asked.root_file.as_deref())?)),
+            _ => Some(MakeRustlsConnect::new(tls_config(
+                asked.root_file.as_deref(),
+            )?)),
         };
         let settings = format!(
             "{SETTINGS}; SET statement_timeout = {statement}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {idle}",
@@ -69,7 +81,12 @@ impl Way {
             lock = (options.statement_timeout / 2).as_millis(),
             idle = (options.statement_timeout * 2).as_millis(),
         );
-        Ok(Self { config, tls, settings, connect_timeout: options.connect_timeout })
+        Ok(Self {
+            config,
+            tls,
+            settings,
+            connect_timeout: options.connect_timeout,
+        })
     }
 
     /// A new connection whose task runs on the current runtime.
@@ -81,10 +98,19 @@ impl Way {
     }
 
     /// A new connection whose notifications go to `heard`.
-    pub(super) async fn connect_listening(&self, heard: tokio::sync::mpsc::Sender<String>) -> DbResult<Client> {
+    pub(super) async fn connect_listening(
+        &self,
+        heard: tokio::sync::mpsc::Sender<String>,
+    ) -> DbResult<Client> {
         match &self.tls {
-            None => self.connect_with(NoTls, |connection| listen(connection, heard)).await,
-            Some(tls) => self.connect_with(tls.clone(), |connection| listen(connection, heard)).await,
+            None => {
+                self.connect_with(NoTls, |connection| listen(connection, heard))
+                    .await
+            }
+            Some(tls) => {
+                self.connect_with(tls.clone(), |connection| listen(connection, heard))
+                    .await
+            }
         }
     }
 
@@ -102,7 +128,9 @@ impl Way {
             Ok(client)
         };
         // The driver's own limit covers one address; this one the whole of it, the greeting included.
-        tokio::time::timeout(self.connect_timeout * 2, whole).await.map_err(late)?
+        tokio::time::timeout(self.connect_timeout * 2, whole)
+            .await
+            .map_err(late)?
     }
 }
 
@@ -119,10 +147,13 @@ async fn listen<S>(mut connection: Connection<Socket, S>, heard: tokio::sync::mp
 where
     S: tokio_postgres::tls::TlsStream + Unpin + Send,
 {
-    while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+    while let Some(message) = std::future::poll_fn(|context| connection.poll_message(context)).await
+    {
         match message {
             // A full channel has wake-ups enough.
-            Ok(tokio_postgres::AsyncMessage::Notification(hint)) => drop(heard.try_send(hint.payload().to_owned())),
+            Ok(tokio_postgres::AsyncMessage::Notification(hint)) => {
+                drop(heard.try_send(hint.payload().to_owned()))
+            }
             Ok(_) => {}
             Err(error) => {
                 log::debug!("the listening connection to the database ended: {error}");
@@ -152,17 +183,28 @@ impl Asked {
                         "disable" => SslMode::Disable,
                         "allow" | "prefer" => SslMode::Prefer,
                         "require" | "verify-ca" | "verify-full" => SslMode::Require,
-                        _ => return Err("sslmode is disable, prefer, require, verify-ca or verify-full".into()),
+                        _ => {
+                            return Err(
+                                "sslmode is disable, prefer, require, verify-ca or verify-full"
+                                    .into(),
+                            );
+                        }
                     });
                 }
                 Some(("sslrootcert", file)) => {
-                    let path = url::form_urlencoded::parse(format!("f={file}").as_bytes()).next().map(|(_, value)| value.into_owned());
+                    let path = url::form_urlencoded::parse(format!("f={file}").as_bytes())
+                        .next()
+                        .map(|(_, value)| value.into_owned());
                     asked.root_file = path;
                 }
                 _ => rest.push(pair),
             }
         }
-        let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+        let query = if rest.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", rest.join("&"))
+        };
         Ok((format!("{base}{query}"), asked))
     }
 }
@@ -171,11 +213,18 @@ fn tls_config(root_file: Option<&str>) -> DbResult<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match root_file {
         Some(file) => {
-            let unreadable = |reason: String| DbError::Refused(format!("sslrootcert {file} cannot be read: {reason}"));
-            let mut reader = BufReader::new(File::open(file).map_err(|error| unreadable(error.to_string()))?);
+            let unreadable = |reason: String| {
+                DbError::Refused(format!("sslrootcert {file} cannot be read: {reason}"))
+            };
+            let mut reader =
+                BufReader::new(File::open(file).map_err(|error| unreadable(error.to_string()))?);
             for certificate in rustls::pki_types::pem::PemObject::pem_reader_iter(&mut reader) {
-                let certificate = certificate.map_err(|error: rustls::pki_types::pem::Error| unreadable(error.to_string()))?;
-                roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+                let certificate = certificate.map_err(|error: rustls::pki_types::pem::Error| {
+                    unreadable(error.to_string())
+                })?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| unreadable(error.to_string()))?;
             }
         }
         None => {
@@ -202,18 +251,40 @@ mod tests {
 
     #[test]
     fn only_loopback_is_spoken_to_in_the_clear_unless_told_so() {
-        assert_eq!(way("postgres://hub@127.0.0.1/hub").unwrap(), SslMode::Disable);
-        assert_eq!(way("postgres://hub@localhost:5433/hub").unwrap(), SslMode::Disable);
-        assert_eq!(way("postgres://hub@db.example.com/hub").unwrap(), SslMode::Require);
-        assert_eq!(way("postgres://hub@db.example.com/hub?sslmode=disable").unwrap(), SslMode::Disable);
-        assert_eq!(way("postgres://hub@localhost/hub?sslmode=verify-full&connect_timeout=3").unwrap(), SslMode::Require);
+        assert_eq!(
+            way("postgres://hub@127.0.0.1/hub").unwrap(),
+            SslMode::Disable
+        );
+        assert_eq!(
+            way("postgres://hub@localhost:5433/hub").unwrap(),
+            SslMode::Disable
+        );
+        assert_eq!(
+            way("postgres://hub@db.example.com/hub").unwrap(),
+            SslMode::Require
+        );
+        assert_eq!(
+            way("postgres://hub@db.example.com/hub?sslmode=disable").unwrap(),
+            SslMode::Disable
+        );
+        assert_eq!(
+            way("postgres://hub@localhost/hub?sslmode=verify-full&connect_timeout=3").unwrap(),
+            SslMode::Require
+        );
     }
 
     #[test]
     fn a_wrong_address_is_refused_without_its_password() {
-        for url in ["postgres://hub:hunter2@db/hub?sslmode=often", "postgres://hub:hunter2@db/hub?colour=red", "postgres://hub:hunter2@db:port/"] {
+        for url in [
+            "postgres://hub:hunter2@db/hub?sslmode=often",
+            "postgres://hub:hunter2@db/hub?colour=red",
+            "postgres://hub:hunter2@db:port/",
+        ] {
             let error = way(url).unwrap_err();
-            assert!(matches!(error, DbError::Refused(_)) && !error.to_string().contains("hunter2"), "{error}");
+            assert!(
+                matches!(error, DbError::Refused(_)) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

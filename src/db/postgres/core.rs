@@ -38,8 +38,13 @@ pub(super) struct Ground {
 impl Ground {
     /// Starts the thread.
     pub(super) fn start() -> DbResult<Self> {
-        let no_thread = |error: std::io::Error| DbError::Unavailable(format!("no thread for the database's connections: {error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+        let no_thread = |error: std::io::Error| {
+            DbError::Unavailable(format!("no thread for the database's connections: {error}"))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(no_thread)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
@@ -49,23 +54,38 @@ impl Ground {
                 let _ = runtime.block_on(stopped);
             })
             .map_err(no_thread)?;
-        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Runs a task there and waits for its outcome; a caller that stops waiting does not stop the task.
-    pub(super) async fn on<T: Send + 'static>(&self, task: impl Future<Output = DbResult<T>> + Send + 'static) -> DbResult<T> {
+    pub(super) async fn on<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> DbResult<T> {
         match self.handle.spawn(task).await {
             Ok(outcome) => outcome,
-            Err(error) if error.is_panic() => Err(DbError::Internal("a database command panicked".into())),
+            Err(error) if error.is_panic() => {
+                Err(DbError::Internal("a database command panicked".into()))
+            }
             Err(_) => Err(DbError::Unavailable("the database was closed".into())),
         }
     }
 
     /// Runs a task there and blocks the calling thread until it is done.
-    pub(super) fn block<T: Send + 'static>(&self, task: impl Future<Output = DbResult<T>> + Send + 'static) -> DbResult<T> {
+    pub(super) fn block<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> DbResult<T> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        self.handle.spawn(async move { drop(sender.send(task.await)) });
-        receiver.recv().unwrap_or_else(|_| Err(DbError::Internal("the database could not be opened".into())))
+        self.handle
+            .spawn(async move { drop(sender.send(task.await)) });
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(DbError::Internal("the database could not be opened".into())))
     }
 
     /// Runs a task there, for its effects.
@@ -77,7 +97,11 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         self.stop = None;
-        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
+        if let Some(thread) = self
+            .thread
+            .take()
+            .filter(|thread| thread.thread().id() != thread::current().id())
+        {
             // Its panic, if it had one, was printed by the panic hook.
             let _ = thread.join();
         }
@@ -98,7 +122,8 @@ impl Core {
     /// Opens a reading transaction, so that all that follows is of one moment. End it with [`Core::close`].
     pub(super) async fn snapshot(&self) -> DbResult<Lent> {
         let lent = self.pool.lend().await?;
-        lent.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        lent.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
         Ok(lent)
     }
 

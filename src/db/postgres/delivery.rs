@@ -67,7 +67,11 @@ impl DeliveryRow {
 }
 
 /// Waiting deliveries of a store by key.
-pub(super) async fn accepted_rows(conn: &Conn, store: i64, keys: &[i64]) -> DbResult<Vec<DeliveryRow>> {
+pub(super) async fn accepted_rows(
+    conn: &Conn,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<Vec<DeliveryRow>> {
     type Row = (
         i64,
         i64,
@@ -87,7 +91,20 @@ pub(super) async fn accepted_rows(conn: &Conn, store: i64, keys: &[i64]) -> DbRe
     );
     let rows: Vec<Row> = conn.rows(&ACCEPTED_ROWS, &[&store, &keys]).await?;
     let read = |row: Row| {
-        let (seq, endpoint, mapping, kind, message, made_at, lane, head, state, due_at, attempts, ..) = row;
+        let (
+            seq,
+            endpoint,
+            mapping,
+            kind,
+            message,
+            made_at,
+            lane,
+            head,
+            state,
+            due_at,
+            attempts,
+            ..,
+        ) = row;
         let (.., created_at, attempted_at, replay_of, last_error) = row;
         let state = state_read(state);
         DeliveryRow {
@@ -114,7 +131,12 @@ pub(super) async fn accepted_rows(conn: &Conn, store: i64, keys: &[i64]) -> DbRe
 }
 
 /// Archived rows of a store by key, made at `since` or on a later day.
-pub(super) async fn archived_rows(conn: &Conn, store: i64, keys: &[i64], since: i64) -> DbResult<Vec<DeliveryRow>> {
+pub(super) async fn archived_rows(
+    conn: &Conn,
+    store: i64,
+    keys: &[i64],
+    since: i64,
+) -> DbResult<Vec<DeliveryRow>> {
     type Row = (
         i64,
         Option<i64>,
@@ -131,9 +153,15 @@ pub(super) async fn archived_rows(conn: &Conn, store: i64, keys: &[i64], since: 
         Option<String>,
         Option<String>,
     );
-    let rows: Vec<Row> = conn.rows(&ARCHIVED_ROWS, &[&store, &keys, &day_of(since.saturating_sub(CLOCK_SLACK))]).await?;
+    let rows: Vec<Row> = conn
+        .rows(
+            &ARCHIVED_ROWS,
+            &[&store, &keys, &day_of(since.saturating_sub(CLOCK_SLACK))],
+        )
+        .await?;
     let read = |row: Row| {
-        let (seq, endpoint, mapping, kind, message, made_at, reason, attempts, created_at, ..) = row;
+        let (seq, endpoint, mapping, kind, message, made_at, reason, attempts, created_at, ..) =
+            row;
         let (.., attempted_at, completed_at, replay_of, last_error, result) = row;
         DeliveryRow {
             seq,
@@ -159,7 +187,11 @@ pub(super) async fn archived_rows(conn: &Conn, store: i64, keys: &[i64], since: 
 }
 
 /// Waiting messages of a store by key.
-pub(super) async fn incoming_rows(conn: &Conn, store: i64, keys: &[i64]) -> DbResult<Vec<DeliveryRow>> {
+pub(super) async fn incoming_rows(
+    conn: &Conn,
+    store: i64,
+    keys: &[i64],
+) -> DbResult<Vec<DeliveryRow>> {
     let rows: Vec<(i64, i64, i64)> = conn.rows(&INCOMING_ROWS, &[&store, &keys]).await?;
     let read = |(seq, kind, accepted_at)| DeliveryRow {
         seq,
@@ -184,7 +216,12 @@ pub(super) async fn incoming_rows(conn: &Conn, store: i64, keys: &[i64]) -> DbRe
 }
 
 /// Deliveries of a store by key, wherever they are, made at `since` or on a later day.
-pub(super) async fn deliveries_read(conn: &Conn, store: i64, keys: &[i64], since: i64) -> DbResult<HashMap<i64, DeliveryRow>> {
+pub(super) async fn deliveries_read(
+    conn: &Conn,
+    store: i64,
+    keys: &[i64],
+    since: i64,
+) -> DbResult<HashMap<i64, DeliveryRow>> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
@@ -194,19 +231,44 @@ pub(super) async fn deliveries_read(conn: &Conn, store: i64, keys: &[i64], since
 }
 
 /// Where messages of a store are: incoming, archived because nobody wanted them, or routed.
-pub(super) async fn places_read(conn: &Conn, store: i64, keys: &[i64], since: i64) -> DbResult<HashMap<i64, Locator>> {
-    let mut places: HashMap<i64, Locator> = keys.iter().map(|key| (*key, Locator::Routed)).collect();
+pub(super) async fn places_read(
+    conn: &Conn,
+    store: i64,
+    keys: &[i64],
+    since: i64,
+) -> DbResult<HashMap<i64, Locator>> {
+    let mut places: HashMap<i64, Locator> =
+        keys.iter().map(|key| (*key, Locator::Routed)).collect();
     if keys.is_empty() {
         return Ok(places);
     }
-    places.extend(archived_rows(conn, store, keys, since).await?.into_iter().map(|row| (row.seq, row.location)));
-    places.extend(incoming_rows(conn, store, keys).await?.into_iter().map(|row| (row.seq, row.location)));
+    places.extend(
+        archived_rows(conn, store, keys, since)
+            .await?
+            .into_iter()
+            .map(|row| (row.seq, row.location)),
+    );
+    places.extend(
+        incoming_rows(conn, store, keys)
+            .await?
+            .into_iter()
+            .map(|row| (row.seq, row.location)),
+    );
     Ok(places)
 }
 
 /// The routing record of a message accepted then, all its chunks in one. Chunks that cannot be read are left out and logged.
-pub(super) async fn record_read(conn: &Conn, message: i64, made_at: i64) -> DbResult<RoutingRecord> {
-    let rows: Vec<(i64, i32, String)> = conn.rows(&ROUTING_READ, &[&[message].as_slice(), &[day_of(made_at)].as_slice()]).await?;
+pub(super) async fn record_read(
+    conn: &Conn,
+    message: i64,
+    made_at: i64,
+) -> DbResult<RoutingRecord> {
+    let rows: Vec<(i64, i32, String)> = conn
+        .rows(
+            &ROUTING_READ,
+            &[&[message].as_slice(), &[day_of(made_at)].as_slice()],
+        )
+        .await?;
     let mut whole = RoutingRecord::default();
     for (key, _, body) in rows {
         match RoutingRecord::decode(key, &body) {
@@ -222,15 +284,27 @@ pub(super) async fn record_read(conn: &Conn, message: i64, made_at: i64) -> DbRe
 
 /// The number of the message or delivery of this store that has this id, and when it was made. An id opens to some number
 /// whatever it is, so the row's own id is sealed again and compared; the id's second says which day to look in.
-pub(super) async fn id_open(conn: &Conn, seal: IdSeal, store: i64, id: Id) -> DbResult<Option<(i64, i64)>> {
+pub(super) async fn id_open(
+    conn: &Conn,
+    seal: IdSeal,
+    store: i64,
+    id: Id,
+) -> DbResult<Option<(i64, i64)>> {
     let seq = seal.open(id);
-    let row: Option<(Option<i64>,)> = conn.row(&MADE_THAT_DAY, &[&store, &seq, &day_of_second(id.second())]).await?;
-    let made = row.and_then(|(made,)| made).filter(|made| is_of_second(*made, id.second()));
+    let row: Option<(Option<i64>,)> = conn
+        .row(&MADE_THAT_DAY, &[&store, &seq, &day_of_second(id.second())])
+        .await?;
+    let made = row
+        .and_then(|(made,)| made)
+        .filter(|made| is_of_second(*made, id.second()));
     Ok(made.map(|made| (seq, made)))
 }
 
 /// The names of types by key.
-pub(super) async fn kinds_read(conn: &Conn, keys: impl IntoIterator<Item = i64>) -> DbResult<HashMap<i64, String>> {
+pub(super) async fn kinds_read(
+    conn: &Conn,
+    keys: impl IntoIterator<Item = i64>,
+) -> DbResult<HashMap<i64, String>> {
     let keys: Vec<i64> = keys.into_iter().collect();
     let rows: Vec<(i64, String)> = conn.rows(&KIND_NAMES, &[&keys]).await?;
     Ok(rows.into_iter().collect())

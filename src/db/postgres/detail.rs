@@ -9,7 +9,10 @@ use super::{
     statement::statements,
 };
 use crate::{
-    db::{ChildRow, DbError, DbResult, DeliveryDetail, Locator, MessageDetail, ParentRow, sqlite::codec::RoutingRecord},
+    db::{
+        ChildRow, DbError, DbResult, DeliveryDetail, Locator, MessageDetail, ParentRow,
+        sqlite::codec::RoutingRecord,
+    },
     domain::{
         delivery::Attempt,
         id::{Id, IdSeal},
@@ -37,31 +40,69 @@ statements! {
 }
 
 /// The message or delivery of this store with this id.
-pub(super) async fn detail(conn: &Conn, seal: IdSeal, store: StoreKey, id: Id) -> DbResult<MessageDetail> {
+pub(super) async fn detail(
+    conn: &Conn,
+    seal: IdSeal,
+    store: StoreKey,
+    id: Id,
+) -> DbResult<MessageDetail> {
     let missing = DbError::Missing("message");
-    let Some((seq, made_at)) = id_open(conn, seal, store.0, id).await? else { return Err(missing) };
+    let Some((seq, made_at)) = id_open(conn, seal, store.0, id).await? else {
+        return Err(missing);
+    };
     // An archive row with the message's own number is the message's, not a delivery's.
-    let row = deliveries_read(conn, store.0, &[seq], made_at).await?.remove(&seq).filter(|row| row.mapping.is_some());
+    let row = deliveries_read(conn, store.0, &[seq], made_at)
+        .await?
+        .remove(&seq)
+        .filter(|row| row.mapping.is_some());
     match row {
         Some(delivery) => delivery_detail(conn, seal, store, delivery).await,
-        None => message_detail(conn, seal, Spot { store: store.0, seq, made_at }).await,
+        None => {
+            message_detail(
+                conn,
+                seal,
+                Spot {
+                    store: store.0,
+                    seq,
+                    made_at,
+                },
+            )
+            .await
+        }
     }
 }
 
 async fn whole_message(conn: &Conn, seal: IdSeal, spot: Spot) -> DbResult<Message> {
-    messages_read(conn, seal, &[spot]).await?.pop().unwrap_or(Err(DbError::Missing("message")))
+    messages_read(conn, seal, &[spot])
+        .await?
+        .pop()
+        .unwrap_or(Err(DbError::Missing("message")))
 }
 
 async fn message_detail(conn: &Conn, seal: IdSeal, spot: Spot) -> DbResult<MessageDetail> {
-    let Spot { store, seq, made_at } = spot;
+    let Spot {
+        store,
+        seq,
+        made_at,
+    } = spot;
     let message = whole_message(conn, seal, spot).await?;
-    let location = places_read(conn, store, &[seq], made_at).await?.remove(&seq).unwrap_or(Locator::Routed);
-    let RoutingRecord { deliveries, skipped } = record_read(conn, seq, made_at).await?;
+    let location = places_read(conn, store, &[seq], made_at)
+        .await?
+        .remove(&seq)
+        .unwrap_or(Locator::Routed);
+    let RoutingRecord {
+        deliveries,
+        skipped,
+    } = record_read(conn, seq, made_at).await?;
     let mut children = deliveries_of(conn, seal, &message, &deliveries).await?;
     children.extend(derived(conn, seal, StoreKey(store), seq, made_at).await?);
     let parent = match message.ancestry {
         Some(line) => {
-            let spot = Spot { store, seq: line.parent.0, made_at: i64::from(line.parent_id.second()) * 1_000_000 };
+            let spot = Spot {
+                store,
+                seq: line.parent.0,
+                made_at: i64::from(line.parent_id.second()) * 1_000_000,
+            };
             heads_read(conn, seal, &[spot]).await?.pop().map(parent_row)
         }
         None => None,
@@ -74,21 +115,46 @@ async fn message_detail(conn: &Conn, seal: IdSeal, spot: Spot) -> DbResult<Messa
         parent,
         children,
         skipped,
-        events: events_about(conn, seal, StoreKey(store), About::Message(seq, made_at), EVENTS).await?,
+        events: events_about(
+            conn,
+            seal,
+            StoreKey(store),
+            About::Message(seq, made_at),
+            EVENTS,
+        )
+        .await?,
         message,
     })
 }
 
-async fn delivery_detail(conn: &Conn, seal: IdSeal, store: StoreKey, row: DeliveryRow) -> DbResult<MessageDetail> {
-    let message = whole_message(conn, seal, Spot { store: store.0, seq: row.message, made_at: row.made_at }).await?;
+async fn delivery_detail(
+    conn: &Conn,
+    seal: IdSeal,
+    store: StoreKey,
+    row: DeliveryRow,
+) -> DbResult<MessageDetail> {
+    let message = whole_message(
+        conn,
+        seal,
+        Spot {
+            store: store.0,
+            seq: row.message,
+            made_at: row.made_at,
+        },
+    )
+    .await?;
     let behind: Option<(i64, i64)> = match (row.lane, row.endpoint, row.location) {
-        (Some(lane), Some(endpoint), Locator::Accepted(state)) if state.holds_lane() && !row.head => {
+        (Some(lane), Some(endpoint), Locator::Accepted(state))
+            if state.holds_lane() && !row.head =>
+        {
             conn.row(&LANE_HEAD, &[&endpoint, &lane]).await?
         }
         _ => None,
     };
     let replay_of = match row.replay_of {
-        Some(earlier) => made(conn, store.0, earlier).await?.map(|made| seal.seal(earlier, Micros(made))),
+        Some(earlier) => made(conn, store.0, earlier)
+            .await?
+            .map(|made| seal.seal(earlier, Micros(made))),
         None => None,
     };
     let made_at = row.created_at.0;
@@ -96,7 +162,10 @@ async fn delivery_detail(conn: &Conn, seal: IdSeal, store: StoreKey, row: Delive
         id: row.id(seal),
         location: row.location,
         created_at: row.created_at,
-        parent: Some(ParentRow { id: message.id, kind: message.kind.as_str().to_owned() }),
+        parent: Some(ParentRow {
+            id: message.id,
+            kind: message.kind.as_str().to_owned(),
+        }),
         children: derived(conn, seal, store, row.seq, made_at).await?,
         skipped: Vec::new(),
         events: events_about(conn, seal, store, About::Delivery(row.seq, made_at), EVENTS).await?,
@@ -118,11 +187,23 @@ async fn delivery_detail(conn: &Conn, seal: IdSeal, store: StoreKey, row: Delive
 }
 
 fn parent_row(head: Head) -> ParentRow {
-    ParentRow { id: head.id, kind: head.kind }
+    ParentRow {
+        id: head.id,
+        kind: head.kind,
+    }
 }
 
-async fn deliveries_of(conn: &Conn, seal: IdSeal, message: &Message, deliveries: &[(i64, i64)]) -> DbResult<Vec<ChildRow>> {
-    let keys: Vec<i64> = deliveries.iter().map(|(delivery, _)| *delivery).take(CHILDREN).collect();
+async fn deliveries_of(
+    conn: &Conn,
+    seal: IdSeal,
+    message: &Message,
+    deliveries: &[(i64, i64)],
+) -> DbResult<Vec<ChildRow>> {
+    let keys: Vec<i64> = deliveries
+        .iter()
+        .map(|(delivery, _)| *delivery)
+        .take(CHILDREN)
+        .collect();
     let mut rows = deliveries_read(conn, message.store.0, &keys, message.accepted_at.0).await?;
     let child = |row: DeliveryRow| ChildRow {
         id: row.id(seal),
@@ -130,14 +211,30 @@ async fn deliveries_of(conn: &Conn, seal: IdSeal, message: &Message, deliveries:
         location: row.location,
         mapping: row.mapping.map(MappingKey),
     };
-    Ok(keys.iter().filter_map(|key| rows.remove(key)).map(child).collect())
+    Ok(keys
+        .iter()
+        .filter_map(|key| rows.remove(key))
+        .map(child)
+        .collect())
 }
 
 /// Messages derived from a message, or returned for a delivery.
-async fn derived(conn: &Conn, seal: IdSeal, store: StoreKey, parent: i64, made_at: i64) -> DbResult<Vec<ChildRow>> {
+async fn derived(
+    conn: &Conn,
+    seal: IdSeal,
+    store: StoreKey,
+    parent: i64,
+    made_at: i64,
+) -> DbResult<Vec<ChildRow>> {
     let limit = i64::try_from(CHILDREN).unwrap_or(i64::MAX);
-    let rows: Vec<HeadRow> = conn.rows(&DERIVED, &[&parent, &day_of(made_at), &limit]).await?;
-    let heads: Vec<Head> = rows.into_iter().filter_map(|row| head(seal, row).ok()).filter(|head| head.store == store.0).collect();
+    let rows: Vec<HeadRow> = conn
+        .rows(&DERIVED, &[&parent, &day_of(made_at), &limit])
+        .await?;
+    let heads: Vec<Head> = rows
+        .into_iter()
+        .filter_map(|row| head(seal, row).ok())
+        .filter(|head| head.store == store.0)
+        .collect();
     let keys: Vec<i64> = heads.iter().map(|head| head.key).collect();
     let places = places_read(conn, store.0, &keys, made_at).await?;
     let child = |head: Head| ChildRow {
@@ -151,12 +248,18 @@ async fn derived(conn: &Conn, seal: IdSeal, store: StoreKey, parent: i64, made_a
 
 /// When the message or delivery with this number was made, wherever it is.
 async fn made(conn: &Conn, store: i64, seq: i64) -> DbResult<Option<i64>> {
-    let row: Option<(i64, i64, Option<i64>)> = conn.row(&MADE_READ, &[&[store].as_slice(), &[seq].as_slice()]).await?;
+    let row: Option<(i64, i64, Option<i64>)> = conn
+        .row(&MADE_READ, &[&[store].as_slice(), &[seq].as_slice()])
+        .await?;
     Ok(row.and_then(|(.., made)| made))
 }
 
 /// Every attempt of a delivery, oldest first.
-pub(super) async fn attempts(conn: &Conn, store: StoreKey, delivery: DeliveryKey) -> DbResult<Vec<Attempt>> {
+pub(super) async fn attempts(
+    conn: &Conn,
+    store: StoreKey,
+    delivery: DeliveryKey,
+) -> DbResult<Vec<Attempt>> {
     match made(conn, store.0, delivery.0).await? {
         Some(made_at) => attempts_of(conn, store, delivery.0, made_at).await,
         None => Err(DbError::Missing("delivery")),
@@ -164,11 +267,42 @@ pub(super) async fn attempts(conn: &Conn, store: StoreKey, delivery: DeliveryKey
 }
 
 /// The attempts of a delivery made then.
-pub(super) async fn attempts_of(conn: &Conn, store: StoreKey, delivery: i64, made_at: i64) -> DbResult<Vec<Attempt>> {
-    type Row = (i32, i64, i64, String, Option<i32>, String, String, String, i64, String, String, i64);
-    let rows: Vec<Row> = conn.rows(&ATTEMPTS, &[&store.0, &delivery, &day_of(made_at)]).await?;
+pub(super) async fn attempts_of(
+    conn: &Conn,
+    store: StoreKey,
+    delivery: i64,
+    made_at: i64,
+) -> DbResult<Vec<Attempt>> {
+    type Row = (
+        i32,
+        i64,
+        i64,
+        String,
+        Option<i32>,
+        String,
+        String,
+        String,
+        i64,
+        String,
+        String,
+        i64,
+    );
+    let rows: Vec<Row> = conn
+        .rows(&ATTEMPTS, &[&store.0, &delivery, &day_of(made_at)])
+        .await?;
     let read = |row: Row| {
-        let (number, started_at, duration_us, url, status, outcome, error, request_headers, request_bytes, ..) = row;
+        let (
+            number,
+            started_at,
+            duration_us,
+            url,
+            status,
+            outcome,
+            error,
+            request_headers,
+            request_bytes,
+            ..,
+        ) = row;
         let (.., answer_headers, answer_body, answer_bytes) = row;
         Attempt {
             number: small(number),

@@ -37,7 +37,20 @@ statements! {
         ) SELECT endpoint FROM found WHERE endpoint IS NOT NULL";
 }
 
-type Row = (i64, i64, i64, i64, i64, Option<i64>, i32, i32, i32, i64, i64, Option<String>);
+type Row = (
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    i32,
+    i32,
+    i32,
+    i64,
+    i64,
+    Option<String>,
+);
 
 /// What is due, and the keys (store and number) of deliveries whose message cannot be read, to be archived.
 pub(super) async fn due(
@@ -50,12 +63,22 @@ pub(super) async fn due(
     let conn = core.read().await?;
     let held: Vec<i64> = held.iter().map(|key| key.0).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due_params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&endpoint.0, &now.0, &limit, &held];
+    let due_params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&endpoint.0, &now.0, &limit, &held];
     let next_params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&endpoint.0, &now.0];
-    let (rows, next): (Vec<Row>, Option<(i64,)>) =
-        tokio::try_join!(conn.rows(&DUE, &due_params), conn.row(&DUE_NEXT, &next_params))?;
+    let (rows, next): (Vec<Row>, Option<(i64,)>) = tokio::try_join!(
+        conn.rows(&DUE, &due_params),
+        conn.row(&DUE_NEXT, &next_params)
+    )?;
     let next_due_at = next.map(|(at,)| Micros(at));
-    let spots: HashSet<Spot> = rows.iter().map(|row| Spot { store: row.0, seq: row.3, made_at: row.4 }).collect();
+    let spots: HashSet<Spot> = rows
+        .iter()
+        .map(|row| Spot {
+            store: row.0,
+            seq: row.3,
+            made_at: row.4,
+        })
+        .collect();
     let messages = messages_of(&messages_read(&conn, core.seal, &Vec::from_iter(spots)).await?);
     conn.done();
     let mut deliveries = Vec::with_capacity(rows.len());
@@ -66,7 +89,13 @@ pub(super) async fn due(
             None => unreadable.push((row.0, row.1)),
         }
     }
-    Ok((Due { deliveries, next_due_at }, unreadable))
+    Ok((
+        Due {
+            deliveries,
+            next_due_at,
+        },
+        unreadable,
+    ))
 }
 
 fn messages_of(read: &[Result<Message, DbError>]) -> HashMap<i64, Arc<Message>> {
@@ -83,7 +112,8 @@ fn messages_of(read: &[Result<Message, DbError>]) -> HashMap<i64, Arc<Message>> 
 }
 
 fn delivery(seal: IdSeal, endpoint: EndpointKey, message: &Arc<Message>, row: Row) -> Delivery {
-    let (_, seq, mapping, _, _, lane, state, attempts, failures, since, created_at, asynchronous) = row;
+    let (_, seq, mapping, _, _, lane, state, attempts, failures, since, created_at, asynchronous) =
+        row;
     Delivery {
         key: DeliveryKey(seq),
         id: seal.seal(seq, Micros(created_at)),
@@ -110,5 +140,8 @@ pub(super) async fn endpoints(core: &Core) -> DbResult<Vec<EndpointKey>> {
     let conn = core.read().await?;
     let rows: Vec<(i64,)> = conn.rows(&ENDPOINTS, &[]).await?;
     conn.done();
-    Ok(rows.into_iter().map(|(endpoint,)| EndpointKey(endpoint)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(endpoint,)| EndpointKey(endpoint))
+        .collect())
 }

@@ -58,32 +58,57 @@ pub(super) enum Repeat {
 pub(super) type Made = HashMap<(i64, i64), i64>;
 
 /// Writes events, or counts those that were said before, here or earlier. Returns which of them are new.
-pub(super) async fn events_store(tx: &mut Tx<'_>, events: &[(&NewEvent, Repeat)], made: &Made, now: Micros) -> DbResult<Vec<bool>> {
+pub(super) async fn events_store(
+    tx: &mut Tx<'_>,
+    events: &[(&NewEvent, Repeat)],
+    made: &Made,
+    now: Micros,
+) -> DbResult<Vec<bool>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
     // The same words within the batch: the first one counts for all.
-    let dedupes: Vec<Option<Vec<u8>>> = events.iter().map(|(event, repeat)| dedupe_of(event, repeat)).collect();
+    let dedupes: Vec<Option<Vec<u8>>> = events
+        .iter()
+        .map(|(event, repeat)| dedupe_of(event, repeat))
+        .collect();
     let mut first: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut times: Vec<i64> = vec![0; events.len()];
     let mut leaders: Vec<usize> = Vec::with_capacity(events.len());
     for (index, dedupe) in dedupes.iter().enumerate() {
-        let leader = dedupe.as_deref().map_or(index, |dedupe| *first.entry(dedupe).or_insert(index));
+        let leader = dedupe
+            .as_deref()
+            .map_or(index, |dedupe| *first.entry(dedupe).or_insert(index));
         leaders.push(leader);
         if let Some(n) = times.get_mut(leader) {
             *n += 1;
         }
     }
     let mut seqs: Vec<i64> = tx.numbers(events.len()).await?.collect();
-    let mut is_new: Vec<bool> = leaders.iter().enumerate().map(|(index, leader)| index == *leader).collect();
+    let mut is_new: Vec<bool> = leaders
+        .iter()
+        .enumerate()
+        .map(|(index, leader)| index == *leader)
+        .collect();
     let mut known: Vec<(usize, i64, i32)> = Vec::new();
     if !first.is_empty() {
         let keys: Vec<&[u8]> = first.keys().copied().collect();
-        let stores: Vec<i64> = first.values().filter_map(|index| events.get(*index)).map(|(event, _)| event.store.0).collect();
-        let numbers: Vec<i64> = first.values().filter_map(|index| seqs.get(*index).copied()).collect();
-        let rows: Vec<(Vec<u8>, i64, i32)> = tx.rows(&REPEATS_KEEP, &[&keys, &stores, &numbers, &day_of(now.0)]).await?;
+        let stores: Vec<i64> = first
+            .values()
+            .filter_map(|index| events.get(*index))
+            .map(|(event, _)| event.store.0)
+            .collect();
+        let numbers: Vec<i64> = first
+            .values()
+            .filter_map(|index| seqs.get(*index).copied())
+            .collect();
+        let rows: Vec<(Vec<u8>, i64, i32)> = tx
+            .rows(&REPEATS_KEEP, &[&keys, &stores, &numbers, &day_of(now.0)])
+            .await?;
         for (dedupe, event, day) in rows {
-            let Some(index) = first.get(dedupe.as_slice()).copied() else { continue };
+            let Some(index) = first.get(dedupe.as_slice()).copied() else {
+                continue;
+            };
             if seqs.get(index) != Some(&event) {
                 known.push((index, event, day));
                 if let Some(new) = is_new.get_mut(index) {
@@ -93,11 +118,19 @@ pub(super) async fn events_store(tx: &mut Tx<'_>, events: &[(&NewEvent, Repeat)]
         }
     }
     if !known.is_empty() {
-        let stores: Vec<i64> = known.iter().filter_map(|(index, ..)| events.get(*index)).map(|(event, _)| event.store.0).collect();
+        let stores: Vec<i64> = known
+            .iter()
+            .filter_map(|(index, ..)| events.get(*index))
+            .map(|(event, _)| event.store.0)
+            .collect();
         let numbers: Vec<i64> = known.iter().map(|(_, event, _)| *event).collect();
         let days: Vec<i32> = known.iter().map(|(.., day)| *day).collect();
-        let more: Vec<i64> = known.iter().filter_map(|(index, ..)| times.get(*index).copied()).collect();
-        tx.run(&EVENTS_REPEAT, &[&stores, &numbers, &days, &more, &now.0]).await?;
+        let more: Vec<i64> = known
+            .iter()
+            .filter_map(|(index, ..)| times.get(*index).copied())
+            .collect();
+        tx.run(&EVENTS_REPEAT, &[&stores, &numbers, &days, &more, &now.0])
+            .await?;
     }
     let new: Vec<(i64, &NewEvent, i64)> = std::mem::take(&mut seqs)
         .into_iter()
@@ -110,17 +143,30 @@ pub(super) async fn events_store(tx: &mut Tx<'_>, events: &[(&NewEvent, Repeat)]
     Ok(is_new)
 }
 
-async fn insert(tx: &mut Tx<'_>, events: &[(i64, &NewEvent, i64)], made: &Made, now: Micros) -> DbResult<()> {
+async fn insert(
+    tx: &mut Tx<'_>,
+    events: &[(i64, &NewEvent, i64)],
+    made: &Made,
+    now: Micros,
+) -> DbResult<()> {
     if events.is_empty() {
         return Ok(());
     }
     let arose = arose(tx, events, made).await?;
     macro_rules! column {
         ($event:ident => $value:expr) => {
-            events.iter().map(|(_, $event, _)| $value).collect::<Vec<_>>()
+            events
+                .iter()
+                .map(|(_, $event, _)| $value)
+                .collect::<Vec<_>>()
         };
     }
-    let reference = |event: &NewEvent, part: fn(&ObjectRef) -> &str| event.reference.as_ref().map(|object| text(part(object)).into_owned());
+    let reference = |event: &NewEvent, part: fn(&ObjectRef) -> &str| {
+        event
+            .reference
+            .as_ref()
+            .map(|object| text(part(object)).into_owned())
+    };
     tx.run(
         &EVENTS_INSERT,
         &[
@@ -147,29 +193,52 @@ async fn insert(tx: &mut Tx<'_>, events: &[(i64, &NewEvent, i64)], made: &Made, 
 }
 
 /// When the delivery (else the message) that each event arose from was made.
-async fn arose(tx: &mut Tx<'_>, events: &[(i64, &NewEvent, i64)], made: &Made) -> DbResult<Vec<Option<i64>>> {
+async fn arose(
+    tx: &mut Tx<'_>,
+    events: &[(i64, &NewEvent, i64)],
+    made: &Made,
+) -> DbResult<Vec<Option<i64>>> {
     let of: Vec<Option<(i64, i64)>> = events
         .iter()
         .map(|(_, event, _)| {
-            let row = event.delivery.map(|key| key.0).or(event.message.map(|key| key.0))?;
+            let row = event
+                .delivery
+                .map(|key| key.0)
+                .or(event.message.map(|key| key.0))?;
             Some((event.store.0, row))
         })
         .collect();
-    let unknown: Vec<(i64, i64)> = of.iter().flatten().filter(|row| !made.contains_key(row)).copied().collect();
+    let unknown: Vec<(i64, i64)> = of
+        .iter()
+        .flatten()
+        .filter(|row| !made.contains_key(row))
+        .copied()
+        .collect();
     let mut found: Made = HashMap::new();
     if !unknown.is_empty() {
         let (stores, seqs): (Vec<i64>, Vec<i64>) = unknown.into_iter().unzip();
         let rows: Vec<(i64, i64, Option<i64>)> = tx.rows(&MADE_READ, &[&stores, &seqs]).await?;
-        found.extend(rows.into_iter().filter_map(|(store, seq, at)| Some(((store, seq), at?))));
+        found.extend(
+            rows.into_iter()
+                .filter_map(|(store, seq, at)| Some(((store, seq), at?))),
+        );
     }
-    Ok(of.into_iter().map(|row| row.and_then(|row| made.get(&row).or_else(|| found.get(&row)).copied())).collect())
+    Ok(of
+        .into_iter()
+        .map(|row| row.and_then(|row| made.get(&row).or_else(|| found.get(&row)).copied()))
+        .collect())
 }
 
 fn dedupe_of(event: &NewEvent, repeat: &Repeat) -> Option<Vec<u8>> {
     match repeat {
         Repeat::Of(digest) => Some(digest.clone()),
         Repeat::ByWords => event.delivery.map(|delivery| {
-            digest(delivery, event.level, cut(&event.subject, SUBJECT_BYTES), cut(&event.description, DESCRIPTION_BYTES))
+            digest(
+                delivery,
+                event.level,
+                cut(&event.subject, SUBJECT_BYTES),
+                cut(&event.description, DESCRIPTION_BYTES),
+            )
         }),
     }
 }

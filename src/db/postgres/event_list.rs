@@ -36,25 +36,41 @@ pub(super) enum About {
 }
 
 /// The newest events that arose from a message or delivery.
-pub(super) async fn events_about(conn: &Conn, seal: IdSeal, store: StoreKey, about: About, limit: usize) -> DbResult<Vec<EventRow>> {
+pub(super) async fn events_about(
+    conn: &Conn,
+    seal: IdSeal,
+    store: StoreKey,
+    about: About,
+    limit: usize,
+) -> DbResult<Vec<EventRow>> {
     let (column, seq, made_at) = match about {
         About::Message(seq, made_at) => ("message", seq, made_at),
         About::Delivery(seq, made_at) => ("delivery", seq, made_at),
     };
     // Nothing arises from a row before it is made; a minute, because nodes' clocks differ.
     let day = day_of(made_at.saturating_sub(60_000_000));
-    let enter = walk(format!("{column} = {seq} AND day >= {day}"), format!("store = {store}"));
+    let enter = walk(
+        format!("{column} = {seq} AND day >= {day}"),
+        format!("store = {store}"),
+    );
     let found = walk_all(conn, &[enter], Range::ALL, limit).await?;
     events_read(conn, seal, store, &found.keys).await
 }
 
 fn walk(enter: String, filter: String) -> Walk {
-    Walk { table: "event", enter, filter }
+    Walk {
+        table: "event",
+        enter,
+        filter,
+    }
 }
 
 /// One page of events.
 pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &EventQuery) -> DbResult<EventPage> {
-    let range = Range { below: query.after.map_or(i64::MAX, |key| key.0), ..Range::ALL };
+    let range = Range {
+        below: query.after.map_or(i64::MAX, |key| key.0),
+        ..Range::ALL
+    };
     let wanted = keys_wanted(query.skip, query.limit);
     let found = match (&query.message, &query.reference_token) {
         (Some(id), _) => {
@@ -67,25 +83,46 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &EventQuery) -> DbRes
             found
         }
         // A client's text is bound, not written into a walk.
-        (None, Some(token)) => Found { keys: of_token(conn, query, token, range, wanted).await?, stopped_at: None },
+        (None, Some(token)) => Found {
+            keys: of_token(conn, query, token, range, wanted).await?,
+            stopped_at: None,
+        },
         (None, None) => walk_all(conn, &[by_level(query)], range, wanted).await?,
     };
     let page = page(&found, query.skip, query.limit);
     let rows = events_read(conn, seal, query.store, &page.keys).await?;
-    Ok(EventPage { rows, next: page.next.map(PageKey), matching: page.matching, counted_up_to: page.counted_up_to })
+    Ok(EventPage {
+        rows,
+        next: page.next.map(PageKey),
+        matching: page.matching,
+        counted_up_to: page.counted_up_to,
+    })
 }
 
 /// Events that say they arose from this number: a message's or a delivery's, and no number is both.
 fn arose_from(query: &EventQuery, seq: i64) -> Vec<Walk> {
-    let level = query.level.map(|level| format!("level = {}", level_number(level))).unwrap_or_default();
-    let filter = all_of(&[format!("store = {}", query.store), level, type_filter(query)]);
-    vec![walk(format!("message = {seq}"), filter.clone()), walk(format!("delivery = {seq}"), filter)]
+    let level = query
+        .level
+        .map(|level| format!("level = {}", level_number(level)))
+        .unwrap_or_default();
+    let filter = all_of(&[
+        format!("store = {}", query.store),
+        level,
+        type_filter(query),
+    ]);
+    vec![
+        walk(format!("message = {seq}"), filter.clone()),
+        walk(format!("delivery = {seq}"), filter),
+    ]
 }
 
 fn by_level(query: &EventQuery) -> Walk {
     let store = format!("store = {}", query.store);
     match query.level {
-        Some(level) => walk(format!("{store} AND level = {}", level_number(level)), type_filter(query)),
+        Some(level) => walk(
+            format!("{store} AND level = {}", level_number(level)),
+            type_filter(query),
+        ),
         None => walk(store, type_filter(query)),
     }
 }
@@ -94,16 +131,37 @@ fn by_level(query: &EventQuery) -> Walk {
 fn type_filter(query: &EventQuery) -> String {
     match query.reference_type.as_deref().map(str::to_ascii_lowercase) {
         None => String::new(),
-        Some(kind) if ObjectRef::new(&kind, "x").is_ok_and(|object| object.kind() == kind) && !kind.contains('\'') => {
+        Some(kind)
+            if ObjectRef::new(&kind, "x").is_ok_and(|object| object.kind() == kind)
+                && !kind.contains('\'') =>
+        {
             format!("ref_type = '{kind}'")
         }
         Some(_) => "FALSE".into(),
     }
 }
 
-async fn of_token(conn: &Conn, query: &EventQuery, token: &str, range: Range, wanted: usize) -> DbResult<Vec<i64>> {
-    let (token, kind) = (fold(token), query.reference_type.as_deref().map(str::to_ascii_lowercase));
-    reference_keys(conn, query.store, &token, kind.as_deref(), query.level.map(level_number), range, wanted).await
+async fn of_token(
+    conn: &Conn,
+    query: &EventQuery,
+    token: &str,
+    range: Range,
+    wanted: usize,
+) -> DbResult<Vec<i64>> {
+    let (token, kind) = (
+        fold(token),
+        query.reference_type.as_deref().map(str::to_ascii_lowercase),
+    );
+    reference_keys(
+        conn,
+        query.store,
+        &token,
+        kind.as_deref(),
+        query.level.map(level_number),
+        range,
+        wanted,
+    )
+    .await
 }
 
 async fn reference_keys(
@@ -117,27 +175,75 @@ async fn reference_keys(
 ) -> DbResult<Vec<i64>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (token, kind) = (super::codec::text(token), kind.map(super::codec::text));
-    let rows: Vec<(i64,)> =
-        conn.rows(&REFERENCE_KEYS, &[&store.0, &token, &kind, &level, &range.least, &range.below, &limit]).await?;
+    let rows: Vec<(i64,)> = conn
+        .rows(
+            &REFERENCE_KEYS,
+            &[
+                &store.0,
+                &token,
+                &kind,
+                &level,
+                &range.least,
+                &range.below,
+                &limit,
+            ],
+        )
+        .await?;
     Ok(rows.into_iter().map(|(seq,)| seq).collect())
 }
 
 /// Of a message's events, those about an object with the token asked for.
-async fn token_only(conn: &Conn, seal: IdSeal, query: &EventQuery, keys: &mut Vec<i64>) -> DbResult<()> {
-    let Some(token) = query.reference_token.as_deref().map(fold) else { return Ok(()) };
+async fn token_only(
+    conn: &Conn,
+    seal: IdSeal,
+    query: &EventQuery,
+    keys: &mut Vec<i64>,
+) -> DbResult<()> {
+    let Some(token) = query.reference_token.as_deref().map(fold) else {
+        return Ok(());
+    };
     let events = events_read(conn, seal, query.store, keys).await?;
-    let about = |event: &&EventRow| event.reference.as_ref().is_some_and(|object| object.folded() == token);
-    *keys = events.iter().filter(about).map(|event| event.key.0).collect();
+    let about = |event: &&EventRow| {
+        event
+            .reference
+            .as_ref()
+            .is_some_and(|object| object.folded() == token)
+    };
+    *keys = events
+        .iter()
+        .filter(about)
+        .map(|event| event.key.0)
+        .collect();
     Ok(())
 }
 
 /// Keys of events about an object within a range, newest first.
-pub(super) async fn events_of_object(conn: &Conn, store: StoreKey, object: &ObjectRef, range: Range, limit: usize) -> DbResult<Vec<i64>> {
-    reference_keys(conn, store, object.folded(), Some(object.kind()), None, range, limit).await
+pub(super) async fn events_of_object(
+    conn: &Conn,
+    store: StoreKey,
+    object: &ObjectRef,
+    range: Range,
+    limit: usize,
+) -> DbResult<Vec<i64>> {
+    reference_keys(
+        conn,
+        store,
+        object.folded(),
+        Some(object.kind()),
+        None,
+        range,
+        limit,
+    )
+    .await
 }
 
 /// Events of a store by key, newest first.
-pub(super) async fn events_read(conn: &Conn, seal: IdSeal, store: StoreKey, keys: &[i64]) -> DbResult<Vec<EventRow>> {
+pub(super) async fn events_read(
+    conn: &Conn,
+    seal: IdSeal,
+    store: StoreKey,
+    keys: &[i64],
+) -> DbResult<Vec<EventRow>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -159,7 +265,18 @@ pub(super) async fn events_read(conn: &Conn, seal: IdSeal, store: StoreKey, keys
     );
     let rows: Vec<Row> = conn.rows(&EVENT_ROWS, &[&store.0, &keys]).await?;
     let read = |row: Row| {
-        let (seq, level, subject, description, ref_type, ref_token, message, delivery, arose_at, ..) = row;
+        let (
+            seq,
+            level,
+            subject,
+            description,
+            ref_type,
+            ref_token,
+            message,
+            delivery,
+            arose_at,
+            ..,
+        ) = row;
         let (.., origin, attributes, occurrences, first_at, last_at) = row;
         let reference = match (ref_type, ref_token) {
             (Some(kind), Some(token)) => ObjectRef::new(&kind, &token).ok(),
@@ -172,7 +289,10 @@ pub(super) async fn events_read(conn: &Conn, seal: IdSeal, store: StoreKey, keys
             subject,
             description,
             reference,
-            message_id: delivery.or(message).zip(arose_at).map(|(seq, made)| seal.seal(seq, Micros(made))),
+            message_id: delivery
+                .or(message)
+                .zip(arose_at)
+                .map(|(seq, made)| seal.seal(seq, Micros(made))),
             origin,
             attributes,
             occurrences: u32::try_from(occurrences.max(0)).unwrap_or(u32::MAX),

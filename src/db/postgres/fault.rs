@@ -14,7 +14,10 @@ pub(super) fn fault(error: Error) -> DbError {
         }
         // A value that cannot be bound or read is the hub's defect; all else here is the way to the server.
         let text = chain(&error);
-        return if text.contains("serializing") || text.contains("deserializing") || text.contains("parameter") {
+        return if text.contains("serializing")
+            || text.contains("deserializing")
+            || text.contains("parameter")
+        {
             DbError::Internal(text)
         } else {
             DbError::Unavailable(text)

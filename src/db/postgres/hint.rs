@@ -43,17 +43,26 @@ pub struct Hint {
 impl Hint {
     /// Messages wait for routing.
     pub(super) fn incoming() -> Self {
-        Self { incoming: true, ..Self::default() }
+        Self {
+            incoming: true,
+            ..Self::default()
+        }
     }
 
     /// The registry has moved.
     pub(super) fn registry() -> Self {
-        Self { registry: true, ..Self::default() }
+        Self {
+            registry: true,
+            ..Self::default()
+        }
     }
 
     /// These endpoints have something due.
     pub(super) fn endpoints(endpoints: impl IntoIterator<Item = EndpointKey>) -> Self {
-        Self { endpoints: endpoints.into_iter().map(|key| key.0).collect(), ..Self::default() }
+        Self {
+            endpoints: endpoints.into_iter().map(|key| key.0).collect(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn add(&mut self, other: Self) {
@@ -78,7 +87,13 @@ impl Hint {
         words.extend(self.registry.then(|| "r".to_owned()));
         words.extend(self.all.then(|| "*".to_owned()));
         if !self.endpoints.is_empty() {
-            words.push(self.endpoints.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
+            words.push(
+                self.endpoints
+                    .iter()
+                    .map(i64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            );
         }
         words.join(" ")
     }
@@ -94,7 +109,11 @@ impl Hint {
             match word {
                 "i" => hint.incoming = true,
                 "r" => hint.registry = true,
-                list => match list.split(',').map(str::parse).collect::<Result<BTreeSet<i64>, _>>() {
+                list => match list
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<Result<BTreeSet<i64>, _>>()
+                {
                     Ok(endpoints) => hint.endpoints.extend(endpoints),
                     Err(_) => hint.all = true,
                 },
@@ -117,13 +136,20 @@ pub(super) struct Hints {
 impl Hints {
     /// Nothing waits.
     pub(super) fn new(node: u64) -> Self {
-        Self { node, waiting: Mutex::default(), something: Notify::new() }
+        Self {
+            node,
+            waiting: Mutex::default(),
+            something: Notify::new(),
+        }
     }
 
     /// Has the other nodes told soon.
     pub(super) fn tell(&self, hint: Hint) {
         if !hint.is_empty() {
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).add(hint);
+            self.waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(hint);
             self.something.notify_one();
         }
     }
@@ -144,13 +170,20 @@ pub(super) async fn run(core: Weak<Core>, hints: Arc<Hints>, way: Way, on_hint: 
             pause = (pause * 2).min(RECONNECT_MOST);
             continue;
         };
-        if client.batch_execute(&format!("LISTEN {CHANNEL}")).await.is_err() {
+        if client
+            .batch_execute(&format!("LISTEN {CHANNEL}"))
+            .await
+            .is_err()
+        {
             continue;
         }
         pause = Duration::from_millis(100);
         if let Some(on_hint) = &on_hint {
             // Whatever was said while nobody listened.
-            on_hint(Hint { all: true, ..Hint::default() });
+            on_hint(Hint {
+                all: true,
+                ..Hint::default()
+            });
         }
         loop {
             tokio::select! {
@@ -188,7 +221,12 @@ mod tests {
 
     #[test]
     fn a_hint_reads_back_on_other_nodes_only() {
-        let hint = Hint { incoming: true, registry: true, endpoints: [7, 9].into(), all: false };
+        let hint = Hint {
+            incoming: true,
+            registry: true,
+            endpoints: [7, 9].into(),
+            all: false,
+        };
         let text = hint.encode(0xab);
         assert_eq!(text, "ab i r 7,9");
         assert_eq!(Hint::decode(&text, 1), Some(hint));

@@ -32,9 +32,9 @@ statements! {
         JOIN idempotency i ON i.token = u.token AND i.key = u.key";
     /// The oldest waiting messages, stores in turn: a skip scan over the stores, then the head of each store's queue.
     WAITING = "WITH RECURSIVE stores AS (
-            SELECT min(store) AS store FROM incoming
+            SELECT (SELECT i.store FROM incoming i ORDER BY i.store LIMIT 1) AS store
             UNION ALL
-            SELECT (SELECT min(i.store) FROM incoming i WHERE i.store > s.store) FROM stores s WHERE s.store IS NOT NULL
+            SELECT (SELECT i.store FROM incoming i WHERE i.store > s.store ORDER BY i.store LIMIT 1) FROM stores s WHERE s.store IS NOT NULL
         )
         SELECT q.store, q.seq, q.accepted_at, q.routed_up_to FROM stores s CROSS JOIN LATERAL (
             SELECT i.store, i.seq, i.accepted_at, i.routed_up_to, row_number() OVER (ORDER BY i.seq) AS turn
@@ -46,8 +46,13 @@ statements! {
 }
 
 /// Accepts messages; one answer each, in order.
-pub(super) async fn insert(tx: &mut Tx<'_>, batch: &[Acceptance], now: Micros) -> DbResult<Vec<Accepted>> {
-    tx.learn_kinds(batch.iter().map(|acceptance| &acceptance.message)).await?;
+pub(super) async fn insert(
+    tx: &mut Tx<'_>,
+    batch: &[Acceptance],
+    now: Micros,
+) -> DbResult<Vec<Accepted>> {
+    tx.learn_kinds(batch.iter().map(|acceptance| &acceptance.message))
+        .await?;
     let seqs: Vec<i64> = tx.numbers(batch.len()).await?.collect();
     let earlier = keys_keep(tx, batch, &seqs, now).await?;
     let fresh: Vec<(i64, &NewMessage)> = batch
@@ -61,12 +66,22 @@ pub(super) async fn insert(tx: &mut Tx<'_>, batch: &[Acceptance], now: Micros) -
     Ok(seqs
         .into_iter()
         .zip(earlier)
-        .map(|(seq, earlier)| earlier.unwrap_or_else(|| Accepted::New { key: MessageKey(seq), id: tx.id(seq, now) }))
+        .map(|(seq, earlier)| {
+            earlier.unwrap_or_else(|| Accepted::New {
+                key: MessageKey(seq),
+                id: tx.id(seq, now),
+            })
+        })
         .collect())
 }
 
 /// Keeps the batch's keys; for each message whose key was there, in the database or earlier in the batch, the answer.
-async fn keys_keep(tx: &mut Tx<'_>, batch: &[Acceptance], seqs: &[i64], now: Micros) -> DbResult<Vec<Option<Accepted>>> {
+async fn keys_keep(
+    tx: &mut Tx<'_>,
+    batch: &[Acceptance],
+    seqs: &[i64],
+    now: Micros,
+) -> DbResult<Vec<Option<Accepted>>> {
     let mut answers: Vec<Option<Accepted>> = vec![None; batch.len()];
     let mut first: HashMap<(i64, [u8; 16]), (&IdempotencyKey, i64)> = HashMap::new();
     for (acceptance, seq) in batch.iter().zip(seqs) {
@@ -83,16 +98,29 @@ async fn keys_keep(tx: &mut Tx<'_>, batch: &[Acceptance], seqs: &[i64], now: Mic
     let messages: Vec<i64> = first.values().map(|(_, seq)| *seq).collect();
     let ends: Vec<i64> = first.values().map(|(key, _)| key.expires_at.0).collect();
     // Whoever writes a key first wins, on any node; the others wait for its commit here and then read it.
-    let written: Vec<(i64,)> = tx.rows(&KEYS_WRITE, &[&tokens, &keys, &bodies, &messages, &ends, &now.0]).await?;
+    let written: Vec<(i64,)> = tx
+        .rows(
+            &KEYS_WRITE,
+            &[&tokens, &keys, &bodies, &messages, &ends, &now.0],
+        )
+        .await?;
     let written: Vec<i64> = written.into_iter().map(|(message,)| message).collect();
     let mut holders: HashMap<(i64, Vec<u8>), (Vec<u8>, i64, i64)> = HashMap::new();
     if written.len() < first.len() {
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, i64)> = tx.rows(&KEYS_READ, &[&tokens, &keys]).await?;
-        holders.extend(rows.into_iter().map(|(token, key, body, message, at)| ((token, key), (body, message, at))));
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, i64)> =
+            tx.rows(&KEYS_READ, &[&tokens, &keys]).await?;
+        holders.extend(
+            rows.into_iter()
+                .map(|(token, key, body, message, at)| ((token, key), (body, message, at))),
+        );
     }
     for (index, (acceptance, seq)) in batch.iter().zip(seqs).enumerate() {
-        let Some(key) = &acceptance.idempotency else { continue };
-        let Some((winner, winner_seq)) = first.get(&(key.token.0, key.key)) else { continue };
+        let Some(key) = &acceptance.idempotency else {
+            continue;
+        };
+        let Some((winner, winner_seq)) = first.get(&(key.token.0, key.key)) else {
+            continue;
+        };
         let (body, message, at) = if written.contains(winner_seq) {
             if winner_seq == seq {
                 continue;
@@ -100,9 +128,17 @@ async fn keys_keep(tx: &mut Tx<'_>, batch: &[Acceptance], seqs: &[i64], now: Mic
             (winner.body.to_vec(), *winner_seq, now.0)
         } else {
             let held = holders.get(&(key.token.0, key.key.to_vec())).cloned();
-            held.ok_or_else(|| DbError::Unavailable("an idempotency key vanished meanwhile".into()))?
+            held.ok_or_else(|| {
+                DbError::Unavailable("an idempotency key vanished meanwhile".into())
+            })?
         };
-        let answer = if body == key.body { Accepted::Repeated { id: tx.id(message, Micros(at)) } } else { Accepted::KeyReused };
+        let answer = if body == key.body {
+            Accepted::Repeated {
+                id: tx.id(message, Micros(at)),
+            }
+        } else {
+            Accepted::KeyReused
+        };
         if let Some(place) = answers.get_mut(index) {
             *place = Some(answer);
         }
@@ -112,19 +148,32 @@ async fn keys_keep(tx: &mut Tx<'_>, batch: &[Acceptance], seqs: &[i64], now: Mic
 
 /// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them,
 /// to be archived.
-pub(super) async fn waiting(core: &Core, limit: usize, held: &[MessageKey]) -> DbResult<(Vec<Incoming>, Vec<(i64, i64)>)> {
+pub(super) async fn waiting(
+    core: &Core,
+    limit: usize,
+    held: &[MessageKey],
+) -> DbResult<(Vec<Incoming>, Vec<(i64, i64)>)> {
     let conn = core.read().await?;
     let held: Vec<i64> = held.iter().map(|key| key.0).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<(i64, i64, i64, Option<i64>)> = conn.rows(&WAITING, &[&held, &limit]).await?;
-    let spots: Vec<Spot> = rows.iter().map(|(store, seq, made_at, _)| Spot { store: *store, seq: *seq, made_at: *made_at }).collect();
+    let spots: Vec<Spot> = rows
+        .iter()
+        .map(|(store, seq, made_at, _)| Spot {
+            store: *store,
+            seq: *seq,
+            made_at: *made_at,
+        })
+        .collect();
     let mut messages = HashMap::with_capacity(rows.len());
     for message in messages_read(&conn, core.seal, &spots).await? {
         match message {
             Ok(message) => {
                 messages.insert(message.key.0, message);
             }
-            Err(error @ DbError::Unreadable { .. }) => log::error!("{error}; the message is archived as unreadable"),
+            Err(error @ DbError::Unreadable { .. }) => {
+                log::error!("{error}; the message is archived as unreadable")
+            }
             Err(error) => return Err(error),
         }
     }
@@ -133,7 +182,10 @@ pub(super) async fn waiting(core: &Core, limit: usize, held: &[MessageKey]) -> D
     let mut incoming = Vec::with_capacity(rows.len());
     for (store, seq, _, routed_up_to) in rows {
         match messages.remove(&seq) {
-            Some(message) => incoming.push(Incoming { message, routed_up_to: routed_up_to.map(MappingKey) }),
+            Some(message) => incoming.push(Incoming {
+                message,
+                routed_up_to: routed_up_to.map(MappingKey),
+            }),
             None => unreadable.push((store, seq)),
         }
     }
@@ -159,12 +211,27 @@ pub(super) async fn remove(tx: &mut Tx<'_>, keys: &[(i64, i64)]) -> DbResult<Vec
     for (store, ..) in &rows {
         tx.count(*store, Place::Incoming, -1);
     }
-    Ok(rows.into_iter().map(|(store, seq, kind, accepted_at)| Removed { store, seq, kind, accepted_at }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(store, seq, kind, accepted_at)| Removed {
+            store,
+            seq,
+            kind,
+            accepted_at,
+        })
+        .collect())
 }
 
 /// Archives messages that nothing can read any more.
-pub(super) async fn archive_unreadable(tx: &mut Tx<'_>, keys: &[(i64, i64)], now: Micros) -> DbResult<()> {
+pub(super) async fn archive_unreadable(
+    tx: &mut Tx<'_>,
+    keys: &[(i64, i64)],
+    now: Micros,
+) -> DbResult<()> {
     let removed = remove(tx, keys).await?;
-    let ended: Vec<Ended> = removed.iter().map(|message| Ended::message(message, ArchiveReason::Unreadable, now)).collect();
+    let ended: Vec<Ended> = removed
+        .iter()
+        .map(|message| Ended::message(message, ArchiveReason::Unreadable, now))
+        .collect();
     archived_insert(tx, &ended).await
 }

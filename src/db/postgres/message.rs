@@ -93,7 +93,11 @@ pub(super) struct Head {
 }
 
 /// Stores messages as they are, with their timeline entries, and puts them into the incoming queue under these numbers.
-pub(super) async fn messages_store(tx: &mut Tx<'_>, messages: &[(i64, &NewMessage)], now: Micros) -> DbResult<()> {
+pub(super) async fn messages_store(
+    tx: &mut Tx<'_>,
+    messages: &[(i64, &NewMessage)],
+    now: Micros,
+) -> DbResult<()> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -103,26 +107,60 @@ pub(super) async fn messages_store(tx: &mut Tx<'_>, messages: &[(i64, &NewMessag
     let seqs: Vec<i64> = messages.iter().map(|(seq, _)| *seq).collect();
     let stores: Vec<i64> = all().map(|message| message.store.0).collect();
     let kinds: Vec<&str> = all().map(|message| message.kind.as_str()).collect();
-    let kind_keys = all().map(|message| tx.kind(message)).collect::<DbResult<Vec<i64>>>()?;
-    let object_types: Vec<_> = all().map(|message| message.about.primary.as_ref().map(|object| text(object.kind()))).collect();
-    let object_tokens: Vec<_> = all().map(|message| message.about.primary.as_ref().map(|object| text(object.token()))).collect();
+    let kind_keys = all()
+        .map(|message| tx.kind(message))
+        .collect::<DbResult<Vec<i64>>>()?;
+    let object_types: Vec<_> = all()
+        .map(|message| {
+            message
+                .about
+                .primary
+                .as_ref()
+                .map(|object| text(object.kind()))
+        })
+        .collect();
+    let object_tokens: Vec<_> = all()
+        .map(|message| {
+            message
+                .about
+                .primary
+                .as_ref()
+                .map(|object| text(object.token()))
+        })
+        .collect();
     let source_kinds: Vec<&str> = all().map(|message| message.source.kind()).collect();
     let source_names: Vec<_> = all().map(|message| text(message.source.name())).collect();
     let parents: Vec<Option<i64>> = line().map(|line| line.map(|line| line.parent.0)).collect();
-    let parents_made: Vec<Option<i64>> =
-        line().map(|line| line.map(|line| i64::from(line.parent_id.second()) * 1_000_000)).collect();
+    let parents_made: Vec<Option<i64>> = line()
+        .map(|line| line.map(|line| i64::from(line.parent_id.second()) * 1_000_000))
+        .collect();
     let roots: Vec<Option<i64>> = line().map(|line| line.map(|line| line.root.0)).collect();
-    let depths: Vec<i32> = line().map(|line| line.map_or(0, |line| i32::try_from(line.depth).unwrap_or(i32::MAX))).collect();
+    let depths: Vec<i32> = line()
+        .map(|line| line.map_or(0, |line| i32::try_from(line.depth).unwrap_or(i32::MAX)))
+        .collect();
     let tests: Vec<bool> = all().map(|message| message.test).collect();
-    let extras: Vec<Option<_>> = all().map(|message| message.extra.as_deref().map(text)).collect();
+    let extras: Vec<Option<_>> = all()
+        .map(|message| message.extra.as_deref().map(text))
+        .collect();
     let payloads: Vec<&str> = all().map(|message| message.payload.as_str()).collect();
     let shards: Vec<i16> = messages
         .iter()
-        .map(|(seq, message)| i16::from(shard_of(message.store.0, message.about.primary.as_ref(), seq.cast_unsigned())))
+        .map(|(seq, message)| {
+            i16::from(shard_of(
+                message.store.0,
+                message.about.primary.as_ref(),
+                seq.cast_unsigned(),
+            ))
+        })
         .collect();
     let (hashes, shown): (Vec<i64>, Vec<i64>) = messages
         .iter()
-        .flat_map(|(seq, message)| message.about.objects().map(|object| (lane_hash(message.store.0, object), *seq)))
+        .flat_map(|(seq, message)| {
+            message
+                .about
+                .objects()
+                .map(|object| (lane_hash(message.store.0, object), *seq))
+        })
         .unzip();
     tx.run(
         &MESSAGE_INSERT,
@@ -147,9 +185,14 @@ pub(super) async fn messages_store(tx: &mut Tx<'_>, messages: &[(i64, &NewMessag
     )
     .await?;
     let object_params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&hashes, &shown, &day];
-    let incoming_params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [&stores, &seqs, &kind_keys, &shards, &now.0];
+    let incoming_params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&stores, &seqs, &kind_keys, &shards, &now.0];
     let objects = async {
-        if shown.is_empty() { Ok(0) } else { tx.conn.run(&OBJECT_INSERT, &object_params).await }
+        if shown.is_empty() {
+            Ok(0)
+        } else {
+            tx.conn.run(&OBJECT_INSERT, &object_params).await
+        }
     };
     tokio::try_join!(objects, tx.conn.run(&INCOMING_INSERT, &incoming_params))?;
     for store in stores {
@@ -162,11 +205,19 @@ pub(super) async fn messages_store(tx: &mut Tx<'_>, messages: &[(i64, &NewMessag
 fn spots(spots: &[Spot]) -> (Vec<i64>, Vec<i64>, Vec<i32>) {
     let stores = spots.iter().map(|spot| spot.store).collect();
     let seqs = spots.iter().map(|spot| spot.seq).collect();
-    (stores, seqs, spots.iter().map(|spot| day_of(spot.made_at)).collect())
+    (
+        stores,
+        seqs,
+        spots.iter().map(|spot| day_of(spot.made_at)).collect(),
+    )
 }
 
 /// The whole messages at these places, in no order; rows that cannot be read are told beside them.
-pub(super) async fn messages_read(conn: &Conn, seal: IdSeal, at: &[Spot]) -> DbResult<Vec<Result<Message, DbError>>> {
+pub(super) async fn messages_read(
+    conn: &Conn,
+    seal: IdSeal,
+    at: &[Spot],
+) -> DbResult<Vec<Result<Message, DbError>>> {
     if at.is_empty() {
         return Ok(Vec::new());
     }
@@ -192,7 +243,12 @@ pub(super) async fn messages_read(conn: &Conn, seal: IdSeal, at: &[Spot]) -> DbR
     Ok(rows
         .into_iter()
         .map(|(a, b, c, d, e, f, g, h, i, j, k, l, m, extra, payload)| {
-            whole(seal, (a, b, c, d, e, f, g, h, i, j, k, l, m), extra, payload)
+            whole(
+                seal,
+                (a, b, c, d, e, f, g, h, i, j, k, l, m),
+                extra,
+                payload,
+            )
         })
         .collect())
 }
@@ -204,10 +260,18 @@ pub(super) async fn heads_read(conn: &Conn, seal: IdSeal, at: &[Spot]) -> DbResu
     }
     let (stores, seqs, days) = spots(at);
     let rows: Vec<HeadRow> = conn.rows(&HEADS_READ, &[&stores, &seqs, &days]).await?;
-    Ok(rows.into_iter().filter_map(|row| head(seal, row).map_err(|error| log::error!("{error}")).ok()).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| head(seal, row).map_err(|error| log::error!("{error}")).ok())
+        .collect())
 }
 
-pub(super) fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: String) -> Result<Message, DbError> {
+pub(super) fn whole(
+    seal: IdSeal,
+    row: HeadRow,
+    extra: Option<String>,
+    payload: String,
+) -> Result<Message, DbError> {
     let head = head(seal, row)?;
     let kind = MessageType::parse(&head.kind)
         .map_err(|error| unreadable(head.key, format!("message type {:?}: {error}", head.kind)))?;
@@ -217,7 +281,10 @@ pub(super) fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: 
         store: StoreKey(head.store),
         kind,
         payload: Payload::from_stored(payload),
-        about: About { primary: head.object, also: Vec::new() },
+        about: About {
+            primary: head.object,
+            also: Vec::new(),
+        },
         source: head.source,
         ancestry: head.ancestry,
         test: head.test,
@@ -227,11 +294,26 @@ pub(super) fn whole(seal: IdSeal, row: HeadRow, extra: Option<String>, payload: 
 }
 
 pub(super) fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
-    let (key, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root, depth, test, at) = row;
+    let (
+        key,
+        store,
+        kind,
+        object_type,
+        object_token,
+        source_kind,
+        source_name,
+        parent,
+        parent_made,
+        root,
+        depth,
+        test,
+        at,
+    ) = row;
     let object = match (object_type, object_token) {
-        (Some(kind), Some(token)) => {
-            Some(ObjectRef::new(&kind, &token).map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?)
-        }
+        (Some(kind), Some(token)) => Some(
+            ObjectRef::new(&kind, &token)
+                .map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?,
+        ),
         _ => None,
     };
     let ancestry = match (parent, parent_made, root) {
@@ -257,5 +339,9 @@ pub(super) fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
 }
 
 fn unreadable(key: i64, reason: String) -> DbError {
-    DbError::Unreadable { table: "message", key, reason }
+    DbError::Unreadable {
+        table: "message",
+        key,
+        reason,
+    }
 }

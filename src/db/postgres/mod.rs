@@ -34,6 +34,7 @@ mod hint;
 mod incoming;
 mod lists;
 mod message;
+mod node;
 mod objects;
 mod open;
 mod owner;
@@ -63,9 +64,10 @@ use self::core::{Core, Ground};
 pub use hint::{Hint, OnHint};
 
 use super::{
-    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, HeldMapping, LoopBounds,
-    MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, Settled,
-    SweepBounds, SweepReport, Timeline,
+    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, Figures,
+    HeldMapping, LoopBounds, MessageDetail, NodeBeat, NodeView, OwnerKind, PageKey, QueuePage,
+    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, Settled, SweepBounds, SweepReport,
+    Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -92,6 +94,8 @@ pub struct PostgresOptions {
     pub loop_bounds: LoopBounds,
     /// How long what a mapping took counts as taken.
     pub claim_age: Duration,
+    /// This node's name, for people.
+    pub node_name: String,
     /// Told when another node says that there may be something to do. Without it nothing is listened to.
     pub on_hint: Option<OnHint>,
 }
@@ -105,8 +109,13 @@ impl PostgresOptions {
             connections: 8,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
-            loop_bounds: LoopBounds { max_depth: 16, max_descendants: 10_000, max_per_object_hour: 1000 },
+            loop_bounds: LoopBounds {
+                max_depth: 16,
+                max_descendants: 10_000,
+                max_per_object_hour: 1000,
+            },
             claim_age: Duration::from_secs(90 * 86_400),
+            node_name: format!("pid {}", std::process::id()),
             on_hint: None,
         }
     }
@@ -114,7 +123,9 @@ impl PostgresOptions {
 
 impl std::fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresOptions").field("connections", &self.connections).finish_non_exhaustive()
+        f.debug_struct("PostgresOptions")
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,6 +133,10 @@ impl std::fmt::Debug for PostgresOptions {
 pub struct PostgresBackend {
     core: Arc<Core>,
     ground: Ground,
+    /// This node's key: a new one each time, so that a node that comes back is a new node.
+    node: i64,
+    /// Whether this node beats, so that it owns what it was given only; else it owns everything.
+    beats: std::sync::atomic::AtomicBool,
 }
 
 impl PostgresBackend {
@@ -142,12 +157,31 @@ impl PostgresBackend {
             })?
         };
         let hints = Arc::new(hint::Hints::new(rand::random()));
-        let pool = Arc::new(pool::Pool::new(way.clone(), options.connections, options.connect_timeout, Arc::clone(&tally)));
+        let pool = Arc::new(pool::Pool::new(
+            way.clone(),
+            options.connections,
+            options.connect_timeout,
+            Arc::clone(&tally),
+        ));
         let lane_looked_at = Mutex::new((i64::MIN, i64::MIN));
         let on_hint = options.on_hint.clone();
-        let core = Arc::new(Core { pool, options, seal, kinds: tx::Kinds::default(), hints: Arc::clone(&hints), tally, lane_looked_at });
+        let core = Arc::new(Core {
+            pool,
+            options,
+            seal,
+            kinds: tx::Kinds::default(),
+            hints: Arc::clone(&hints),
+            tally,
+            lane_looked_at,
+        });
         ground.spawn(hint::run(Arc::downgrade(&core), hints, way, on_hint));
-        Ok(Self { core, ground })
+        let node = rand::random::<i64>() & i64::MAX;
+        Ok(Self {
+            core,
+            ground,
+            node,
+            beats: std::sync::atomic::AtomicBool::new(false),
+        })
     }
 
     /// The backend behind a shared pointer, as the actors hold it.
@@ -160,7 +194,10 @@ impl PostgresBackend {
     #[must_use]
     pub fn tally(&self) -> (u64, u64) {
         use std::sync::atomic::Ordering;
-        (self.core.tally.statements.load(Ordering::Relaxed), self.core.tally.commits.load(Ordering::Relaxed))
+        (
+            self.core.tally.statements.load(Ordering::Relaxed),
+            self.core.tally.commits.load(Ordering::Relaxed),
+        )
     }
 
     /// Runs work in a transaction on the backend's own thread.
@@ -171,7 +208,9 @@ impl PostgresBackend {
 
 /// The clock of this machine: for opening only, before anybody gives a time.
 fn clock() -> Micros {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Micros(0).plus(since)
 }
 
@@ -190,23 +229,48 @@ macro_rules! write {
 macro_rules! read {
     ($self:ident, |$conn:ident, $seal:ident| $question:expr) => {{
         let core = Arc::clone(&$self.core);
-        $self.ground.on(async move {
-            let $seal = core.seal;
-            let lent = core.snapshot().await?;
-            let answer = {
-                let $conn = &*lent;
-                $question.await
-            };
-            Core::close(lent).await?;
-            answer
-        }).await
+        $self
+            .ground
+            .on(async move {
+                let $seal = core.seal;
+                let lent = core.snapshot().await?;
+                let answer = {
+                    let $conn = &*lent;
+                    $question.await
+                };
+                Core::close(lent).await?;
+                answer
+            })
+            .await
     }};
 }
 
 #[async_trait]
 impl Backend for PostgresBackend {
     async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64> {
-        self.write(move |tx| Box::pin(async move { owner::claim(tx, kind, key).await })).await
+        let node = self
+            .beats
+            .load(std::sync::atomic::Ordering::SeqCst)
+            .then_some(self.node);
+        self.write(move |tx| Box::pin(async move { owner::claim(tx, kind, key, node).await }))
+            .await
+    }
+
+    async fn node_beat(&self, beat: NodeBeat) -> DbResult<NodeView> {
+        self.beats.store(true, std::sync::atomic::Ordering::SeqCst);
+        let (node, name) = (self.node, self.core.options.node_name.clone());
+        write!(self, |tx, beat, name| node::beat(tx, node, &name, &beat))
+    }
+
+    async fn owner_release(&self, owners: Vec<(OwnerKind, i64)>) -> DbResult<()> {
+        let (node, owners) = (self.node, node::numbered(&owners));
+        write!(self, |tx, owners| node::release(tx, node, &owners))
+    }
+
+    async fn node_leave(&self) -> DbResult<()> {
+        let node = self.node;
+        self.write(move |tx| Box::pin(async move { node::leave(tx, node).await }))
+            .await
     }
 
     async fn registry_changes(&self, since: i64) -> DbResult<RegistryDelta> {
@@ -220,33 +284,77 @@ impl Backend for PostgresBackend {
         self.ground.on(question).await
     }
 
-    async fn registry_change(&self, changes: Vec<EntityChange>, now: Micros) -> DbResult<RegistryDelta> {
+    async fn registry_change(
+        &self,
+        changes: Vec<EntityChange>,
+        now: Micros,
+    ) -> DbResult<RegistryDelta> {
         write!(self, |tx, changes| registry::change(tx, &changes, now))
     }
 
-    async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros) -> DbResult<Vec<Accepted>> {
+    async fn incoming_insert(
+        &self,
+        batch: Vec<Acceptance>,
+        now: Micros,
+    ) -> DbResult<Vec<Accepted>> {
         write!(self, |tx, batch| incoming::insert(tx, &batch, now))
     }
 
-    async fn incoming_waiting(&self, limit: usize, held: Vec<MessageKey>) -> DbResult<Vec<Incoming>> {
+    async fn incoming_waiting(
+        &self,
+        limit: usize,
+        held: Vec<MessageKey>,
+    ) -> DbResult<Vec<Incoming>> {
         let core = Arc::clone(&self.core);
-        let (waiting, unreadable) = self.ground.on(async move { incoming::waiting(&core, limit, &held).await }).await?;
+        let (waiting, unreadable) = self
+            .ground
+            .on(async move { incoming::waiting(&core, limit, &held).await })
+            .await?;
         if !unreadable.is_empty() {
             let now = clock();
-            write!(self, |tx, unreadable| incoming::archive_unreadable(tx, &unreadable, now))?;
+            write!(self, |tx, unreadable| incoming::archive_unreadable(
+                tx,
+                &unreadable,
+                now
+            ))?;
         }
         Ok(waiting)
     }
 
-    async fn incoming_route(&self, batch: Vec<Routed>, registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome> {
-        write!(self, |tx, batch| route::route(tx, &batch, registry_version, epoch, now))
+    async fn incoming_route(
+        &self,
+        batch: Vec<Routed>,
+        registry_version: i64,
+        epoch: i64,
+        now: Micros,
+    ) -> DbResult<RouteOutcome> {
+        write!(self, |tx, batch| route::route(
+            tx,
+            &batch,
+            registry_version,
+            epoch,
+            now
+        ))
     }
 
-    async fn accepted_due(&self, endpoint: EndpointKey, now: Micros, limit: usize, held: Vec<DeliveryKey>) -> DbResult<Due> {
+    async fn accepted_due(
+        &self,
+        endpoint: EndpointKey,
+        now: Micros,
+        limit: usize,
+        held: Vec<DeliveryKey>,
+    ) -> DbResult<Due> {
         let core = Arc::clone(&self.core);
-        let (due, unreadable) = self.ground.on(async move { due::due(&core, endpoint, now, limit, &held).await }).await?;
+        let (due, unreadable) = self
+            .ground
+            .on(async move { due::due(&core, endpoint, now, limit, &held).await })
+            .await?;
         if !unreadable.is_empty() {
-            write!(self, |tx, unreadable| archive::archive_unreadable(tx, &unreadable, now))?;
+            write!(self, |tx, unreadable| archive::archive_unreadable(
+                tx,
+                &unreadable,
+                now
+            ))?;
         }
         Ok(due)
     }
@@ -257,26 +365,67 @@ impl Backend for PostgresBackend {
 
     async fn accepted_endpoints(&self) -> DbResult<Vec<EndpointKey>> {
         let core = Arc::clone(&self.core);
-        self.ground.on(async move { due::endpoints(&core).await }).await
+        self.ground
+            .on(async move { due::endpoints(&core).await })
+            .await
     }
 
-    async fn accepted_release(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_release(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         let person = person.to_owned();
-        write!(self, |tx, person| person::release(tx, store, delivery, &person, now))
+        write!(self, |tx, person| person::release(
+            tx, store, delivery, &person, now
+        ))
     }
 
-    async fn accepted_archive(&self, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+    async fn accepted_archive(
+        &self,
+        store: StoreKey,
+        delivery: DeliveryKey,
+        person: &str,
+        now: Micros,
+    ) -> DbResult<EndpointKey> {
         let person = person.to_owned();
-        write!(self, |tx, person| person::archive(tx, store, delivery, &person, now))
+        write!(self, |tx, person| person::archive(
+            tx, store, delivery, &person, now
+        ))
     }
 
-    async fn accepted_tidy(&self, mapping: MappingKey, what: HeldMapping, limit: usize, now: Micros) -> DbResult<usize> {
+    async fn accepted_tidy(
+        &self,
+        mapping: MappingKey,
+        what: HeldMapping,
+        limit: usize,
+        now: Micros,
+    ) -> DbResult<usize> {
         let core = Arc::clone(&self.core);
-        let keys = self.ground.on(async move { person::tidy_rows(&core, mapping, what, limit).await }).await?;
+        let keys = self
+            .ground
+            .on(async move { person::tidy_rows(&core, mapping, what, limit).await })
+            .await?;
         if keys.is_empty() {
             return Ok(0);
         }
         write!(self, |tx, keys| person::tidy(tx, &keys, what, now))
+    }
+
+    async fn figures(&self, now: Micros) -> DbResult<Figures> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let (queues, oldest) = read!(self, |conn, _seal| lists::totals(conn))?;
+        let tally = &self.core.tally;
+        Ok(Figures {
+            queues,
+            oldest_incoming_age: oldest.map_or(Duration::ZERO, |at| now.since(at)),
+            commits: tally.commits.load(Relaxed),
+            commands: tally.statements.load(Relaxed),
+            rollbacks: tally.rollbacks.load(Relaxed),
+            writing: Duration::from_micros(tally.writing_us.load(Relaxed)),
+        })
     }
 
     async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {
@@ -303,8 +452,16 @@ impl Backend for PostgresBackend {
         read!(self, |conn, seal| event_list::list(conn, seal, &query))
     }
 
-    async fn timeline(&self, store: StoreKey, object: ObjectRef, before: Option<PageKey>, limit: usize) -> DbResult<Timeline> {
-        read!(self, |conn, seal| timeline::timeline(conn, seal, store, &object, before, limit))
+    async fn timeline(
+        &self,
+        store: StoreKey,
+        object: ObjectRef,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Timeline> {
+        read!(self, |conn, seal| timeline::timeline(
+            conn, seal, store, &object, before, limit
+        ))
     }
 
     async fn ping(&self) -> DbResult<()> {
@@ -317,6 +474,8 @@ impl Backend for PostgresBackend {
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
         let core = Arc::clone(&self.core);
-        self.ground.on(async move { sweep::sweep(&core, bounds, now).await }).await
+        self.ground
+            .on(async move { sweep::sweep(&core, bounds, now).await })
+            .await
     }
 }

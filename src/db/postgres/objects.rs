@@ -28,6 +28,11 @@ pub(super) async fn messages_about(
     let hash = lane_hash(store.0, object);
     let below = below.unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<(i64, i32)> = conn.rows(&OBJECT_MESSAGES, &[&hash, &below, &limit]).await?;
-    Ok(rows.into_iter().map(|(message, day)| (message, i64::from(day) * DAY)).collect())
+    let rows: Vec<(i64, i32)> = conn
+        .rows(&OBJECT_MESSAGES, &[&hash, &below, &limit])
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(message, day)| (message, i64::from(day) * DAY))
+        .collect())
 }

@@ -7,14 +7,24 @@
 
 use std::time::Duration;
 
-use super::{codec::{DAY, day_of}, conn::Conn, statement::statements};
+use super::{
+    codec::{DAY, day_of},
+    conn::Conn,
+    statement::statements,
+};
 use crate::{
     db::{DbError, DbResult},
     domain::time::Micros,
 };
 
 /// Tables that are cut by day and go with the archive's age.
-pub(super) const ARCHIVE_TABLES: [&str; 5] = ["message", "object_message", "routing", "archived", "attempt"];
+pub(super) const ARCHIVE_TABLES: [&str; 5] = [
+    "message",
+    "object_message",
+    "routing",
+    "archived",
+    "attempt",
+];
 
 /// Tables that are cut by day and go with the events' age.
 pub(super) const EVENT_TABLES: [&str; 1] = ["event"];
@@ -59,7 +69,9 @@ pub(super) async fn ensure(conn: &Conn, now: Micros) -> DbResult<usize> {
                 continue;
             }
             if let Err(error) = make(conn, table, day).await {
-                log::warn!("the partition of day {day} of {table} could not be made now, the default partition serves: {error}");
+                log::warn!(
+                    "the partition of day {day} of {table} could not be made now, the default partition serves: {error}"
+                );
                 missing += 1;
             }
         }
@@ -69,7 +81,11 @@ pub(super) async fn ensure(conn: &Conn, now: Micros) -> DbResult<usize> {
 
 async fn make(conn: &Conn, table: &str, day: i32) -> DbResult<()> {
     // Long payloads stay in their rows uncompressed up to a page: reading them back is what dispatching does.
-    let target = if matches!(table, "message" | "attempt") { " WITH (toast_tuple_target = 8160)" } else { "" };
+    let target = if matches!(table, "message" | "attempt") {
+        " WITH (toast_tuple_target = 8160)"
+    } else {
+        ""
+    };
     let text = format!(
         "SET LOCAL lock_timeout = {LOCK_MILLIS};
          CREATE TABLE IF NOT EXISTS {table}_d{day} PARTITION OF {table} FOR VALUES FROM ({day}) TO ({next}){target}",
@@ -79,13 +95,23 @@ async fn make(conn: &Conn, table: &str, day: i32) -> DbResult<()> {
 }
 
 /// The days of these tables whose every row is older than `age`, oldest first.
-pub(super) async fn outlived(conn: &Conn, tables: &[&'static str], age: Duration, now: Micros) -> DbResult<Vec<(&'static str, i32)>> {
+pub(super) async fn outlived(
+    conn: &Conn,
+    tables: &[&'static str],
+    age: Duration,
+    now: Micros,
+) -> DbResult<Vec<(&'static str, i32)>> {
     let end = now.minus(age).0;
     let mut old: Vec<(&'static str, i32)> = partitions(conn)
         .await?
         .into_iter()
         .filter(|(_, day)| (i64::from(*day) + 1) * DAY <= end)
-        .filter_map(|(name, day)| tables.iter().find(|table| **table == name).map(|table| (*table, day)))
+        .filter_map(|(name, day)| {
+            tables
+                .iter()
+                .find(|table| **table == name)
+                .map(|table| (*table, day))
+        })
         .collect();
     old.sort_unstable_by_key(|(table, day)| (*day, *table));
     Ok(old)
@@ -93,11 +119,20 @@ pub(super) async fn outlived(conn: &Conn, tables: &[&'static str], age: Duration
 
 /// Takes a day out of its table, rows to be kept moved to the default partition first, and drops what is left. Returns
 /// how many rows each store lost, where they are counted.
-pub(super) async fn drop_day(conn: &Conn, table: &'static str, day: i32, kept: &Kept) -> DbResult<Vec<(i64, i64)>> {
+pub(super) async fn drop_day(
+    conn: &Conn,
+    table: &'static str,
+    day: i32,
+    kept: &Kept,
+) -> DbResult<Vec<(i64, i64)>> {
     // The lock on the parent is held for as long as moving a few rows takes; counting and dropping need none.
-    conn.batch(&format!("BEGIN; SET LOCAL lock_timeout = {LOCK_MILLIS}")).await?;
+    conn.batch(&format!("BEGIN; SET LOCAL lock_timeout = {LOCK_MILLIS}"))
+        .await?;
     let detach = async {
-        conn.batch(&format!("ALTER TABLE {table} DETACH PARTITION {table}_d{day}")).await?;
+        conn.batch(&format!(
+            "ALTER TABLE {table} DETACH PARTITION {table}_d{day}"
+        ))
+        .await?;
         if let Some((store, key, stores, keys)) = kept.of(table) {
             let of_store = store.map_or(String::new(), |store| format!(" AND k.store = t.{store}"));
             let text = format!(
@@ -118,16 +153,21 @@ pub(super) async fn drop_day(conn: &Conn, table: &'static str, day: i32, kept: &
 /// Drops a day that was taken out of its table, by this step or by one that was cut short.
 pub(super) async fn drop_detached(conn: &Conn, table: &str, day: i32) -> DbResult<Vec<(i64, i64)>> {
     let lost: Vec<(i64, i64)> = if table == "archived" {
-        conn.rows_once(&format!("SELECT store, count(*) FROM {table}_d{day} GROUP BY store ORDER BY store")).await?
+        conn.rows_once(&format!(
+            "SELECT store, count(*) FROM {table}_d{day} GROUP BY store ORDER BY store"
+        ))
+        .await?
     } else {
         Vec::new()
     };
     conn.batch("BEGIN").await?;
     let drop = async {
         if !lost.is_empty() {
-            let (stores, ns): (Vec<i64>, Vec<i64>) = lost.iter().map(|(store, n)| (*store, -n)).unzip();
+            let (stores, ns): (Vec<i64>, Vec<i64>) =
+                lost.iter().map(|(store, n)| (*store, -n)).unzip();
             let places = vec![6; stores.len()];
-            conn.run(&super::tx::COUNT_ADD, &[&stores, &places, &ns]).await?;
+            conn.run(&super::tx::COUNT_ADD, &[&stores, &places, &ns])
+                .await?;
         }
         conn.batch(&format!("DROP TABLE {table}_d{day}")).await?;
         conn.batch("COMMIT").await
@@ -150,11 +190,21 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The columns of store (where there is one) and key by which rows of a table are kept, and which.
-    fn of(&self, table: &str) -> Option<(Option<&'static str>, &'static str, &Vec<i64>, &Vec<i64>)> {
+    fn of(
+        &self,
+        table: &str,
+    ) -> Option<(Option<&'static str>, &'static str, &Vec<i64>, &Vec<i64>)> {
         match table {
             "message" => Some((Some("store"), "seq", &self.message_stores, &self.messages)),
-            "routing" | "object_message" => Some((None, "message", &self.message_stores, &self.messages)),
-            "attempt" => Some((Some("store"), "delivery", &self.delivery_stores, &self.deliveries)),
+            "routing" | "object_message" => {
+                Some((None, "message", &self.message_stores, &self.messages))
+            }
+            "attempt" => Some((
+                Some("store"),
+                "delivery",
+                &self.delivery_stores,
+                &self.deliveries,
+            )),
             _ => None,
         }
     }
@@ -169,7 +219,9 @@ async fn in_transaction(conn: &Conn, text: &str) -> DbResult<()> {
     match done.await {
         Ok(()) => Ok(()),
         Err(error) => {
-            conn.batch("ROLLBACK").await.map_err(|_| DbError::Unavailable("the connection was lost".into()))?;
+            conn.batch("ROLLBACK")
+                .await
+                .map_err(|_| DbError::Unavailable("the connection was lost".into()))?;
             Err(error)
         }
     }

@@ -36,7 +36,13 @@ statements! {
 }
 
 /// Tries a waiting delivery now.
-pub(super) async fn release(tx: &mut Tx<'_>, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+pub(super) async fn release(
+    tx: &mut Tx<'_>,
+    store: StoreKey,
+    delivery: DeliveryKey,
+    person: &str,
+    now: Micros,
+) -> DbResult<EndpointKey> {
     let waiting = waiting(tx, store, delivery).await?;
     back_to_lane(tx, std::slice::from_ref(&waiting), now).await?;
     note(tx, &waiting, format!("Tried again by {person}"), now).await?;
@@ -44,16 +50,33 @@ pub(super) async fn release(tx: &mut Tx<'_>, store: StoreKey, delivery: Delivery
 }
 
 /// Archives a waiting delivery on a person's word.
-pub(super) async fn archive(tx: &mut Tx<'_>, store: StoreKey, delivery: DeliveryKey, person: &str, now: Micros) -> DbResult<EndpointKey> {
+pub(super) async fn archive(
+    tx: &mut Tx<'_>,
+    store: StoreKey,
+    delivery: DeliveryKey,
+    person: &str,
+    now: Micros,
+) -> DbResult<EndpointKey> {
     let waiting = waiting(tx, store, delivery).await?;
-    finish(tx, std::slice::from_ref(&waiting), ArchiveReason::Archived, now).await?;
+    finish(
+        tx,
+        std::slice::from_ref(&waiting),
+        ArchiveReason::Archived,
+        now,
+    )
+    .await?;
     note(tx, &waiting, format!("Archived by {person}"), now).await?;
     tx.hint(Hint::endpoints([EndpointKey(waiting.endpoint)]));
     Ok(EndpointKey(waiting.endpoint))
 }
 
 /// The deliveries that a step of [`tidy`] deals with; read apart, because finding them may walk past many others.
-pub(super) async fn tidy_rows(core: &Core, mapping: MappingKey, what: HeldMapping, limit: usize) -> DbResult<Vec<(i64, i64)>> {
+pub(super) async fn tidy_rows(
+    core: &Core,
+    mapping: MappingKey,
+    what: HeldMapping,
+    limit: usize,
+) -> DbResult<Vec<(i64, i64)>> {
     let conn = core.read().await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let statement = match what {
@@ -66,7 +89,12 @@ pub(super) async fn tidy_rows(core: &Core, mapping: MappingKey, what: HeldMappin
 }
 
 /// Releases or removes these deliveries; those that are not waiting so any more are passed over.
-pub(super) async fn tidy(tx: &mut Tx<'_>, keys: &[(i64, i64)], what: HeldMapping, now: Micros) -> DbResult<usize> {
+pub(super) async fn tidy(
+    tx: &mut Tx<'_>,
+    keys: &[(i64, i64)],
+    what: HeldMapping,
+    now: Micros,
+) -> DbResult<usize> {
     let singly = tx.lanes(keys.len());
     lanes_lock_of(tx, keys, singly).await?;
     let mut rows: Vec<Waiting> = accepted_lock(tx, keys).await?.into_values().collect();
@@ -78,7 +106,9 @@ pub(super) async fn tidy(tx: &mut Tx<'_>, keys: &[(i64, i64)], what: HeldMapping
         }
         HeldMapping::Remove => {
             finish(tx, &rows, ArchiveReason::Removed, now).await?;
-            tx.hint(Hint::endpoints(rows.iter().map(|row| EndpointKey(row.endpoint))));
+            tx.hint(Hint::endpoints(
+                rows.iter().map(|row| EndpointKey(row.endpoint)),
+            ));
         }
     }
     Ok(keys.len())
@@ -88,33 +118,52 @@ async fn waiting(tx: &mut Tx<'_>, store: StoreKey, delivery: DeliveryKey) -> DbR
     let key = (store.0, delivery.0);
     let singly = tx.lanes(1);
     lanes_lock_of(tx, &[key], singly).await?;
-    accepted_lock(tx, &[key]).await?.remove(&key).ok_or(DbError::Missing("delivery"))
+    accepted_lock(tx, &[key])
+        .await?
+        .remove(&key)
+        .ok_or(DbError::Missing("delivery"))
 }
 
 async fn back_to_lane(tx: &mut Tx<'_>, rows: &[Waiting], now: Micros) -> DbResult<()> {
-    let (inside, outside): (Vec<&Waiting>, Vec<&Waiting>) = rows.iter().partition(|row| row.state.holds_lane());
+    let (inside, outside): (Vec<&Waiting>, Vec<&Waiting>) =
+        rows.iter().partition(|row| row.state.holds_lane());
     for row in inside {
-        tx.run(&ACCEPTED_HASTEN, &[&row.store, &row.seq, &now.0]).await?;
+        tx.run(&ACCEPTED_HASTEN, &[&row.store, &row.seq, &now.0])
+            .await?;
     }
     if !outside.is_empty() {
         let stores: Vec<i64> = outside.iter().map(|row| row.store).collect();
         let seqs: Vec<i64> = outside.iter().map(|row| row.seq).collect();
         let places: Vec<i64> = tx.numbers(outside.len()).await?.collect();
         let mut seen = std::collections::HashSet::new();
-        let firsts: Vec<bool> = outside.iter().map(|row| row.lane.is_none_or(|lane| seen.insert((row.endpoint, lane)))).collect();
-        tx.run(&ACCEPTED_RETURN, &[&stores, &seqs, &places, &now.0, &firsts]).await?;
+        let firsts: Vec<bool> = outside
+            .iter()
+            .map(|row| {
+                row.lane
+                    .is_none_or(|lane| seen.insert((row.endpoint, lane)))
+            })
+            .collect();
+        tx.run(
+            &ACCEPTED_RETURN,
+            &[&stores, &seqs, &places, &now.0, &firsts],
+        )
+        .await?;
     }
     for row in rows {
         tx.count(row.store, Place::Accepted(row.state), -1);
         tx.count(row.store, Place::Accepted(WaitState::Pending), 1);
     }
-    tx.hint(Hint::endpoints(rows.iter().map(|row| EndpointKey(row.endpoint))));
+    tx.hint(Hint::endpoints(
+        rows.iter().map(|row| EndpointKey(row.endpoint)),
+    ));
     Ok(())
 }
 
 /// The event that says who did it.
 async fn note(tx: &mut Tx<'_>, waiting: &Waiting, subject: String, now: Micros) -> DbResult<()> {
-    let head = heads_read(tx.conn, tx.seal(), &[waiting.message_spot()]).await?.pop();
+    let head = heads_read(tx.conn, tx.seal(), &[waiting.message_spot()])
+        .await?
+        .pop();
     let event = NewEvent {
         store: StoreKey(waiting.store),
         level: Level::Info,

@@ -51,7 +51,9 @@ impl Deref for Lent {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        self.conn.as_ref().expect("taken only by `done`, which consumes the loan")
+        self.conn
+            .as_ref()
+            .expect("taken only by `done`, which consumes the loan")
     }
 }
 
@@ -59,7 +61,11 @@ impl Lent {
     /// Gives the connection back; there must be no transaction open on it.
     pub(super) fn done(mut self) {
         if let Some(conn) = self.conn.take().filter(|conn| !conn.client.is_closed()) {
-            self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            self.pool
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(conn);
         }
     }
 }
@@ -67,7 +73,14 @@ impl Lent {
 impl Pool {
     /// A pool of at most `size` connections, made when needed; borrowers wait for one at most `wait`.
     pub(super) fn new(way: Way, size: usize, wait: Duration, tally: Arc<Tally>) -> Self {
-        Self { way, free: Mutex::default(), lent: Arc::new(Semaphore::new(size.max(1))), away: Mutex::default(), wait, tally }
+        Self {
+            way,
+            free: Mutex::default(),
+            lent: Arc::new(Semaphore::new(size.max(1))),
+            away: Mutex::default(),
+            wait,
+            tally,
+        }
     }
 
     /// Borrows a connection.
@@ -76,13 +89,23 @@ impl Pool {
     /// [`DbError::Unavailable`] when the server does not answer or all connections stay busy for too long.
     pub(super) async fn lend(self: &Arc<Self>) -> DbResult<Lent> {
         let busy = |_| DbError::Unavailable("all connections to the database are busy".into());
-        let permit = tokio::time::timeout(self.wait, Arc::clone(&self.lent).acquire_owned()).await.map_err(busy)?;
+        let permit = tokio::time::timeout(self.wait, Arc::clone(&self.lent).acquire_owned())
+            .await
+            .map_err(busy)?;
         let permit = permit.map_err(|_| DbError::Unavailable("the database was closed".into()))?;
         loop {
-            let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let free = self
+                .free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             let Some(conn) = free else { break };
             if !conn.client.is_closed() {
-                return Ok(Lent { conn: Some(conn), pool: Arc::clone(self), _permit: permit });
+                return Ok(Lent {
+                    conn: Some(conn),
+                    pool: Arc::clone(self),
+                    _permit: permit,
+                });
             }
         }
         self.ask_away()?;
@@ -90,7 +113,11 @@ impl Pool {
             Ok(client) => {
                 *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Away::default();
                 let conn = Conn::new(client, Arc::clone(&self.tally));
-                Ok(Lent { conn: Some(conn), pool: Arc::clone(self), _permit: permit })
+                Ok(Lent {
+                    conn: Some(conn),
+                    pool: Arc::clone(self),
+                    _permit: permit,
+                })
             }
             Err(error) => {
                 self.note_away();
@@ -102,7 +129,9 @@ impl Pool {
     fn ask_away(&self) -> DbResult<()> {
         let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         match away.until {
-            Some(until) if Instant::now() < until => Err(DbError::Unavailable("it did not answer a moment ago".into())),
+            Some(until) if Instant::now() < until => Err(DbError::Unavailable(
+                "it did not answer a moment ago".into(),
+            )),
             _ => Ok(()),
         }
     }

@@ -54,14 +54,33 @@ pub(super) async fn changes(conn: &Conn, seal: IdSeal, since: i64) -> DbResult<R
         i64,
     );
     let rows: Vec<Wide> = conn.rows(&CHANGED, &[&since]).await?;
-    let mut delta = RegistryDelta { rows: Vec::with_capacity(rows.len()), unreadable: Vec::new(), version: 0 };
-    for (key, kind, store, subject, body, created_at, updated_at, deleted, version, newest) in rows {
+    let mut delta = RegistryDelta {
+        rows: Vec::with_capacity(rows.len()),
+        unreadable: Vec::new(),
+        version: 0,
+    };
+    for (key, kind, store, subject, body, created_at, updated_at, deleted, version, newest) in rows
+    {
         delta.version = newest;
-        let (Some(key), Some(kind), Some(store), Some(body)) = (key, kind, store, body) else { continue };
-        let (Some(created_at), Some(updated_at), Some(deleted), Some(version)) = (created_at, updated_at, deleted, version) else {
+        let (Some(key), Some(kind), Some(store), Some(body)) = (key, kind, store, body) else {
             continue;
         };
-        let row = (key, kind.clone(), store, subject, body, created_at, updated_at, deleted, version);
+        let (Some(created_at), Some(updated_at), Some(deleted), Some(version)) =
+            (created_at, updated_at, deleted, version)
+        else {
+            continue;
+        };
+        let row = (
+            key,
+            kind.clone(),
+            store,
+            subject,
+            body,
+            created_at,
+            updated_at,
+            deleted,
+            version,
+        );
         match entity_row(seal, row) {
             Ok(row) => delta.rows.push(row),
             Err(reason) => delta.unreadable.push((key, kind, reason)),
@@ -88,23 +107,44 @@ fn entity_row(seal: IdSeal, row: Row) -> Result<EntityRow, String> {
 
 /// What a change does, checked against the rows as they are; nothing is written before all are planned.
 enum Plan {
-    Insert { store: Option<i64>, subject: Option<i64>, entity: Entity },
-    Replace { key: i64, entity: Entity },
-    Delete { keys: Vec<i64> },
+    Insert {
+        store: Option<i64>,
+        subject: Option<i64>,
+        entity: Entity,
+    },
+    Replace {
+        key: i64,
+        entity: Entity,
+    },
+    Delete {
+        keys: Vec<i64>,
+    },
 }
 
 /// Writes changes, all or none; returns the rows as written, in order.
-pub(super) async fn change(tx: &mut Tx<'_>, changes: &[EntityChange], now: Micros) -> DbResult<RegistryDelta> {
+pub(super) async fn change(
+    tx: &mut Tx<'_>,
+    changes: &[EntityChange],
+    now: Micros,
+) -> DbResult<RegistryDelta> {
     // First of all, so that what is planned stays true.
     let version = version_move(tx).await?;
     let plans = plan(tx, changes).await?;
     let mut keys = Vec::new();
     for plan in plans {
         match plan {
-            Plan::Insert { store, subject, entity } => {
+            Plan::Insert {
+                store,
+                subject,
+                entity,
+            } => {
                 let key = one_number(tx).await?;
                 // A store belongs to itself; what belongs to nobody (the operator) to store 0.
-                let store = if matches!(entity, Entity::Store(_)) { key } else { store.unwrap_or(0) };
+                let store = if matches!(entity, Entity::Store(_)) {
+                    key
+                } else {
+                    store.unwrap_or(0)
+                };
                 row_insert(tx, key, store, subject, &entity, version, now).await?;
                 keys.push(key);
             }
@@ -129,11 +169,15 @@ pub(super) async fn change(tx: &mut Tx<'_>, changes: &[EntityChange], now: Micro
 
 async fn version_move(tx: &mut Tx<'_>) -> DbResult<i64> {
     let row: Option<(i64,)> = tx.row(&VERSION_MOVE, &[]).await?;
-    row.map(|(version,)| version).ok_or_else(|| DbError::Corrupt("the table meta has no row registry_version".into()))
+    row.map(|(version,)| version)
+        .ok_or_else(|| DbError::Corrupt("the table meta has no row registry_version".into()))
 }
 
 async fn one_number(tx: &mut Tx<'_>) -> DbResult<i64> {
-    tx.numbers(1).await?.next().ok_or_else(|| DbError::Internal("the sequence gave no number".into()))
+    tx.numbers(1)
+        .await?
+        .next()
+        .ok_or_else(|| DbError::Internal("the sequence gave no number".into()))
 }
 
 async fn row_insert(
@@ -146,13 +190,36 @@ async fn row_insert(
     now: Micros,
 ) -> DbResult<()> {
     let body = body_of(entity)?;
-    tx.run(&ROW_INSERT, &[&key, &entity.kind(), &store, &subject, &entity.unique_name(), &body, &now.0, &version]).await?;
+    tx.run(
+        &ROW_INSERT,
+        &[
+            &key,
+            &entity.kind(),
+            &store,
+            &subject,
+            &entity.unique_name(),
+            &body,
+            &now.0,
+            &version,
+        ],
+    )
+    .await?;
     Ok(())
 }
 
-async fn row_replace(tx: &mut Tx<'_>, key: i64, entity: &Entity, version: i64, now: Micros) -> DbResult<()> {
+async fn row_replace(
+    tx: &mut Tx<'_>,
+    key: i64,
+    entity: &Entity,
+    version: i64,
+    now: Micros,
+) -> DbResult<()> {
     let body = body_of(entity)?;
-    tx.run(&ROW_REPLACE, &[&key, &entity.unique_name(), &body, &now.0, &version]).await?;
+    tx.run(
+        &ROW_REPLACE,
+        &[&key, &entity.unique_name(), &body, &now.0, &version],
+    )
+    .await?;
     Ok(())
 }
 
@@ -163,22 +230,38 @@ async fn plan(tx: &mut Tx<'_>, changes: &[EntityChange]) -> DbResult<Vec<Plan>> 
     let mut deleted: Vec<i64> = Vec::new();
     for change in changes {
         match change {
-            EntityChange::Create { store, subject, entity } => {
+            EntityChange::Create {
+                store,
+                subject,
+                entity,
+            } => {
                 let of = store.map_or(0, |store| store.0);
                 if let Some(subject) = subject {
-                    let found: Option<(i64,)> = tx.row(&SUBJECT_READ, &[&entity.kind(), &of, subject]).await?;
+                    let found: Option<(i64,)> = tx
+                        .row(&SUBJECT_READ, &[&entity.kind(), &of, subject])
+                        .await?;
                     if let Some((key,)) = found.filter(|(key,)| !deleted.contains(key)) {
-                        plans.push(Plan::Replace { key, entity: entity.clone() });
+                        plans.push(Plan::Replace {
+                            key,
+                            entity: entity.clone(),
+                        });
                         continue;
                     }
                 }
                 name_free(tx, entity, of, None, &mut given, &deleted).await?;
-                plans.push(Plan::Insert { store: store.map(|store| store.0), subject: *subject, entity: entity.clone() });
+                plans.push(Plan::Insert {
+                    store: store.map(|store| store.0),
+                    subject: *subject,
+                    entity: entity.clone(),
+                });
             }
             EntityChange::Replace { key, entity } => {
                 let row = live(tx, *key, entity.kind(), &deleted).await?;
                 name_free(tx, entity, row.2, Some(*key), &mut given, &deleted).await?;
-                plans.push(Plan::Replace { key: *key, entity: entity.clone() });
+                plans.push(Plan::Replace {
+                    key: *key,
+                    entity: entity.clone(),
+                });
             }
             EntityChange::Delete { key } => {
                 let row = live(tx, *key, "row", &deleted).await?;
@@ -198,7 +281,8 @@ async fn plan(tx: &mut Tx<'_>, changes: &[EntityChange]) -> DbResult<Vec<Plan>> 
 
 async fn live(tx: &mut Tx<'_>, key: i64, kind: &'static str, deleted: &[i64]) -> DbResult<Row> {
     let row: Option<Row> = tx.row(&LIVE_READ, &[&key]).await?;
-    row.filter(|row| !deleted.contains(&key) && (kind == "row" || row.1 == kind)).ok_or(DbError::Missing(kind))
+    row.filter(|row| !deleted.contains(&key) && (kind == "row" || row.1 == kind))
+        .ok_or(DbError::Missing(kind))
 }
 
 async fn name_free(
@@ -209,11 +293,17 @@ async fn name_free(
     given: &mut Vec<(&'static str, i64, String)>,
     deleted: &[i64],
 ) -> DbResult<()> {
-    let Some(name) = entity.unique_name() else { return Ok(()) };
+    let Some(name) = entity.unique_name() else {
+        return Ok(());
+    };
     let kind = entity.kind();
     let held: Option<(i64, String)> = tx.row(&NAME_READ, &[&kind, &store, &name]).await?;
     let held = held.filter(|(key, _)| Some(*key) != own && !deleted.contains(key));
-    if held.is_some() || given.iter().any(|(of, at, taken)| (*of, *at, taken.as_str()) == (kind, store, name)) {
+    if held.is_some()
+        || given
+            .iter()
+            .any(|(of, at, taken)| (*of, *at, taken.as_str()) == (kind, store, name))
+    {
         return Err(DbError::Taken { field: "name" });
     }
     given.push((kind, store, name.to_owned()));
@@ -226,7 +316,9 @@ fn entity_of(kind: &str, body: &str) -> Result<Entity, String> {
 }
 
 fn body_of(entity: &Entity) -> DbResult<String> {
-    let body = entity.to_json().map_err(|error| DbError::Internal(format!("a {} cannot be written: {error}", entity.kind())))?;
+    let body = entity.to_json().map_err(|error| {
+        DbError::Internal(format!("a {} cannot be written: {error}", entity.kind()))
+    })?;
     Ok(super::codec::text(&body).into_owned())
 }
 
@@ -263,11 +355,22 @@ async fn parameter_save(
     // somebody else may have been first.
     let (version, known) = match *version {
         Some(version) => (version, known),
-        None => (*version.insert(version_move(tx).await?), parameter_read(tx, store, returned).await?),
+        None => (
+            *version.insert(version_move(tx).await?),
+            parameter_read(tx, store, returned).await?,
+        ),
     };
     let parameter = match &known {
-        Some((_, Some(parameter))) => Parameter { value: returned.value.clone(), ..parameter.clone() },
-        _ => Parameter { name: returned.name.clone(), data_type: type_of(&returned.value), value: returned.value.clone(), secret: true },
+        Some((_, Some(parameter))) => Parameter {
+            value: returned.value.clone(),
+            ..parameter.clone()
+        },
+        _ => Parameter {
+            name: returned.name.clone(),
+            data_type: type_of(&returned.value),
+            value: returned.value.clone(),
+            secret: true,
+        },
     };
     let entity = Entity::Parameter(parameter);
     match known {
@@ -280,12 +383,20 @@ async fn parameter_save(
     Ok(true)
 }
 
-async fn parameter_read(tx: &mut Tx<'_>, store: StoreKey, returned: &ReturnedParameter) -> DbResult<Option<(i64, Option<Parameter>)>> {
-    let found: Option<(i64, String)> = tx.row(&NAME_READ, &[&"parameter", &store.0, &returned.name]).await?;
-    Ok(found.map(|(key, body)| match entity_of("parameter", &body) {
-        Ok(Entity::Parameter(parameter)) => (key, Some(parameter)),
-        _ => (key, None),
-    }))
+async fn parameter_read(
+    tx: &mut Tx<'_>,
+    store: StoreKey,
+    returned: &ReturnedParameter,
+) -> DbResult<Option<(i64, Option<Parameter>)>> {
+    let found: Option<(i64, String)> = tx
+        .row(&NAME_READ, &[&"parameter", &store.0, &returned.name])
+        .await?;
+    Ok(
+        found.map(|(key, body)| match entity_of("parameter", &body) {
+            Ok(Entity::Parameter(parameter)) => (key, Some(parameter)),
+            _ => (key, None),
+        }),
+    )
 }
 
 fn type_of(value: &serde_json::Value) -> DataType {

@@ -16,7 +16,9 @@ use super::{
     tx::{Place, Tx},
 };
 use crate::{
-    db::{DbError, DbResult, RouteOutcome, RouteProgress, Routed, Skip, sqlite::codec::RoutingRecord},
+    db::{
+        DbError, DbResult, RouteOutcome, RouteProgress, Routed, Skip, sqlite::codec::RoutingRecord,
+    },
     domain::{
         delivery::{ArchiveReason, NewDelivery, SkipReason, WaitState},
         key::EndpointKey,
@@ -76,8 +78,18 @@ struct Candidate<'a> {
 }
 
 /// Writes the decisions, or nothing when they were made with an older registry or by a former owner.
-pub(super) async fn route(tx: &mut Tx<'_>, batch: &[Routed], registry_version: i64, epoch: i64, now: Micros) -> DbResult<RouteOutcome> {
-    let said_all: Vec<Said<'_>> = batch.iter().enumerate().flat_map(|(group, routed)| said_by(group, routed)).collect();
+pub(super) async fn route(
+    tx: &mut Tx<'_>,
+    batch: &[Routed],
+    registry_version: i64,
+    epoch: i64,
+    now: Micros,
+) -> DbResult<RouteOutcome> {
+    let said_all: Vec<Said<'_>> = batch
+        .iter()
+        .enumerate()
+        .flat_map(|(group, routed)| said_by(group, routed))
+        .collect();
     tx.learn_kinds(messages_of(&said_all)).await?;
     let lanes: BTreeSet<(i64, i64)> = batch
         .iter()
@@ -96,67 +108,149 @@ pub(super) async fn route(tx: &mut Tx<'_>, batch: &[Routed], registry_version: i
     let mut sources = sources(tx, batch).await?;
     lanes_lock(tx, lanes.into_iter(), singly).await?;
     let accepted = accept(tx, &mut sources, now).await?;
-    let made: Made = sources.iter().map(|source| ((source.routed.store.0, source.routed.message.0), source.accepted_at)).collect();
-    let said: Vec<Said<'_>> = sources.iter().enumerate().flat_map(|(group, source)| said_by(group, source.routed)).collect();
-    let derived: u64 = say(tx, &said, sources.len(), &made, now).await?.into_iter().sum();
+    let made: Made = sources
+        .iter()
+        .map(|source| {
+            (
+                (source.routed.store.0, source.routed.message.0),
+                source.accepted_at,
+            )
+        })
+        .collect();
+    let said: Vec<Said<'_>> = sources
+        .iter()
+        .enumerate()
+        .flat_map(|(group, source)| said_by(group, source.routed))
+        .collect();
+    let derived: u64 = say(tx, &said, sources.len(), &made, now)
+        .await?
+        .into_iter()
+        .sum();
     close(tx, sources, now).await?;
     let endpoints: BTreeSet<EndpointKey> = accepted.iter().copied().collect();
     let total = accepted.len() as u64;
     tx.hint(Hint::endpoints(endpoints.iter().copied()));
-    Ok(RouteOutcome::Done { endpoints: endpoints.into_iter().collect(), accepted: total, derived })
+    Ok(RouteOutcome::Done {
+        endpoints: endpoints.into_iter().collect(),
+        accepted: total,
+        derived,
+    })
 }
 
 fn said_by(group: usize, routed: &Routed) -> impl Iterator<Item = Said<'_>> {
-    let derived = routed.derived.iter().map(move |message| Said { group, what: What::Message(message, None) });
-    derived.chain(routed.events.iter().map(move |event| Said { group, what: What::Event(event) }))
+    let derived = routed.derived.iter().map(move |message| Said {
+        group,
+        what: What::Message(message, None),
+    });
+    derived.chain(routed.events.iter().map(move |event| Said {
+        group,
+        what: What::Event(event),
+    }))
 }
 
 /// The messages of the batch that are still incoming, each once, chunks that another one overtook left out.
 async fn sources<'a>(tx: &mut Tx<'_>, batch: &'a [Routed]) -> DbResult<Vec<Source<'a>>> {
-    let (stores, seqs): (Vec<i64>, Vec<i64>) = batch.iter().map(|routed| (routed.store.0, routed.message.0)).unzip();
-    let rows: Vec<(i64, i64, i64, i64, Option<i64>)> = tx.rows(&INCOMING_LOCK, &[&stores, &seqs]).await?;
-    let mut rows: HashMap<(i64, i64), (i64, i64, Option<i64>)> =
-        rows.into_iter().map(|(store, seq, kind, at, done)| ((store, seq), (kind, at, done))).collect();
+    let (stores, seqs): (Vec<i64>, Vec<i64>) = batch
+        .iter()
+        .map(|routed| (routed.store.0, routed.message.0))
+        .unzip();
+    let rows: Vec<(i64, i64, i64, i64, Option<i64>)> =
+        tx.rows(&INCOMING_LOCK, &[&stores, &seqs]).await?;
+    let mut rows: HashMap<(i64, i64), (i64, i64, Option<i64>)> = rows
+        .into_iter()
+        .map(|(store, seq, kind, at, done)| ((store, seq), (kind, at, done)))
+        .collect();
     let mut sources = Vec::with_capacity(batch.len());
     for routed in batch {
-        let Some((kind, accepted_at, done_up_to)) = rows.remove(&(routed.store.0, routed.message.0)) else { continue };
-        if matches!((routed.progress, done_up_to), (RouteProgress::UpTo(mapping), Some(done)) if mapping.0 <= done) {
+        let key = (routed.store.0, routed.message.0);
+        let Some((kind, accepted_at, done_up_to)) = rows.get(&key).copied() else {
             continue;
+        };
+        match routed.progress {
+            RouteProgress::UpTo(mapping) if done_up_to.is_some_and(|done| mapping.0 <= done) => {
+                continue;
+            }
+            // A later chunk of the same batch goes on from here.
+            RouteProgress::UpTo(mapping) => {
+                drop(rows.insert(key, (kind, accepted_at, Some(mapping.0))))
+            }
+            RouteProgress::Done => drop(rows.remove(&key)),
         }
         // A chunk that overlaps an earlier one (its router had not seen that one's commit) repeats nothing.
-        let skipped = routed.skipped.iter().filter(|skip| done_up_to.is_none_or(|done| skip.mapping.0 > done)).cloned().collect();
-        let record = RoutingRecord { deliveries: Vec::new(), skipped };
-        sources.push(Source { routed, kind, accepted_at, done_up_to, record });
+        let skipped = routed
+            .skipped
+            .iter()
+            .filter(|skip| done_up_to.is_none_or(|done| skip.mapping.0 > done))
+            .cloned()
+            .collect();
+        let record = RoutingRecord {
+            deliveries: Vec::new(),
+            skipped,
+        };
+        sources.push(Source {
+            routed,
+            kind,
+            accepted_at,
+            done_up_to,
+            record,
+        });
     }
     Ok(sources)
 }
 
 /// Takes the claims and inserts the deliveries; notes both outcomes in the records. Returns the endpoint of each delivery.
-async fn accept(tx: &mut Tx<'_>, sources: &mut [Source<'_>], now: Micros) -> DbResult<Vec<EndpointKey>> {
+async fn accept(
+    tx: &mut Tx<'_>,
+    sources: &mut [Source<'_>],
+    now: Micros,
+) -> DbResult<Vec<EndpointKey>> {
     let wanted: Vec<(usize, &NewDelivery)> = sources
         .iter()
         .enumerate()
         .flat_map(|(index, source)| {
             let done = source.done_up_to;
-            source.routed.deliveries.iter().filter(move |d| done.is_none_or(|done| d.mapping.0 > done)).map(move |d| (index, d))
+            source
+                .routed
+                .deliveries
+                .iter()
+                .filter(move |d| done.is_none_or(|done| d.mapping.0 > done))
+                .map(move |d| (index, d))
         })
         .collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let seqs = tx.numbers(wanted.len()).await?;
-    let candidates: Vec<Candidate<'_>> =
-        seqs.zip(wanted).map(|(seq, (source, delivery))| Candidate { source, delivery, seq }).collect();
+    let candidates: Vec<Candidate<'_>> = seqs
+        .zip(wanted)
+        .map(|(seq, (source, delivery))| Candidate {
+            source,
+            delivery,
+            seq,
+        })
+        .collect();
     let taken = claims_take(tx, &candidates, now).await?;
-    let (mut stores, mut numbers, mut endpoints, mut mappings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut kinds, mut messages, mut made, mut lanes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut stores, mut numbers, mut endpoints, mut mappings) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut kinds, mut messages, mut made, mut lanes) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut firsts, mut claims): (Vec<bool>, Vec<Option<&[u8]>>) = (Vec::new(), Vec::new());
     let mut seen: HashSet<(i64, i64)> = HashSet::new();
-    for Candidate { source, delivery, seq } in &candidates {
-        let Some(source) = sources.get_mut(*source) else { continue };
+    for Candidate {
+        source,
+        delivery,
+        seq,
+    } in &candidates
+    {
+        let Some(source) = sources.get_mut(*source) else {
+            continue;
+        };
         if let Some(claim) = delivery.claim.as_ref().filter(|_| !taken.contains(seq)) {
             let reason = SkipReason::Duplicate(claim.text.clone());
-            source.record.skipped.push(Skip { mapping: delivery.mapping, reason });
+            source.record.skipped.push(Skip {
+                mapping: delivery.mapping,
+                reason,
+            });
             continue;
         }
         source.record.deliveries.push((*seq, delivery.mapping.0));
@@ -168,14 +262,30 @@ async fn accept(tx: &mut Tx<'_>, sources: &mut [Source<'_>], now: Micros) -> DbR
         messages.push(source.routed.message.0);
         made.push(source.accepted_at);
         lanes.push(delivery.lane);
-        firsts.push(delivery.lane.is_none_or(|lane| seen.insert((delivery.endpoint.0, lane))));
-        claims.push(delivery.claim.as_ref().map(|claim| claim.key.as_bytes().as_slice()));
-        tx.count(source.routed.store.0, Place::Accepted(WaitState::Pending), 1);
+        firsts.push(
+            delivery
+                .lane
+                .is_none_or(|lane| seen.insert((delivery.endpoint.0, lane))),
+        );
+        claims.push(
+            delivery
+                .claim
+                .as_ref()
+                .map(|claim| claim.key.as_bytes().as_slice()),
+        );
+        tx.count(
+            source.routed.store.0,
+            Place::Accepted(WaitState::Pending),
+            1,
+        );
     }
     if !numbers.is_empty() {
         tx.run(
             &ACCEPTED_INSERT,
-            &[&stores, &numbers, &endpoints, &mappings, &kinds, &messages, &made, &lanes, &firsts, &now.0, &claims],
+            &[
+                &stores, &numbers, &endpoints, &mappings, &kinds, &messages, &made, &lanes,
+                &firsts, &now.0, &claims,
+            ],
         )
         .await?;
     }
@@ -183,11 +293,17 @@ async fn accept(tx: &mut Tx<'_>, sources: &mut [Source<'_>], now: Micros) -> DbR
 }
 
 /// Of the candidates that claim something, those that have it now; the first of the batch wins.
-async fn claims_take(tx: &mut Tx<'_>, candidates: &[Candidate<'_>], now: Micros) -> DbResult<HashSet<i64>> {
+async fn claims_take(
+    tx: &mut Tx<'_>,
+    candidates: &[Candidate<'_>],
+    now: Micros,
+) -> DbResult<HashSet<i64>> {
     let mut first: BTreeMap<(i64, &[u8]), i64> = BTreeMap::new();
     for candidate in candidates {
         if let Some(claim) = &candidate.delivery.claim {
-            first.entry((candidate.delivery.mapping.0, claim.key.as_bytes())).or_insert(candidate.seq);
+            first
+                .entry((candidate.delivery.mapping.0, claim.key.as_bytes()))
+                .or_insert(candidate.seq);
         }
     }
     if first.is_empty() {
@@ -197,48 +313,69 @@ async fn claims_take(tx: &mut Tx<'_>, candidates: &[Candidate<'_>], now: Micros)
     let keys: Vec<&[u8]> = first.keys().map(|(_, key)| *key).collect();
     let deliveries: Vec<i64> = first.values().copied().collect();
     let expires_at = now.plus(tx.options().claim_age).0;
-    let rows: Vec<(i64,)> = tx.rows(&CLAIMS_TAKE, &[&mappings, &keys, &deliveries, &expires_at, &now.0]).await?;
+    let rows: Vec<(i64,)> = tx
+        .rows(
+            &CLAIMS_TAKE,
+            &[&mappings, &keys, &deliveries, &expires_at, &now.0],
+        )
+        .await?;
     Ok(rows.into_iter().map(|(delivery,)| delivery).collect())
 }
 
 /// Writes the records, takes what is wholly routed out of the queue and archives what nobody wanted.
 async fn close(tx: &mut Tx<'_>, sources: Vec<Source<'_>>, now: Micros) -> DbResult<()> {
-    let earlier = records(tx, &sources).await?;
-    let parts = |source: &Source<'_>| earlier.get(&source.routed.message.0).map_or(&[][..], Vec::as_slice);
-    let said: Vec<&Source<'_>> =
-        sources.iter().filter(|source| !source.record.deliveries.is_empty() || !source.record.skipped.is_empty()).collect();
-    if !said.is_empty() {
-        let messages: Vec<i64> = said.iter().map(|source| source.routed.message.0).collect();
-        let days: Vec<i32> = said.iter().map(|source| day_of(source.accepted_at)).collect();
-        let numbers: Vec<i32> = said.iter().map(|source| i32::try_from(parts(source).len()).unwrap_or(i32::MAX)).collect();
-        let bodies: Vec<String> = said.iter().map(|source| text(&source.record.encode()).into_owned()).collect();
-        tx.run(&ROUTING_INSERT, &[&messages, &days, &numbers, &bodies]).await?;
-    }
-    let (mut stores, mut seqs, mut ups) = (Vec::new(), Vec::new(), Vec::new());
+    // What earlier chunks left, those of this batch included as they come.
+    let mut records = records(tx, &sources).await?;
+    let (mut messages, mut days, mut parts, mut bodies) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut advanced: BTreeMap<(i64, i64), i64> = BTreeMap::new();
     let mut done = Vec::new();
     let mut unwanted: HashMap<(i64, i64), bool> = HashMap::new();
     for source in &sources {
         let (store, seq) = (source.routed.store.0, source.routed.message.0);
-        if let RouteProgress::UpTo(mapping) = source.routed.progress {
-            stores.push(store);
-            seqs.push(seq);
-            ups.push(mapping.0);
-            continue;
+        let of_message = records.entry(seq).or_default();
+        if !source.record.deliveries.is_empty() || !source.record.skipped.is_empty() {
+            messages.push(seq);
+            days.push(day_of(source.accepted_at));
+            parts.push(i32::try_from(of_message.len()).unwrap_or(i32::MAX));
+            bodies.push(text(&source.record.encode()).into_owned());
+            of_message.push(source.record.clone());
         }
-        done.push((store, seq));
-        let wanted = |record: &RoutingRecord| !record.deliveries.is_empty();
-        if !wanted(&source.record) && !parts(source).iter().any(wanted) {
-            unwanted.insert((store, seq), !source.record.skipped.is_empty() || !parts(source).is_empty());
+        match source.routed.progress {
+            RouteProgress::UpTo(mapping) => {
+                advanced.insert((store, seq), mapping.0);
+            }
+            RouteProgress::Done => {
+                advanced.remove(&(store, seq));
+                done.push((store, seq));
+                if of_message.iter().all(|record| record.deliveries.is_empty()) {
+                    unwanted.insert((store, seq), !of_message.is_empty());
+                }
+            }
         }
     }
-    if !seqs.is_empty() {
-        tx.run(&INCOMING_ADVANCE, &[&stores, &seqs, &ups]).await?;
+    if !messages.is_empty() {
+        tx.run(&ROUTING_INSERT, &[&messages, &days, &parts, &bodies])
+            .await?;
+    }
+    if !advanced.is_empty() {
+        let (stores, seqs): (Vec<i64>, Vec<i64>) = advanced.keys().copied().unzip();
+        tx.run(
+            &INCOMING_ADVANCE,
+            &[&stores, &seqs, &Vec::from_iter(advanced.into_values())],
+        )
+        .await?;
     }
     let removed = incoming::remove(tx, &done).await?;
     if unwanted.is_empty() {
         return Ok(());
     }
-    let of: Vec<i64> = unwanted.keys().map(|(store, _)| *store).collect::<BTreeSet<_>>().into_iter().collect();
+    let of: Vec<i64> = unwanted
+        .keys()
+        .map(|(store, _)| *store)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let deleted: Vec<(i64,)> = tx.rows(&STORES_DELETED, &[&of]).await?;
     let ended: Vec<Ended> = removed
         .iter()
@@ -256,14 +393,26 @@ async fn close(tx: &mut Tx<'_>, sources: Vec<Source<'_>>, now: Micros) -> DbResu
 }
 
 /// The records that earlier chunks left, by message.
-async fn records(tx: &mut Tx<'_>, sources: &[Source<'_>]) -> DbResult<HashMap<i64, Vec<RoutingRecord>>> {
-    let chunked: Vec<&Source<'_>> = sources.iter().filter(|source| source.done_up_to.is_some()).collect();
+async fn records(
+    tx: &mut Tx<'_>,
+    sources: &[Source<'_>],
+) -> DbResult<HashMap<i64, Vec<RoutingRecord>>> {
+    let chunked: Vec<&Source<'_>> = sources
+        .iter()
+        .filter(|source| source.done_up_to.is_some())
+        .collect();
     let mut records: HashMap<i64, Vec<RoutingRecord>> = HashMap::new();
     if chunked.is_empty() {
         return Ok(records);
     }
-    let messages: Vec<i64> = chunked.iter().map(|source| source.routed.message.0).collect();
-    let days: Vec<i32> = chunked.iter().map(|source| day_of(source.accepted_at)).collect();
+    let messages: Vec<i64> = chunked
+        .iter()
+        .map(|source| source.routed.message.0)
+        .collect();
+    let days: Vec<i32> = chunked
+        .iter()
+        .map(|source| day_of(source.accepted_at))
+        .collect();
     let rows: Vec<(i64, i32, String)> = tx.rows(&ROUTING_READ, &[&messages, &days]).await?;
     for (message, _, body) in rows {
         let record = RoutingRecord::decode(message, &body);

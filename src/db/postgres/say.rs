@@ -61,7 +61,13 @@ pub(super) fn messages_of<'a>(said: &[Said<'a>]) -> impl Iterator<Item = &'a New
 
 /// Writes events and messages; returns for each group how many messages became incoming. A bounded number of statements,
 /// whatever the number of groups.
-pub(super) async fn say(tx: &mut Tx<'_>, said: &[Said<'_>], groups: usize, made: &Made, now: Micros) -> DbResult<Vec<u64>> {
+pub(super) async fn say(
+    tx: &mut Tx<'_>,
+    said: &[Said<'_>],
+    groups: usize,
+    made: &Made,
+    now: Micros,
+) -> DbResult<Vec<u64>> {
     let mut stored = vec![0; groups];
     if said.is_empty() {
         return Ok(stored);
@@ -95,14 +101,20 @@ pub(super) async fn say(tx: &mut Tx<'_>, said: &[Said<'_>], groups: usize, made:
         }
     }
     let seqs = tx.numbers(passed.len()).await?;
-    let fresh: Vec<(i64, &NewMessage)> = seqs.zip(&passed).map(|(seq, (_, message))| (seq, *message)).collect();
+    let fresh: Vec<(i64, &NewMessage)> = seqs
+        .zip(&passed)
+        .map(|(seq, (_, message))| (seq, *message))
+        .collect();
     messages_store(tx, &fresh, now).await?;
     for (group, _) in passed {
         if let Some(n) = stored.get_mut(group) {
             *n += 1;
         }
     }
-    let loops: Vec<(&NewEvent, Repeat)> = loops.iter().map(|(event, digest)| (event, Repeat::Of(digest.clone()))).collect();
+    let loops: Vec<(&NewEvent, Repeat)> = loops
+        .iter()
+        .map(|(event, digest)| (event, Repeat::Of(digest.clone())))
+        .collect();
     events_store(tx, &loops, made, now).await?;
     Ok(stored)
 }
@@ -111,7 +123,10 @@ fn loop_event(message: &NewMessage, delivery: Option<DeliveryKey>, bound: String
     NewEvent {
         store: message.store,
         level: Level::Error,
-        subject: format!("A loop was stopped: {} was not accepted", message.kind.as_str()),
+        subject: format!(
+            "A loop was stopped: {} was not accepted",
+            message.kind.as_str()
+        ),
         description: bound,
         reference: message.about.primary.clone(),
         message: message.ancestry.map(|line| line.parent),
@@ -138,9 +153,17 @@ async fn bounds_reached(
     let mut reached: Vec<Option<Bound>> = candidates
         .iter()
         .map(|(_, message, _)| {
-            let line = message.ancestry.filter(|line| line.depth > bounds.max_depth)?;
-            let text = format!("It descends from other messages over more than {} steps.", bounds.max_depth);
-            Some(Bound { text, digest: digest(b"depth", line.root.0, 0) })
+            let line = message
+                .ancestry
+                .filter(|line| line.depth > bounds.max_depth)?;
+            let text = format!(
+                "It descends from other messages over more than {} steps.",
+                bounds.max_depth
+            );
+            Some(Bound {
+                text,
+                digest: digest(b"depth", line.root.0, 0),
+            })
         })
         .collect();
     let root_of = |message: &NewMessage| message.ancestry.map(|line| line.root.0);
@@ -149,10 +172,21 @@ async fn bounds_reached(
     if !roots.is_empty() {
         let (keys, ns): (Vec<i64>, Vec<i64>) = roots.iter().unzip();
         let now_there: Vec<(i64, i64)> = tx.rows(&LINEAGE_ADD, &[&keys, &ns, &day]).await?;
-        judge(candidates, &mut reached, &roots, now_there, root_of, i64::from(bounds.max_descendants), |root| Bound {
-            text: format!("One message has more than {} descendants.", bounds.max_descendants),
-            digest: digest(b"descendants", root, 0),
-        });
+        judge(
+            candidates,
+            &mut reached,
+            &roots,
+            now_there,
+            root_of,
+            i64::from(bounds.max_descendants),
+            |root| Bound {
+                text: format!(
+                    "One message has more than {} descendants.",
+                    bounds.max_descendants
+                ),
+                digest: digest(b"descendants", root, 0),
+            },
+        );
     }
     let hash_of = |message: &NewMessage| {
         let object = message.ancestry.and(message.about.primary.as_ref())?;
@@ -162,13 +196,21 @@ async fn bounds_reached(
     if !hashes.is_empty() {
         let (keys, ns): (Vec<i64>, Vec<i64>) = hashes.iter().unzip();
         let now_there: Vec<(i64, i64)> = tx.rows(&REPETITION_ADD, &[&keys, &ns, &hour]).await?;
-        judge(candidates, &mut reached, &hashes, now_there, hash_of, i64::from(bounds.max_per_object_hour), |hash| Bound {
-            text: format!(
-                "More than {} such messages about one object descended from others within an hour.",
-                bounds.max_per_object_hour
-            ),
-            digest: digest(b"repetition", hash, hour),
-        });
+        judge(
+            candidates,
+            &mut reached,
+            &hashes,
+            now_there,
+            hash_of,
+            i64::from(bounds.max_per_object_hour),
+            |hash| Bound {
+                text: format!(
+                    "More than {} such messages about one object descended from others within an hour.",
+                    bounds.max_per_object_hour
+                ),
+                digest: digest(b"repetition", hash, hour),
+            },
+        );
     }
     Ok(reached)
 }
@@ -180,7 +222,11 @@ fn tally(
     key_of: impl Fn(&NewMessage) -> Option<i64>,
 ) -> BTreeMap<i64, i64> {
     let mut counts = BTreeMap::new();
-    for ((_, message, _), _) in candidates.iter().zip(reached).filter(|(_, bound)| bound.is_none()) {
+    for ((_, message, _), _) in candidates
+        .iter()
+        .zip(reached)
+        .filter(|(_, bound)| bound.is_none())
+    {
         if let Some(key) = key_of(message) {
             *counts.entry(key).or_insert(0) += 1;
         }
@@ -198,9 +244,15 @@ fn judge(
     most: i64,
     bound: impl Fn(i64) -> Bound,
 ) {
-    let mut count: HashMap<i64, i64> =
-        now_there.into_iter().map(|(key, n)| (key, n - added.get(&key).copied().unwrap_or(0))).collect();
-    for ((_, message, _), place) in candidates.iter().zip(reached).filter(|(_, place)| place.is_none()) {
+    let mut count: HashMap<i64, i64> = now_there
+        .into_iter()
+        .map(|(key, n)| (key, n - added.get(&key).copied().unwrap_or(0)))
+        .collect();
+    for ((_, message, _), place) in candidates
+        .iter()
+        .zip(reached)
+        .filter(|(_, place)| place.is_none())
+    {
         let Some(key) = key_of(message) else { continue };
         let n = count.entry(key).or_insert(0);
         *n += 1;
@@ -212,17 +264,30 @@ fn judge(
 
 fn type_hash(kind: &str) -> i64 {
     let digest = Sha256::digest(kind.as_bytes());
-    digest.iter().take(8).fold(0, |number, byte| (number << 8) | i64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
 fn digest(word: &[u8], one: i64, two: i64) -> Vec<u8> {
-    let whole = Sha256::new().chain_update(b"loop\0").chain_update(word).chain_update(one.to_be_bytes()).chain_update(two.to_be_bytes());
+    let whole = Sha256::new()
+        .chain_update(b"loop\0")
+        .chain_update(word)
+        .chain_update(one.to_be_bytes())
+        .chain_update(two.to_be_bytes());
     whole.finalize().iter().take(16).copied().collect()
 }
 
 /// Writes events of the hub's own.
 pub(super) async fn say_events(tx: &mut Tx<'_>, events: &[NewEvent], now: Micros) -> DbResult<()> {
-    let said: Vec<Said<'_>> = events.iter().map(|event| Said { group: 0, what: What::Event(event) }).collect();
+    let said: Vec<Said<'_>> = events
+        .iter()
+        .map(|event| Said {
+            group: 0,
+            what: What::Event(event),
+        })
+        .collect();
     tx.learn_kinds(messages_of(&said)).await?;
     say(tx, &said, 1, &Made::new(), now).await.map(|_| ())
 }

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 use super::{
-    archive::{Ended, Waiting, accepted_delete, accepted_lock, archived_insert, error_kept, lanes_advance, lanes_lock_of},
+    archive::{
+        Ended, Waiting, accepted_delete, accepted_lock, archived_insert, error_kept, lanes_advance,
+        lanes_lock_of,
+    },
     codec::{day_of, text},
     event::Made,
     hint::Hint,
@@ -59,17 +62,38 @@ struct Kept<'a> {
 }
 
 /// Writes finished attempts, each or nothing of it.
-pub(super) async fn settle(tx: &mut Tx<'_>, batch: &[Settlement], now: Micros) -> DbResult<Vec<Settled>> {
-    let said_all: Vec<Said<'_>> = batch.iter().enumerate().flat_map(|(group, settlement)| said_by(group, settlement)).collect();
+pub(super) async fn settle(
+    tx: &mut Tx<'_>,
+    batch: &[Settlement],
+    now: Micros,
+) -> DbResult<Vec<Settled>> {
+    let said_all: Vec<Said<'_>> = batch
+        .iter()
+        .enumerate()
+        .flat_map(|(group, settlement)| said_by(group, settlement))
+        .collect();
     tx.learn_kinds(messages_of(&said_all)).await?;
-    let keys: Vec<(i64, i64)> = batch.iter().map(|settlement| (settlement.store.0, settlement.key.0)).collect();
+    let keys: Vec<(i64, i64)> = batch
+        .iter()
+        .map(|settlement| (settlement.store.0, settlement.key.0))
+        .collect();
     let singly = tx.lanes(keys.len());
     lanes_lock_of(tx, &keys, singly).await?;
     let mut works: HashMap<(i64, i64), Work> = accepted_lock(tx, &keys)
         .await?
         .into_iter()
         .map(|(key, row)| {
-            (key, Work { was: row.clone(), now: row, asynchronous: None, end: None, left_lane: false, changed: false })
+            (
+                key,
+                Work {
+                    was: row.clone(),
+                    now: row,
+                    asynchronous: None,
+                    end: None,
+                    left_lane: false,
+                    changed: false,
+                },
+            )
         })
         .collect();
     let mut settled = Vec::with_capacity(batch.len());
@@ -88,7 +112,12 @@ pub(super) async fn settle(tx: &mut Tx<'_>, batch: &[Settlement], now: Micros) -
         if outcome == SettleOutcome::Written {
             said.extend(said_by(group, settlement));
         }
-        settled.push(Settled { outcome, lane_moved: false, messages: 0, registry_moved: false });
+        settled.push(Settled {
+            outcome,
+            lane_moved: false,
+            messages: 0,
+            registry_moved: false,
+        });
     }
     let moved = write(tx, works.values()).await?;
     attempts_insert(tx, &attempts).await?;
@@ -98,14 +127,22 @@ pub(super) async fn settle(tx: &mut Tx<'_>, batch: &[Settlement], now: Micros) -
         .zip(&settled)
         .enumerate()
         .filter(|(_, (_, settled))| settled.outcome == SettleOutcome::Written)
-        .flat_map(|(group, (settlement, _))| settlement.parameters.iter().map(move |parameter| (group, settlement.store, parameter)))
+        .flat_map(|(group, (settlement, _))| {
+            settlement
+                .parameters
+                .iter()
+                .map(move |parameter| (group, settlement.store, parameter))
+        })
         .collect();
     let registry_moved = parameters_save(tx, &parameters, now).await?;
     for (group, (settlement, settled)) in batch.iter().zip(&mut settled).enumerate() {
         settled.messages = stored.get(group).copied().unwrap_or(0);
         settled.registry_moved = registry_moved.contains(&group);
-        let lane = works.get(&(settlement.store.0, settlement.key.0)).and_then(|work| work.was.led_lane());
-        settled.lane_moved = settled.outcome == SettleOutcome::Written && lane.is_some_and(|lane| moved.contains(&lane));
+        let lane = works
+            .get(&(settlement.store.0, settlement.key.0))
+            .and_then(|work| work.was.led_lane());
+        settled.lane_moved = settled.outcome == SettleOutcome::Written
+            && lane.is_some_and(|lane| moved.contains(&lane));
     }
     if !registry_moved.is_empty() {
         tx.hint(Hint::registry());
@@ -114,12 +151,23 @@ pub(super) async fn settle(tx: &mut Tx<'_>, batch: &[Settlement], now: Micros) -
 }
 
 fn said_by(group: usize, settlement: &Settlement) -> impl Iterator<Item = Said<'_>> {
-    let messages = settlement.messages.iter().map(move |message| Said { group, what: What::Message(message, Some(settlement.key)) });
-    messages.chain(settlement.events.iter().map(move |event| Said { group, what: What::Event(event) }))
+    let messages = settlement.messages.iter().map(move |message| Said {
+        group,
+        what: What::Message(message, Some(settlement.key)),
+    });
+    messages.chain(settlement.events.iter().map(move |event| Said {
+        group,
+        what: What::Event(event),
+    }))
 }
 
 /// Works out one settlement on its delivery.
-fn apply<'a>(work: &mut Work, settlement: &'a Settlement, attempts: &mut Vec<Kept<'a>>, now: Micros) -> DbResult<SettleOutcome> {
+fn apply<'a>(
+    work: &mut Work,
+    settlement: &'a Settlement,
+    attempts: &mut Vec<Kept<'a>>,
+    now: Micros,
+) -> DbResult<SettleOutcome> {
     // A success needs no fence: what the endpoint took, it took.
     let is_success = matches!(settlement.disposition, Disposition::Completed { .. });
     if !is_success && !fence_holds(settlement, &work.now) {
@@ -131,15 +179,28 @@ fn apply<'a>(work: &mut Work, settlement: &'a Settlement, attempts: &mut Vec<Kep
         // A late success may have to take a later number than it thought.
         row.attempts = row.attempts.saturating_add(1);
         row.attempted_at = Some(attempt.started_at.0);
-        attempts.push(Kept { store: row.store, delivery: row.seq, created_at: row.created_at, number: row.attempts, attempt });
+        attempts.push(Kept {
+            store: row.store,
+            delivery: row.seq,
+            created_at: row.created_at,
+            number: row.attempts,
+            attempt,
+        });
     }
     let tried = i32::from(settlement.attempt.is_some());
     match &settlement.disposition {
         Disposition::Completed { result } => {
             row.last_error = None;
-            work.end = Some(Ended::delivery(row, ArchiveReason::Completed, result.as_deref(), now));
+            work.end = Some(Ended::delivery(
+                row,
+                ArchiveReason::Completed,
+                result.as_deref(),
+                now,
+            ));
         }
-        Disposition::Removed => work.end = Some(Ended::delivery(row, ArchiveReason::Removed, None, now)),
+        Disposition::Removed => {
+            work.end = Some(Ended::delivery(row, ArchiveReason::Removed, None, now))
+        }
         Disposition::Failing { due_at, error } => {
             row.failures = row.failures.saturating_add(tried);
             row.last_error = Some(error_kept(error));
@@ -150,9 +211,13 @@ fn apply<'a>(work: &mut Work, settlement: &'a Settlement, attempts: &mut Vec<Kep
             row.last_error = Some(error_kept(error));
             stay(work, WaitState::Parked, now, None);
         }
-        Disposition::Scheduled { due_at, asynchronous } => {
-            let written = serde_json::to_string(asynchronous)
-                .map_err(|error| DbError::Internal(format!("an asynchronous state cannot be written: {error}")))?;
+        Disposition::Scheduled {
+            due_at,
+            asynchronous,
+        } => {
+            let written = serde_json::to_string(asynchronous).map_err(|error| {
+                DbError::Internal(format!("an asynchronous state cannot be written: {error}"))
+            })?;
             stay(work, WaitState::Scheduled, *due_at, Some(written));
         }
         Disposition::Held => stay(work, WaitState::Held, now, None),
@@ -178,11 +243,21 @@ fn fence_holds(settlement: &Settlement, row: &Waiting) -> bool {
 }
 
 /// Writes what became of the deliveries; returns the lanes that have a new head.
-async fn write<'w>(tx: &mut Tx<'_>, works: impl Iterator<Item = &'w Work>) -> DbResult<std::collections::BTreeSet<(i64, i64)>> {
+async fn write<'w>(
+    tx: &mut Tx<'_>,
+    works: impl Iterator<Item = &'w Work>,
+) -> DbResult<std::collections::BTreeSet<(i64, i64)>> {
     let mut works: Vec<&Work> = works.filter(|work| work.changed).collect();
     works.sort_unstable_by_key(|work| (work.was.store, work.was.seq));
     let ended: Vec<Ended> = works.iter().filter_map(|work| work.end.clone()).collect();
-    accepted_delete(tx, works.iter().filter(|work| work.end.is_some()).map(|work| (work.was.store, work.was.seq))).await?;
+    accepted_delete(
+        tx,
+        works
+            .iter()
+            .filter(|work| work.end.is_some())
+            .map(|work| (work.was.store, work.was.seq)),
+    )
+    .await?;
     archived_insert(tx, &ended).await?;
     let staying: Vec<&&Work> = works.iter().filter(|work| work.end.is_none()).collect();
     if !staying.is_empty() {
@@ -215,9 +290,14 @@ async fn write<'w>(tx: &mut Tx<'_>, works: impl Iterator<Item = &'w Work>) -> Db
             tx.count(work.was.store, Place::Accepted(work.now.state), 1);
         }
     }
-    let left = works.iter().filter(|work| work.end.is_some() || work.left_lane).filter_map(|work| work.was.led_lane());
+    let left = works
+        .iter()
+        .filter(|work| work.end.is_some() || work.left_lane)
+        .filter_map(|work| work.was.led_lane());
     let moved = lanes_advance(tx, left).await?;
-    tx.hint(Hint::endpoints(moved.iter().map(|(endpoint, _)| EndpointKey(*endpoint))));
+    tx.hint(Hint::endpoints(
+        moved.iter().map(|(endpoint, _)| EndpointKey(*endpoint)),
+    ));
     Ok(moved)
 }
 

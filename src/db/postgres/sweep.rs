@@ -1,7 +1,10 @@
 //! Upkeep in small steps: what is expired goes, days that are too old are dropped whole, and a lane that lost its head
 //! gets one. Every node may do it; what must not be done twice at once is done under a lock that nobody waits for.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 use super::{
     archive::{LANES_ADVANCE, lanes_lock},
@@ -18,6 +21,9 @@ use crate::{
 
 /// Hours that repetitions of descendants are remembered: one more than they are counted over.
 const REPETITION_HOURS: i64 = 2;
+
+/// Days that one step drops.
+const DAYS_PER_STEP: usize = 10;
 
 statements! {
     /// Only one node at a time drops days.
@@ -76,7 +82,11 @@ statements! {
 }
 
 /// One step of upkeep.
-pub(super) async fn sweep(core: &Arc<Core>, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {
+pub(super) async fn sweep(
+    core: &Arc<Core>,
+    bounds: SweepBounds,
+    now: Micros,
+) -> DbResult<SweepReport> {
     let limit = i64::try_from(bounds.rows).unwrap_or(i64::MAX);
     let hour = now.seconds().div_euclid(3600) - REPETITION_HOURS;
     let (archive_end, event_end) = (now.minus(bounds.archived_age), now.minus(bounds.event_age));
@@ -88,8 +98,10 @@ pub(super) async fn sweep(core: &Arc<Core>, bounds: SweepBounds, now: Micros) ->
         ..SweepReport::default()
     };
     conn.run(&REPETITIONS_EXPIRE, &[&hour, &limit]).await?;
-    conn.run(&LINEAGE_EXPIRE, &[&day_of(archive_end.0), &limit]).await?;
-    conn.run(&REPEATS_EXPIRE, &[&day_of(event_end.0), &limit]).await?;
+    conn.run(&LINEAGE_EXPIRE, &[&day_of(archive_end.0), &limit])
+        .await?;
+    conn.run(&REPEATS_EXPIRE, &[&day_of(event_end.0), &limit])
+        .await?;
     let locked: Option<(bool,)> = conn.row(&TRY_LOCK, &[]).await?;
     if matches!(locked, Some((true,))) {
         let days = days(&conn, &mut report, bounds, now).await;
@@ -100,13 +112,24 @@ pub(super) async fn sweep(core: &Arc<Core>, bounds: SweepBounds, now: Micros) ->
     }
     conn.done();
     report.lanes = lanes_mend(core, bounds.rows).await?;
-    let full = [report.keys, report.claims, report.archived, report.messages, report.events];
+    let full = [
+        report.keys,
+        report.claims,
+        report.archived,
+        report.messages,
+        report.events,
+    ];
     report.more |= full.iter().any(|done| *done >= bounds.rows);
     Ok(report)
 }
 
-/// Makes days ahead and drops one old day of each table; the next step drops the next.
-async fn days(conn: &Conn, report: &mut SweepReport, bounds: SweepBounds, now: Micros) -> DbResult<()> {
+/// Makes days ahead and drops the oldest days; the next step drops the next.
+async fn days(
+    conn: &Conn,
+    report: &mut SweepReport,
+    bounds: SweepBounds,
+    now: Micros,
+) -> DbResult<()> {
     partition::ensure(conn, now).await?;
     for (table, day) in partition::detached(conn).await? {
         let lost = partition::drop_detached(conn, &table, day).await?;
@@ -114,20 +137,31 @@ async fn days(conn: &Conn, report: &mut SweepReport, bounds: SweepBounds, now: M
     }
     let mut old = partition::outlived(conn, &ARCHIVE_TABLES, bounds.archived_age, now).await?;
     old.extend(partition::outlived(conn, &EVENT_TABLES, bounds.event_age, now).await?);
-    let Some((_, first)) = old.iter().min_by_key(|(_, day)| *day).copied() else { return Ok(()) };
-    report.more = old.iter().any(|(_, day)| *day != first);
-    let kept = kept(conn, Micros((i64::from(first) + 1).saturating_mul(super::codec::DAY))).await?;
-    for (table, day) in old.into_iter().filter(|(_, day)| *day == first) {
+    let days: BTreeSet<i32> = old.iter().map(|(_, day)| *day).collect();
+    report.more = days.len() > DAYS_PER_STEP;
+    let Some(last) = days.iter().copied().take(DAYS_PER_STEP).last() else {
+        return Ok(());
+    };
+    let kept = kept(
+        conn,
+        Micros((i64::from(last) + 1).saturating_mul(super::codec::DAY)),
+    )
+    .await?;
+    for (table, day) in old.into_iter().filter(|(_, day)| *day <= last) {
         match partition::drop_day(conn, table, day, &kept).await {
             Ok(lost) => report.archived += counted(&lost),
-            Err(error) => log::warn!("day {day} of {table} could not be dropped now, the next sweep tries again: {error}"),
+            Err(error) => log::warn!(
+                "day {day} of {table} could not be dropped now, the next sweep tries again: {error}"
+            ),
         }
     }
     Ok(())
 }
 
 fn counted(lost: &[(i64, i64)]) -> usize {
-    lost.iter().map(|(_, n)| usize::try_from(*n).unwrap_or(0)).sum()
+    lost.iter()
+        .map(|(_, n)| usize::try_from(*n).unwrap_or(0))
+        .sum()
 }
 
 async fn kept(conn: &Conn, before: Micros) -> DbResult<Kept> {
@@ -135,26 +169,51 @@ async fn kept(conn: &Conn, before: Micros) -> DbResult<Kept> {
     let deliveries: Vec<(i64, i64)> = conn.rows(&KEPT_DELIVERIES, &[&before.0]).await?;
     let (message_stores, messages) = messages.into_iter().unzip();
     let (delivery_stores, deliveries) = deliveries.into_iter().unzip();
-    Ok(Kept { message_stores, messages, delivery_stores, deliveries })
+    Ok(Kept {
+        message_stores,
+        messages,
+        delivery_stores,
+        deliveries,
+    })
 }
 
 /// What the default partitions hold goes row by row: rows that were kept aside, and those of a clock that jumped.
-async fn strays(conn: &Conn, report: &mut SweepReport, archive_end: Micros, event_end: Micros, limit: i64) -> DbResult<()> {
+async fn strays(
+    conn: &Conn,
+    report: &mut SweepReport,
+    archive_end: Micros,
+    event_end: Micros,
+    limit: i64,
+) -> DbResult<()> {
     conn.batch("BEGIN").await?;
     let work = async {
-        let lost: Vec<(i64, i64)> = conn.rows(&STRAY_ARCHIVED, &[&archive_end.0, &limit]).await?;
+        let lost: Vec<(i64, i64)> = conn
+            .rows(&STRAY_ARCHIVED, &[&archive_end.0, &limit])
+            .await?;
         if !lost.is_empty() {
-            let (stores, ns): (Vec<i64>, Vec<i64>) = lost.iter().map(|(store, n)| (*store, -n)).unzip();
-            conn.run(&super::tx::COUNT_ADD, &[&stores, &vec![6; stores.len()], &ns]).await?;
+            let (stores, ns): (Vec<i64>, Vec<i64>) =
+                lost.iter().map(|(store, n)| (*store, -n)).unzip();
+            conn.run(
+                &super::tx::COUNT_ADD,
+                &[&stores, &vec![6; stores.len()], &ns],
+            )
+            .await?;
         }
         report.archived += counted(&lost);
         let kept = kept(conn, archive_end).await?;
-        let messages = conn.run(&STRAY_MESSAGES, &[&archive_end.0, &limit, &kept.message_stores, &kept.messages]).await?;
+        let messages = conn
+            .run(
+                &STRAY_MESSAGES,
+                &[&archive_end.0, &limit, &kept.message_stores, &kept.messages],
+            )
+            .await?;
         report.messages += usize::try_from(messages).unwrap_or(usize::MAX);
         for statement in [&STRAY_ATTEMPTS, &STRAY_ROUTING, &STRAY_OBJECTS] {
-            conn.run(statement, &[&day_of(archive_end.0), &limit]).await?;
+            conn.run(statement, &[&day_of(archive_end.0), &limit])
+                .await?;
         }
-        report.events += usize::try_from(conn.run(&STRAY_EVENTS, &[&event_end.0, &limit]).await?).unwrap_or(usize::MAX);
+        report.events += usize::try_from(conn.run(&STRAY_EVENTS, &[&event_end.0, &limit]).await?)
+            .unwrap_or(usize::MAX);
         conn.batch("COMMIT").await
     };
     if let Err(error) = work.await {
@@ -167,17 +226,28 @@ async fn strays(conn: &Conn, report: &mut SweepReport, archive_end: Micros, even
 /// Looks at the next lanes, in turn over many steps, and mends those whose head is not their first row.
 async fn lanes_mend(core: &Arc<Core>, lanes: usize) -> DbResult<usize> {
     let conn = core.read().await?;
-    let (endpoint, lane) = *core.lane_looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+    let (endpoint, lane) = *core
+        .lane_looked_at
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let most = i32::try_from(lanes).unwrap_or(i32::MAX);
-    let rows: Vec<(i64, i64, Option<bool>)> = conn.rows(&LANES_NEXT, &[&endpoint, &lane, &most]).await?;
+    let rows: Vec<(i64, i64, Option<bool>)> =
+        conn.rows(&LANES_NEXT, &[&endpoint, &lane, &most]).await?;
     conn.done();
     let next = match rows.last() {
         Some((endpoint, lane, _)) if rows.len() >= lanes => (*endpoint, *lane),
         _ => (i64::MIN, i64::MIN),
     };
-    *core.lane_looked_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
-    let broken: Arc<Vec<(i64, i64)>> =
-        Arc::new(rows.into_iter().filter(|(.., fine)| *fine == Some(false)).map(|(endpoint, lane, _)| (endpoint, lane)).collect());
+    *core
+        .lane_looked_at
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = next;
+    let broken: Arc<Vec<(i64, i64)>> = Arc::new(
+        rows.into_iter()
+            .filter(|(.., fine)| *fine == Some(false))
+            .map(|(endpoint, lane, _)| (endpoint, lane))
+            .collect(),
+    );
     if broken.is_empty() {
         return Ok(0);
     }

@@ -40,10 +40,28 @@ pub(super) async fn timeline(
     let below = before.map_or(i64::MAX, |key| key.0);
     // One more than fits tells whether there is more.
     let mut messages = messages_about(conn, store, object, Some(below), limit + 1).await?;
-    let mut events = events_of_object(conn, store, object, Range { below, ..Range::ALL }, limit + 1).await?;
+    let mut events = events_of_object(
+        conn,
+        store,
+        object,
+        Range {
+            below,
+            ..Range::ALL
+        },
+        limit + 1,
+    )
+    .await?;
     let last = |keys: &mut dyn Iterator<Item = i64>| keys.nth(limit.saturating_sub(1));
-    let end_of_messages = if messages.len() > limit { last(&mut messages.iter().map(|(key, _)| *key)) } else { None };
-    let end_of_events = if events.len() > limit { last(&mut events.iter().copied()) } else { None };
+    let end_of_messages = if messages.len() > limit {
+        last(&mut messages.iter().map(|(key, _)| *key))
+    } else {
+        None
+    };
+    let end_of_events = if events.len() > limit {
+        last(&mut events.iter().copied())
+    } else {
+        None
+    };
     let older = end_of_messages.max(end_of_events);
     if let Some(older) = older {
         messages.retain(|(key, _)| *key >= older);
@@ -51,19 +69,38 @@ pub(super) async fn timeline(
     }
     let mut entries = Vec::new();
     let keys: Vec<i64> = messages.iter().map(|(key, _)| *key).collect();
-    let oldest = messages.iter().map(|(_, made_at)| *made_at).min().unwrap_or(0);
+    let oldest = messages
+        .iter()
+        .map(|(_, made_at)| *made_at)
+        .min()
+        .unwrap_or(0);
     let places = places_read(conn, store.0, &keys, oldest).await?;
-    let spots: Vec<Spot> = messages.into_iter().map(|(seq, made_at)| Spot { store: store.0, seq, made_at }).collect();
+    let spots: Vec<Spot> = messages
+        .into_iter()
+        .map(|(seq, made_at)| Spot {
+            store: store.0,
+            seq,
+            made_at,
+        })
+        .collect();
     let mut heads = heads_read(conn, seal, &spots).await?;
     heads.sort_unstable_by_key(|head| head.key);
     for head in heads {
         let location = places.get(&head.key).copied().unwrap_or(Locator::Routed);
         message_entries(conn, seal, store, head, location, &mut entries).await?;
     }
-    entries.extend(events_read(conn, seal, store, &events).await?.into_iter().map(TimelineEntry::Event));
+    entries.extend(
+        events_read(conn, seal, store, &events)
+            .await?
+            .into_iter()
+            .map(TimelineEntry::Event),
+    );
     // The sort is stable: of one moment, a message comes before its deliveries, those before their attempts and events.
     entries.sort_by_key(TimelineEntry::at);
-    Ok(Timeline { entries, older: older.map(PageKey) })
+    Ok(Timeline {
+        entries,
+        older: older.map(PageKey),
+    })
 }
 
 async fn message_entries(
@@ -76,10 +113,22 @@ async fn message_entries(
 ) -> DbResult<()> {
     let made_at = head.accepted_at.0;
     let record = record_read(conn, head.key, made_at).await?;
-    let keys: Vec<i64> = record.deliveries.iter().map(|(delivery, _)| *delivery).take(DELIVERIES).collect();
-    let mut rows: Vec<DeliveryRow> = deliveries_read(conn, store.0, &keys, made_at).await?.into_values().collect();
+    let keys: Vec<i64> = record
+        .deliveries
+        .iter()
+        .map(|(delivery, _)| *delivery)
+        .take(DELIVERIES)
+        .collect();
+    let mut rows: Vec<DeliveryRow> = deliveries_read(conn, store.0, &keys, made_at)
+        .await?
+        .into_values()
+        .collect();
     rows.sort_unstable_by_key(|row| row.seq);
-    entries.push(TimelineEntry::Message(message_ref(&head, location, record.skipped)));
+    entries.push(TimelineEntry::Message(message_ref(
+        &head,
+        location,
+        record.skipped,
+    )));
     for row in rows {
         delivery_entries(conn, seal, store, &head, row, entries).await?;
     }
@@ -95,7 +144,11 @@ async fn delivery_entries(
     entries: &mut Vec<TimelineEntry>,
 ) -> DbResult<()> {
     let (id, mapping) = (row.id(seal), MappingKey(row.mapping.unwrap_or(0)));
-    let attempts = if row.attempts > 0 { attempts_of(conn, store, row.seq, row.created_at.0).await? } else { Vec::new() };
+    let attempts = if row.attempts > 0 {
+        attempts_of(conn, store, row.seq, row.created_at.0).await?
+    } else {
+        Vec::new()
+    };
     entries.push(TimelineEntry::Delivery {
         id,
         message_id: head.id,
@@ -109,7 +162,11 @@ async fn delivery_entries(
         completed_at: row.completed_at,
     });
     let early = attempts.len().saturating_sub(ATTEMPTS);
-    let entry = |attempt| TimelineEntry::Attempt { delivery_id: id, mapping, attempt };
+    let entry = |attempt| TimelineEntry::Attempt {
+        delivery_id: id,
+        mapping,
+        attempt,
+    };
     entries.extend(attempts.into_iter().skip(early).map(entry));
     Ok(())
 }

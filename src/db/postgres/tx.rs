@@ -3,10 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{
-        Mutex, PoisonError,
-        atomic::Ordering,
-    },
+    sync::{Mutex, PoisonError, atomic::Ordering},
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -83,7 +80,12 @@ pub(super) struct Kinds(Mutex<HashMap<i64, HashMap<String, i64>>>);
 
 impl Kinds {
     fn get(&self, store: i64, kind: &str) -> Option<i64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&store)?.get(kind).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&store)?
+            .get(kind)
+            .copied()
     }
 
     fn learn(&self, rows: Vec<(i64, String, i64)>) {
@@ -143,9 +145,20 @@ impl<'a> Tx<'a> {
         singly
     }
 
+    /// The transaction is a node's beat, of which there is one at a time; called before its first statement.
+    pub(super) fn alone(&mut self) {
+        self.opening = Opening::Waits("BEGIN; SELECT pg_advisory_xact_lock(1229874530, 3)");
+    }
+
     /// All rows of a statement.
-    pub(super) async fn rows<T: FromRow>(&mut self, sql: &Sql, params: Params<'_>) -> DbResult<Vec<T>> {
-        let Opening::Waits(begin) = self.opening else { return self.conn.rows(sql, params).await };
+    pub(super) async fn rows<T: FromRow>(
+        &mut self,
+        sql: &Sql,
+        params: Params<'_>,
+    ) -> DbResult<Vec<T>> {
+        let Opening::Waits(begin) = self.opening else {
+            return self.conn.rows(sql, params).await;
+        };
         self.opening = Opening::Open;
         // Both are on their way before the first answer comes.
         let (begun, rows) = tokio::join!(self.conn.batch(begin), self.conn.rows(sql, params));
@@ -154,13 +167,19 @@ impl<'a> Tx<'a> {
     }
 
     /// The first row of a statement.
-    pub(super) async fn row<T: FromRow>(&mut self, sql: &Sql, params: Params<'_>) -> DbResult<Option<T>> {
+    pub(super) async fn row<T: FromRow>(
+        &mut self,
+        sql: &Sql,
+        params: Params<'_>,
+    ) -> DbResult<Option<T>> {
         Ok(self.rows(sql, params).await?.into_iter().next())
     }
 
     /// Runs a statement; returns how many rows it changed.
     pub(super) async fn run(&mut self, sql: &Sql, params: Params<'_>) -> DbResult<u64> {
-        let Opening::Waits(begin) = self.opening else { return self.conn.run(sql, params).await };
+        let Opening::Waits(begin) = self.opening else {
+            return self.conn.run(sql, params).await;
+        };
         self.opening = Opening::Open;
         let (begun, changed) = tokio::join!(self.conn.batch(begin), self.conn.run(sql, params));
         begun?;
@@ -172,8 +191,14 @@ impl<'a> Tx<'a> {
         if n == 0 {
             return Ok(Vec::new().into_iter());
         }
-        let rows: Vec<(i64,)> = self.rows(&NUMBERS, &[&i64::try_from(n).unwrap_or(i64::MAX)]).await?;
-        Ok(rows.into_iter().map(|(number,)| number).collect::<Vec<_>>().into_iter())
+        let rows: Vec<(i64,)> = self
+            .rows(&NUMBERS, &[&i64::try_from(n).unwrap_or(i64::MAX)])
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(number,)| number)
+            .collect::<Vec<_>>()
+            .into_iter())
     }
 
     /// Counts `n` rows into (or, negative, out of) a place, written at the commit.
@@ -188,7 +213,10 @@ impl<'a> Tx<'a> {
 
     /// Learns the keys of these messages' types, writing down new ones at once and for good, outside the transaction:
     /// called before its first statement.
-    pub(super) async fn learn_kinds<'m>(&mut self, messages: impl Iterator<Item = &'m NewMessage>) -> DbResult<()> {
+    pub(super) async fn learn_kinds<'m>(
+        &mut self,
+        messages: impl Iterator<Item = &'m NewMessage>,
+    ) -> DbResult<()> {
         let mut unknown: Vec<(i64, &str)> = messages
             .map(|message| (message.store.0, message.kind.as_str()))
             .filter(|(store, kind)| self.core.kinds.get(*store, kind).is_none())
@@ -200,18 +228,25 @@ impl<'a> Tx<'a> {
         unknown.dedup();
         let (stores, kinds): (Vec<i64>, Vec<&str>) = unknown.into_iter().unzip();
         self.conn.run(&KINDS_INSERT, &[&stores, &kinds]).await?;
-        self.core.kinds.learn(self.conn.rows(&KINDS_READ, &[&stores, &kinds]).await?);
+        self.core
+            .kinds
+            .learn(self.conn.rows(&KINDS_READ, &[&stores, &kinds]).await?);
         Ok(())
     }
 
     /// The key of a type that was learnt.
     pub(super) fn kind(&self, message: &NewMessage) -> DbResult<i64> {
         let key = self.core.kinds.get(message.store.0, message.kind.as_str());
-        key.ok_or_else(|| crate::db::DbError::Unavailable("a message type was forgotten meanwhile".into()))
+        key.ok_or_else(|| {
+            crate::db::DbError::Unavailable("a message type was forgotten meanwhile".into())
+        })
     }
 
     async fn commit(mut self) -> DbResult<Hint> {
-        let counts: Vec<_> = std::mem::take(&mut self.counts).into_iter().filter(|(_, n)| *n != 0).collect();
+        let counts: Vec<_> = std::mem::take(&mut self.counts)
+            .into_iter()
+            .filter(|(_, n)| *n != 0)
+            .collect();
         if counts.is_empty() {
             if self.opening == Opening::Open {
                 self.conn.batch("COMMIT").await?;
@@ -224,7 +259,8 @@ impl<'a> Tx<'a> {
         let ns: Vec<i64> = counts.iter().map(|(_, n)| *n).collect();
         let params: Params<'_> = &[&stores, &places, &ns];
         // If the counters fail, the server turns the commit into a rollback.
-        let (counted, committed) = tokio::join!(self.conn.run(&COUNT_ADD, params), self.conn.batch("COMMIT"));
+        let (counted, committed) =
+            tokio::join!(self.conn.run(&COUNT_ADD, params), self.conn.batch("COMMIT"));
         counted?;
         committed?;
         self.conn.tally.commits.fetch_add(1, Ordering::Relaxed);
@@ -233,9 +269,15 @@ impl<'a> Tx<'a> {
 }
 
 /// Work inside a transaction, which may be called again after a rollback.
-pub(super) trait Work<T>: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, DbResult<T>> + Send + Sync + 'static {}
+pub(super) trait Work<T>:
+    for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, DbResult<T>> + Send + Sync + 'static
+{
+}
 
-impl<T, F> Work<T> for F where F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, DbResult<T>> + Send + Sync + 'static {}
+impl<T, F> Work<T> for F where
+    F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, DbResult<T>> + Send + Sync + 'static
+{
+}
 
 /// Does the work in a transaction and commits.
 pub(super) async fn transact<T>(core: &std::sync::Arc<Core>, work: impl Work<T>) -> DbResult<T> {
@@ -243,14 +285,32 @@ pub(super) async fn transact<T>(core: &std::sync::Arc<Core>, work: impl Work<T>)
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut tx = Tx { conn: &lent, core, opening: Opening::Waits("BEGIN"), counts: BTreeMap::new(), hints: Hint::default() };
-        let worked = std::panic::AssertUnwindSafe(work(&mut tx)).catch_unwind().await;
-        let worked = worked.unwrap_or_else(|_| Err(crate::db::DbError::Internal("a database command panicked".into())));
+        let begun = std::time::Instant::now();
+        let mut tx = Tx {
+            conn: &lent,
+            core,
+            opening: Opening::Waits("BEGIN"),
+            counts: BTreeMap::new(),
+            hints: Hint::default(),
+        };
+        let worked = std::panic::AssertUnwindSafe(work(&mut tx))
+            .catch_unwind()
+            .await;
+        let worked = worked.unwrap_or_else(|_| {
+            Err(crate::db::DbError::Internal(
+                "a database command panicked".into(),
+            ))
+        });
         let opened = tx.opening == Opening::Open;
+        let tally = &core.tally;
         let outcome = match worked {
             Ok(value) => tx.commit().await.map(|hints| (value, hints)),
             Err(error) => Err(error),
         };
+        tally.writing_us.fetch_add(
+            u64::try_from(begun.elapsed().as_micros()).unwrap_or(0),
+            Ordering::Relaxed,
+        );
         let error = match outcome {
             Ok((value, hints)) => {
                 lent.done();
@@ -259,6 +319,7 @@ pub(super) async fn transact<T>(core: &std::sync::Arc<Core>, work: impl Work<T>)
             }
             Err(error) => error,
         };
+        tally.rollbacks.fetch_add(1, Ordering::Relaxed);
         if opened && lent.batch("ROLLBACK").await.is_err() {
             return Err(error);
         }

@@ -34,7 +34,10 @@ pub(super) struct Range {
 
 impl Range {
     /// Every number.
-    pub(super) const ALL: Self = Self { least: 0, below: i64::MAX };
+    pub(super) const ALL: Self = Self {
+        least: 0,
+        below: i64::MAX,
+    };
 }
 
 /// What walks found.
@@ -53,18 +56,27 @@ impl Walk {
             return format!("{} LIMIT {limit}", self.ordered("seq", range));
         }
         let rows = self.ordered("*", range);
-        format!("SELECT seq FROM ({rows} LIMIT {ROWS_EXAMINED}) AS looked_at WHERE {} LIMIT {limit}", self.filter)
+        format!(
+            "SELECT seq FROM ({rows} LIMIT {ROWS_EXAMINED}) AS looked_at WHERE {} LIMIT {limit}",
+            self.filter
+        )
     }
 
     /// The statement that gives the last number such a walk looks at, when there are more.
     fn stop_text(&self, range: Range) -> String {
-        format!("{} LIMIT 1 OFFSET {}", self.ordered("seq", range), ROWS_EXAMINED - 1)
+        format!(
+            "{} LIMIT 1 OFFSET {}",
+            self.ordered("seq", range),
+            ROWS_EXAMINED - 1
+        )
     }
 
     fn ordered(&self, columns: &str, range: Range) -> String {
         let Self { table, enter, .. } = self;
         let Range { least, below } = range;
-        format!("SELECT {columns} FROM {table} WHERE {enter} AND seq >= {least} AND seq < {below} ORDER BY seq DESC")
+        format!(
+            "SELECT {columns} FROM {table} WHERE {enter} AND seq >= {least} AND seq < {below} ORDER BY seq DESC"
+        )
     }
 
     async fn run(&self, conn: &Conn, range: Range, limit: usize) -> DbResult<Found> {
@@ -78,8 +90,16 @@ impl Walk {
 }
 
 /// Runs walks and merges them: the newest `limit` numbers of all.
-pub(super) async fn walk_all(conn: &Conn, walks: &[Walk], range: Range, limit: usize) -> DbResult<Found> {
-    let mut found = Found { keys: Vec::new(), stopped_at: None };
+pub(super) async fn walk_all(
+    conn: &Conn,
+    walks: &[Walk],
+    range: Range,
+    limit: usize,
+) -> DbResult<Found> {
+    let mut found = Found {
+        keys: Vec::new(),
+        stopped_at: None,
+    };
     for walk in walks {
         let one = walk.run(conn, range, limit).await?;
         found.keys.extend(one.keys);
@@ -116,26 +136,48 @@ pub(super) const PAGES_COUNTED: usize = 40;
 
 /// How many numbers a page needs to know: its own, one more, and those that are counted.
 pub(super) fn keys_wanted(skip: usize, limit: usize) -> usize {
-    limit.saturating_mul(PAGES_COUNTED).max(skip.saturating_add(limit).saturating_add(1))
+    limit
+        .saturating_mul(PAGES_COUNTED)
+        .max(skip.saturating_add(limit).saturating_add(1))
 }
 
 /// Cuts a page out of what was found.
 pub(super) fn page(found: &Found, skip: usize, limit: usize) -> Page {
     let keys: Vec<i64> = found.keys.iter().skip(skip).take(limit).copied().collect();
     let more = found.keys.len() > skip.saturating_add(limit);
-    let next = if more { keys.last().copied() } else { found.stopped_at };
+    let next = if more {
+        keys.last().copied()
+    } else {
+        found.stopped_at
+    };
     let counted_up_to = limit.saturating_mul(PAGES_COUNTED);
-    Page { keys, next, matching: found.keys.len().min(counted_up_to), counted_up_to }
+    Page {
+        keys,
+        next,
+        matching: found.keys.len().min(counted_up_to),
+        counted_up_to,
+    }
 }
 
 /// `column IN (1,2,3)`; of nothing, a condition that nothing meets.
 pub(super) fn among(column: &str, numbers: impl IntoIterator<Item = i64>) -> String {
-    let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
-    if numbers.is_empty() { "FALSE".into() } else { format!("{column} IN ({})", numbers.join(",")) }
+    let numbers: Vec<String> = numbers
+        .into_iter()
+        .map(|number| number.to_string())
+        .collect();
+    if numbers.is_empty() {
+        "FALSE".into()
+    } else {
+        format!("{column} IN ({})", numbers.join(","))
+    }
 }
 
 /// Conditions joined, empty ones left out.
 pub(super) fn all_of(conditions: &[String]) -> String {
-    let given: Vec<&str> = conditions.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let given: Vec<&str> = conditions
+        .iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
     given.join(" AND ")
 }

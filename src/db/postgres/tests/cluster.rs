@@ -38,16 +38,38 @@ impl Cluster {
     /// Starts a server; `settings` are further `name=value` pairs, separated by blanks.
     pub fn start(settings: &str) -> Self {
         let bin = binaries();
-        let folder = tempfile::Builder::new().prefix("integrator-pg-").tempdir().unwrap().keep();
+        let folder = tempfile::Builder::new()
+            .prefix("integrator-pg-")
+            .tempdir()
+            .unwrap()
+            .keep();
         // A port that was free a moment ago; nothing else here hands out ports of that range.
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let as_root = is_root();
         if as_root {
             run(Command::new("chown").arg("postgres").arg(&folder));
         }
         let files = folder.join("data");
-        run(as_server(as_root, &bin.join("initdb")).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"]).arg(&files));
-        let settings: String = settings.split_whitespace().map(|pair| format!(" -c {pair}")).collect();
+        run(as_server(as_root, &bin.join("initdb"))
+            .args([
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-D",
+            ])
+            .arg(&files));
+        let settings: String = settings
+            .split_whitespace()
+            .map(|pair| format!(" -c {pair}"))
+            .collect();
         // The server ends, and its files go, when this process closes its end of the pipe: by ending, in whatever way.
         let script = format!(
             "cd / && {bin}/pg_ctl -w -s -D {files} -l {folder}/log -o \"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=300 \
@@ -57,18 +79,40 @@ impl Cluster {
             folder = folder.display(),
         );
         let mut command = as_server(as_root, Path::new("sh"));
-        let mut keeper = command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut keeper = command
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut said = [0; 3];
         let read = keeper.stdout.as_mut().unwrap().read_exact(&mut said);
-        assert!(read.is_ok() && &said == b"up\n", "PostgreSQL did not start: {}", log(&folder));
-        Self { port, folder, bin, _keeper: keeper }
+        assert!(
+            read.is_ok() && &said == b"up\n",
+            "PostgreSQL did not start: {}",
+            log(&folder)
+        );
+        Self {
+            port,
+            folder,
+            bin,
+            _keeper: keeper,
+        }
     }
 
     /// A new, empty database; its address.
     pub fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hub_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        run(Command::new(self.bin.join("createdb")).args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), &name]));
+        run(Command::new(self.bin.join("createdb")).args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+            &name,
+        ]));
         self.url(&name)
     }
 
@@ -80,13 +124,36 @@ impl Cluster {
     /// Stops the server as a crash would and starts it again.
     pub fn restart(&self) {
         let mut command = as_server(is_root(), &self.bin.join("pg_ctl"));
-        run(command.current_dir("/").args(["-w", "-s", "-m", "immediate", "-l"]).arg(self.folder.join("log")).arg("-D").arg(self.folder.join("data")).arg("restart"));
+        run(command
+            .current_dir("/")
+            .args(["-w", "-s", "-m", "immediate", "-l"])
+            .arg(self.folder.join("log"))
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .arg("restart"));
     }
 
     /// Runs SQL as a person at a shell would; returns what it printed, unadorned.
     pub fn sql(&self, url: &str, text: &str) -> String {
-        let output = Command::new(self.bin.join("psql")).args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]).output().unwrap();
-        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(self.bin.join("psql"))
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                url,
+                "-c",
+                text,
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{text}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }
@@ -97,11 +164,25 @@ fn log(folder: &Path) -> String {
 
 /// Where the newest installed server's programs are.
 fn binaries() -> PathBuf {
-    let of_debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
-    let of_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    let mut found: Vec<PathBuf> = of_debian.filter(|bin| bin.join("initdb").exists()).collect();
-    found.sort_by_key(|bin| bin.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok()));
-    found.pop().or_else(|| of_path.into_iter().find(|bin| bin.join("initdb").exists())).expect(MISSING)
+    let of_debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    let of_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let mut found: Vec<PathBuf> = of_debian
+        .filter(|bin| bin.join("initdb").exists())
+        .collect();
+    found.sort_by_key(|bin| {
+        bin.parent()
+            .and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok())
+    });
+    found
+        .pop()
+        .or_else(|| of_path.into_iter().find(|bin| bin.join("initdb").exists()))
+        .expect(MISSING)
 }
 
 fn is_root() -> bool {
@@ -115,11 +196,21 @@ fn as_server(as_root: bool, program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    command
+        .args(["-u", "postgres", "--"])
+        .arg(program)
+        .current_dir("/");
     command
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
