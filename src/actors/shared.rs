@@ -12,8 +12,8 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, metrics::Metrics,
-    transport::TransportFactory, vitals::Office,
+    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, leases::Leases,
+    metrics::Metrics, transport::TransportFactory, vitals::Office,
 };
 use crate::{
     config::Config,
@@ -43,6 +43,8 @@ pub struct Shared {
     pub consumers: Consumers,
     /// Who posts.
     pub transport: TransportFactory,
+    /// What this node owns.
+    pub leases: Leases,
     /// Where the actors are.
     pub directory: Directory,
     /// Messages between the door and the disk.

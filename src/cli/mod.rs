@@ -11,6 +11,7 @@
 
 mod check_config;
 mod config_args;
+mod database;
 mod demo;
 mod hub_client;
 mod logging;
