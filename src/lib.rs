@@ -9,5 +9,6 @@ pub mod consumers;
 pub mod db;
 pub mod domain;
 pub mod net;
+pub mod sources;
 pub mod web;
 pub mod wire;

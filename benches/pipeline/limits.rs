@@ -139,6 +139,7 @@ impl Bare {
             api_key: None,
             source: None,
             version: None,
+            webhook_secret: None,
         });
         let created = |store, entity| EntityChange::Create {
             store,

@@ -14,11 +14,12 @@ use super::{
     bell::Bell,
     dispatcher::{Dispatcher, EndpointCell},
     intake::Intake,
-    overseer::{Ensure, MayRetire},
+    overseer::{Ensure, LookAfterPollers, MayRetire},
+    poller::PollDoor,
     settler::Settler,
     vitals::{Office, Vitals},
 };
-use crate::domain::key::EndpointKey;
+use crate::domain::key::{EndpointKey, StoreKey};
 
 /// Where an actor is now; empty while it is being replaced.
 pub struct Post<A: Actor>(RwLock<Option<Addr<A>>>);
@@ -65,6 +66,7 @@ pub struct Directory {
     seats: RwLock<HashMap<EndpointKey, Seat>>,
     cells: RwLock<HashMap<EndpointKey, Arc<EndpointCell>>>,
     vitals: RwLock<HashMap<Office, Arc<Vitals>>>,
+    doors: RwLock<HashMap<StoreKey, Arc<PollDoor>>>,
     overseer: RwLock<Option<OverseerDoor>>,
 }
 
@@ -75,6 +77,8 @@ pub struct OverseerDoor {
     pub ensure: Recipient<Ensure>,
     /// A dispatcher may end.
     pub may_retire: Recipient<MayRetire>,
+    /// A store may want a poller.
+    pub look_after_pollers: Recipient<LookAfterPollers>,
 }
 
 impl Directory {
@@ -148,6 +152,28 @@ impl Directory {
                 })
                 .ok();
         }
+    }
+
+    /// A store may want a poller. A lost wish is made good by the Overseer's next round.
+    pub fn look_after_pollers(&self) {
+        if let Some(door) = self.overseer() {
+            door.look_after_pollers.try_send(LookAfterPollers).ok();
+        }
+    }
+
+    /// Where wishes for a store's poller are put.
+    #[must_use]
+    pub fn door(&self, store: StoreKey) -> Arc<PollDoor> {
+        let mut doors = self.doors.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(doors.entry(store).or_default())
+    }
+
+    /// Takes down the bell of an office that is not filled any more.
+    pub fn remove_bell(&self, office: Office) {
+        self.bells
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&office);
     }
 
     /// How many endpoints have a dispatcher, or are getting a new one.

@@ -23,6 +23,7 @@ use super::{
     leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
+    poller::{self, Hint},
     shared::{KeysInWork, Shared, Work},
     transport::{self, TransportError, TransportFactory},
     vitals::Office,
@@ -31,11 +32,11 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, DbError, DbResult, EntityChange, OwnerKind, RegistryDelta,
-        SharedBackend,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange,
+        NewBackfill, OwnerKind, RegistryDelta, SharedBackend,
     },
     domain::{
-        key::{DeliveryKey, EndpointKey, StoreKey},
+        key::{BackfillKey, DeliveryKey, EndpointKey, StoreKey},
         registry::Registry,
         time::Micros,
     },
@@ -178,9 +179,10 @@ impl Hub {
         clock: SharedClock,
         outside: Outside,
     ) -> Result<Self, StartError> {
+        let clients = transport::clients(&config.egress)?;
         let transport = match outside.transport {
             Some(transport) => transport,
-            None => transport::http(&config.egress)?,
+            None => transport::http(Arc::clone(&clients)),
         };
         // The Overseer's mailbox is served between ticks, so a missed tick or two is a hang.
         let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
@@ -193,9 +195,11 @@ impl Hub {
             consumers: Arc::new(outside.consumers),
             transport,
             leases: Leases::default(),
+            clients,
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
             tidying: Mutex::default(),
+            forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
@@ -454,6 +458,66 @@ impl Hub {
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);
+    }
+
+    /// Something of a polled store is to be looked at now. For other stores nothing happens.
+    pub fn hint(&self, store: StoreKey, hint: Hint) {
+        self.shared.directory.door(store).hint(hint);
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Whether this store is polled.
+    #[must_use]
+    pub fn is_polled(&self, store: StoreKey) -> bool {
+        let registry = self.registry();
+        let snapshot = registry.stores.get(&store);
+        snapshot.is_some_and(|snapshot| poller::Entry::of(&snapshot.store.value).is_some())
+    }
+
+    /// Polls all collections of a store now.
+    pub fn poll_now(&self, store: StoreKey) {
+        self.shared.directory.door(store).poll_now();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Finds out anew which shop a store's is.
+    pub fn probe_now(&self, store: StoreKey) {
+        self.shared.directory.door(store).probe_now();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Begins a backfill.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was begun then.
+    pub async fn backfill_begin(&self, backfill: NewBackfill) -> DbResult<Backfill> {
+        let store = backfill.store;
+        let begun = self
+            .shared
+            .backend
+            .backfill_insert(backfill, self.now())
+            .await?;
+        self.look_at_backfills(store);
+        Ok(begun)
+    }
+
+    /// Stops a backfill; what it has said stays said. False when it does not run (any more).
+    ///
+    /// # Errors
+    /// Those of the database; it goes on then.
+    pub async fn backfill_stop(&self, store: StoreKey, key: BackfillKey) -> DbResult<bool> {
+        let stopped = self
+            .shared
+            .backend
+            .backfill_end(store, key, BackfillState::Stopped, self.now())
+            .await?;
+        self.look_at_backfills(store);
+        Ok(stopped)
+    }
+
+    fn look_at_backfills(&self, store: StoreKey) {
+        self.shared.directory.door(store).look_at_backfills();
+        self.shared.directory.ring(Office::Poller(store));
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.

@@ -22,8 +22,8 @@ use super::{
     vitals::{Guard, Office, Ping},
 };
 use crate::{
-    db::{DbError, Settled},
-    domain::delivery::Settlement,
+    db::{DbError, SettleOutcome, Settled},
+    domain::delivery::{Disposition, Settlement},
 };
 
 /// Entries of the mailbox; senders wait beyond it.
@@ -174,6 +174,7 @@ async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
             piece,
         } = settle;
         shared.metrics.settled(&settlement, &settled);
+        log_outcome(&settlement, &settled);
         answer.send(Ok(settled)).ok();
         drop(piece);
     }
@@ -182,6 +183,27 @@ async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
     }
     if registry_moved && let Err(error) = shared.refresh_registry().await {
         log::warn!("saved parameters are read a little later: {error}");
+    }
+}
+
+/// A failure is logged once, here, where its outcome is on disk: what needs a person as a warning, what is retried for those who look closely.
+fn log_outcome(settlement: &Settlement, settled: &Settled) {
+    if settled.outcome != SettleOutcome::Written {
+        return;
+    }
+    let (store, delivery) = (settlement.store.0, settlement.key.0);
+    let attempt = settlement
+        .attempt
+        .as_ref()
+        .map_or(0, |attempt| attempt.number);
+    match &settlement.disposition {
+        Disposition::Parked { error } => {
+            log::warn!(store, delivery, attempt; "a delivery is parked and waits for a person: {error}");
+        }
+        Disposition::Failing { error, .. } => {
+            log::debug!(store, delivery, attempt; "a delivery failed and is tried again: {error}");
+        }
+        _ => {}
     }
 }
 

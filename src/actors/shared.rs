@@ -12,15 +12,21 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    clock::SharedClock, directory::Directory, hub::RegistryCache, intake::Load, leases::Leases,
-    metrics::Metrics, transport::TransportFactory, vitals::Office,
+    clock::SharedClock,
+    directory::Directory,
+    hub::RegistryCache,
+    intake::Load,
+    leases::Leases,
+    metrics::Metrics,
+    transport::{ClientFactory, TransportFactory},
+    vitals::Office,
 };
 use crate::{
     config::Config,
     consumers::Consumer,
     db::{DbResult, HeldMapping, IdempotencyKey, RegistryDelta, SharedBackend},
     domain::{
-        key::{EndpointKey, MappingKey, TokenKey},
+        key::{EndpointKey, MappingKey, StoreKey, TokenKey},
         registry::{Entity, Registry},
         time::Micros,
     },
@@ -45,6 +51,8 @@ pub struct Shared {
     pub transport: TransportFactory,
     /// What this node owns.
     pub leases: Leases,
+    /// Who asks shops.
+    pub clients: ClientFactory,
     /// Where the actors are.
     pub directory: Directory,
     /// Messages between the door and the disk.
@@ -53,6 +61,8 @@ pub struct Shared {
     pub keys: Arc<KeysInWork>,
     /// Mappings whose held deliveries are to be released or removed; filled by registry changes, emptied by the Sweeper.
     pub tidying: Mutex<Vec<(MappingKey, HeldMapping)>>,
+    /// Deleted stores of whose shops something is still known; filled by registry changes, emptied by the Sweeper.
+    pub forgetting: Mutex<Vec<StoreKey>>,
     /// Work that a stop waits for.
     pub work: Arc<Work>,
     /// The hub is stopping: nothing new is begun.
@@ -87,6 +97,15 @@ impl Shared {
         let before = self.registry.current();
         let delta = self.backend.registry_changes(before.version).await?;
         let upkeep = upkeep_of(&before, &delta);
+        let deleted = delta
+            .rows
+            .iter()
+            .filter(|row| row.deleted && matches!(row.entity, Entity::Store(_)))
+            .map(|row| StoreKey(row.key));
+        self.forgetting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(deleted);
         self.registry.absorb(delta);
         let after = self.registry.current();
         if !upkeep.is_empty() {
@@ -107,6 +126,7 @@ impl Shared {
                 };
                 store(registry) == store(other)
             };
+            self.ring_pollers(&before, &after);
             let concerned: HashSet<EndpointKey> = before
                 .endpoints
                 .keys()
@@ -120,6 +140,26 @@ impl Shared {
             }
         }
         Ok(after)
+    }
+
+    /// Pollers of stores that changed look, those that are missing are started, and what is known of deleted stores' shops goes.
+    fn ring_pollers(&self, before: &Registry, after: &Registry) {
+        let mut is_new = false;
+        for (key, store) in &after.stores {
+            let former = before.stores.get(key).map(|store| &store.store.value);
+            if former != Some(&store.store.value) {
+                is_new = true;
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        for key in before.stores.keys() {
+            if !after.stores.contains_key(key) {
+                self.directory.ring(Office::Poller(*key));
+            }
+        }
+        if is_new {
+            self.directory.look_after_pollers();
+        }
     }
 }
 

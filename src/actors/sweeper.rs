@@ -89,6 +89,9 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
     if tidy_some(&shared).await? == Ran::MoreLeft {
         return Ok(Ran::MoreLeft);
     }
+    if forget_some(&shared).await? == Ran::MoreLeft {
+        return Ok(Ran::MoreLeft);
+    }
     let days = |days: u64| Duration::from_secs(days.saturating_mul(86_400));
     let retention = &shared.config.retention;
     let bounds = SweepBounds {
@@ -136,6 +139,29 @@ async fn tidy_some(shared: &Shared) -> DbResult<Ran> {
             .retain(|one| *one != (mapping, what));
     }
     Ok(Ran::Done)
+}
+
+/// What is known of deleted stores' shops goes, a step at a time.
+async fn forget_some(shared: &Shared) -> DbResult<Ran> {
+    loop {
+        let next = shared
+            .forgetting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .copied();
+        let Some(store) = next else {
+            return Ok(Ran::Done);
+        };
+        if shared.backend.poll_forget(store, ROWS).await? > 0 {
+            return Ok(Ran::MoreLeft);
+        }
+        shared
+            .forgetting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|one| *one != store);
+    }
 }
 
 fn next_tidying(shared: &Shared) -> Option<(MappingKey, HeldMapping)> {

@@ -67,11 +67,29 @@ impl Transport for Http {
     }
 }
 
+/// Makes a client for the thread it is called on.
+pub type ClientFactory = Arc<dyn Fn() -> Rc<Client> + Send + Sync>;
+
+thread_local! {
+    static CLIENT: RefCell<Option<Rc<Client>>> = const { RefCell::new(None) };
+}
+
+/// The calling thread's client for shops, made when it is first asked for.
+pub fn client_of_this_thread(factory: &ClientFactory) -> Rc<Client> {
+    CLIENT.with(|client| Rc::clone(client.borrow_mut().get_or_insert_with(|| factory())))
+}
+
 /// Transports over HTTP, within the egress rules.
+#[must_use]
+pub fn http(clients: ClientFactory) -> TransportFactory {
+    Arc::new(move || Rc::new(Http(clients())) as Rc<dyn Transport>)
+}
+
+/// Clients within the egress rules.
 ///
 /// # Errors
 /// When the certificate authorities cannot be read.
-pub fn http(egress: &EgressConfig) -> Result<TransportFactory, TransportError> {
+pub fn clients(egress: &EgressConfig) -> Result<ClientFactory, TransportError> {
     let mut roots = Vec::new();
     if let Some(file) = &egress.ca_file {
         use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -91,10 +109,7 @@ pub fn http(egress: &EgressConfig) -> Result<TransportFactory, TransportError> {
     };
     let policy = Arc::new(EgressPolicy::new(egress.allow_networks.clone()));
     Ok(Arc::new(move || {
-        Rc::new(Http(Rc::new(Client::new(
-            Arc::clone(&policy),
-            options.clone(),
-        )))) as Rc<dyn Transport>
+        Rc::new(Client::new(Arc::clone(&policy), options.clone()))
     }))
 }
 

@@ -11,7 +11,10 @@ use std::{
 use actix::{Message, Recipient};
 use serde::Serialize;
 
-use crate::domain::{key::EndpointKey, time::Micros};
+use crate::domain::{
+    key::{EndpointKey, StoreKey},
+    time::Micros,
+};
 
 /// An actor of a node, by its office. The office stays when the actor in it is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +29,8 @@ pub enum Office {
     Sweeper,
     /// Posts one endpoint's deliveries.
     Dispatcher(EndpointKey),
+    /// Asks one store's shop.
+    Poller(StoreKey),
 }
 
 impl Office {
@@ -41,6 +46,7 @@ impl fmt::Display for Office {
             Self::Settler => f.write_str("settler"),
             Self::Sweeper => f.write_str("sweeper"),
             Self::Dispatcher(endpoint) => write!(f, "dispatcher of endpoint {endpoint}"),
+            Self::Poller(store) => write!(f, "poller of store {store}"),
         }
     }
 }

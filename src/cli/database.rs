@@ -8,7 +8,7 @@ use crate::{
     actors::Hub,
     config::{Config, DatabaseUrl, OnlyEmbedded},
     db::{
-        DbError, SharedBackend,
+        DbError, DbResult, SharedBackend,
         postgres::{Hint, PostgresBackend, PostgresOptions},
         sqlite::SqliteBackend,
     },
@@ -26,13 +26,41 @@ pub(super) enum OpenError {
 /// The hub that hears what other nodes say; set once it runs.
 pub(super) type Ear = Arc<OnceLock<Hub>>;
 
-/// Opens the database, which makes or upgrades its tables. On PostgreSQL hints of other nodes go to the hub in `ear`.
-pub(super) fn open(config: &Config, ear: &Ear) -> Result<SharedBackend, OpenError> {
-    match &config.database.url {
-        DatabaseUrl::Sqlite { .. } => Ok(Arc::new(SqliteBackend::open(sqlite_options(config)?)?)),
-        DatabaseUrl::Postgres { .. } => {
-            Ok(PostgresBackend::open(postgres_options(config, ear)?)?.shared())
+/// An open database.
+pub(super) enum Opened {
+    /// The embedded one.
+    Sqlite(Arc<SqliteBackend>),
+    /// A server's.
+    Postgres(Arc<PostgresBackend>),
+}
+
+impl Opened {
+    /// As the actors hold it.
+    pub(super) fn backend(&self) -> SharedBackend {
+        match self {
+            Self::Sqlite(backend) => Arc::<SqliteBackend>::clone(backend),
+            Self::Postgres(backend) => Arc::<PostgresBackend>::clone(backend),
         }
+    }
+
+    /// Leaves nothing to be done by the next start, after the actors have stopped.
+    pub(super) fn fold(&self) -> DbResult<()> {
+        match self {
+            Self::Sqlite(backend) => backend.fold(),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+}
+
+/// Opens the database, which makes or upgrades its tables. On PostgreSQL hints of other nodes go to the hub in `ear`.
+pub(super) fn open(config: &Config, ear: &Ear) -> Result<Opened, OpenError> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite { .. } => Ok(Opened::Sqlite(Arc::new(SqliteBackend::open(
+            sqlite_options(config)?,
+        )?))),
+        DatabaseUrl::Postgres { .. } => Ok(Opened::Postgres(Arc::new(PostgresBackend::open(
+            postgres_options(config, ear)?,
+        )?))),
     }
 }
 

@@ -28,8 +28,8 @@ const TRIES: u32 = 8;
 
 /// Push messages from files to a hub
 ///
-/// A file holds one message, an array of messages, or one message a line (JSON lines). Messages go out in batches, each with an idempotency key, so
-/// that nothing is accepted twice when a batch has to be sent again. Exit code 1 when anything was refused; the line and the
+/// A file holds one message, an array of messages, or one message a line (JSON lines). Messages go out in batches, each message with an idempotency
+/// key of this run, so that nothing is accepted twice when a batch has to be sent again; a second run pushes everything anew. Exit code 1 when anything was refused; the line and the
 /// reason are on standard error, and everything else has been accepted.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -78,10 +78,12 @@ async fn push(args: Args) -> Outcome {
         refused: 0,
         progress: progress_bar(),
     };
+    // All are opened before anything is sent: a name that is mistyped stops the whole run, not its second half.
+    let mut readers: Vec<(String, Box<dyn BufRead>)> = Vec::new();
     for file in &args.files {
         let name = file.display().to_string();
         let reader: Box<dyn BufRead> = if name == "-" {
-            Box::new(std::io::stdin().lock())
+            Box::new(BufReader::new(std::io::stdin()))
         } else {
             let opened = File::open(file).map_err(|source| Unreadable {
                 name: name.clone(),
@@ -89,6 +91,9 @@ async fn push(args: Args) -> Outcome {
             })?;
             Box::new(BufReader::new(opened))
         };
+        readers.push((name, reader));
+    }
+    for (name, reader) in readers {
         pusher.read(&name, reader).await?;
     }
     pusher.flush().await?;
@@ -151,39 +156,39 @@ struct BatchAnswer {
 impl Pusher {
     async fn read(&mut self, name: &str, mut reader: Box<dyn BufRead>) -> Outcome {
         let mut number = 0;
-        let mut line = String::new();
+        let mut line = Vec::new();
         loop {
             line.clear();
             let unreadable = |source| Unreadable {
                 name: name.to_owned(),
                 source,
             };
-            if reader.read_line(&mut line).map_err(unreadable)? == 0 {
+            if reader.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
                 return Ok(());
             }
             number += 1;
-            let text = line.trim();
+            let place = format!("{name}:{number}");
+            let Ok(text) = std::str::from_utf8(&line) else {
+                self.refuse(&place, "is not valid UTF-8");
+                continue;
+            };
+            let text = text.trim_start_matches('\u{feff}').trim();
             if text.is_empty() {
                 continue;
             }
-            // A first line that is no value of its own begins a document over several lines.
-            if number == 1
-                && serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.is_eof())
-            {
-                reader.read_to_string(&mut line).map_err(unreadable)?;
-                for (place, raw) in whole(name, &line) {
+            // A first line that is no value of its own begins a document over several lines; an array is one in any case.
+            let is_begun =
+                || serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.is_eof());
+            if number == 1 && (text.starts_with('[') || is_begun()) {
+                let mut document = text.to_owned();
+                document.push('\n');
+                reader.read_to_string(&mut document).map_err(unreadable)?;
+                for (place, raw) in whole(name, &document) {
                     self.add(place, raw).await?;
                 }
                 return Ok(());
             }
-            if text.starts_with('[') {
-                for (place, raw) in whole(name, text) {
-                    self.add(place, raw).await?;
-                }
-                continue;
-            }
-            self.add(format!("{name}:{number}"), text.to_owned())
-                .await?;
+            self.add(place, text.to_owned()).await?;
         }
     }
 
@@ -213,16 +218,32 @@ impl Pusher {
     }
 
     async fn flush(&mut self) -> Outcome {
-        let batch = std::mem::take(&mut self.batch);
+        let mut waiting = vec![std::mem::take(&mut self.batch)];
         self.batch_bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
+        while let Some(mut batch) = waiting.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            let lines: Vec<String> = batch
+                .iter()
+                .map(|item| item.raw.replace(['\n', '\r'], " "))
+                .collect();
+            match self.send(Bytes::from(lines.join("\n"))).await? {
+                Sent::Results(results) => self.note(&batch, &results),
+                // The hub takes shorter bodies than we send: halves, in order, until one message alone is too long.
+                Sent::TooLarge(reason) => match batch.as_slice() {
+                    [item] => self.refuse(&item.place, &reason),
+                    _ => {
+                        let rest = batch.split_off(batch.len() / 2);
+                        waiting.extend([rest, batch]);
+                    }
+                },
+            }
         }
-        let lines: Vec<String> = batch
-            .iter()
-            .map(|item| item.raw.replace(['\n', '\r'], " "))
-            .collect();
-        let results = self.send(Bytes::from(lines.join("\n"))).await?;
+        Ok(())
+    }
+
+    fn note(&mut self, batch: &[Item], results: &[Value]) {
         for (index, item) in batch.iter().enumerate() {
             match results.get(index) {
                 Some(result) if result.get("message_id").is_some() => self.accepted += 1,
@@ -232,10 +253,9 @@ impl Pusher {
         }
         self.progress
             .set_position(u64::try_from(self.accepted).unwrap_or(u64::MAX));
-        Ok(())
     }
 
-    async fn send(&self, body: Bytes) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+    async fn send(&self, body: Bytes) -> Result<Sent, Box<dyn std::error::Error>> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -250,9 +270,13 @@ impl Pusher {
                 .await;
             let wait = match reply {
                 Ok(reply) if reply.status == 200 => {
-                    return Ok(serde_json::from_str::<BatchAnswer>(&reply.body)
-                        .map_err(|_| CallError::Missing("results"))?
-                        .results);
+                    let answer: BatchAnswer = serde_json::from_str(&reply.body)
+                        .map_err(|_| CallError::Missing("results"))?;
+                    return Ok(Sent::Results(answer.results));
+                }
+                Ok(reply) if reply.status == 413 => {
+                    let answer = serde_json::from_str(&reply.body).unwrap_or_default();
+                    return Ok(Sent::TooLarge(reason(&answer)));
                 }
                 Ok(reply) if matches!(reply.status, 409 | 429 | 503) && tries < TRIES => reply
                     .retry_after
@@ -273,6 +297,14 @@ impl Pusher {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// What became of a request.
+enum Sent {
+    /// One result for each message, in order.
+    Results(Vec<Value>),
+    /// The hub takes no body this long; its words.
+    TooLarge(String),
 }
 
 /// The messages of a whole document: its elements when it is an array, else itself.

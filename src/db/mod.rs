@@ -16,6 +16,7 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+mod polling;
 pub mod postgres;
 mod query;
 mod rows;
@@ -26,6 +27,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use polling::{
+    Backfill, BackfillState, FoundRow, NewBackfill, ObjectSeen, OddSeen, PollCommit, PollCursor,
+    PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState, SetAsideRow,
+};
 pub use query::{
     ArchivedSource, EventPage, EventQuery, MessageRef, PageKey, Queue, QueuePage, QueueQuery,
     QueueRow, QueueStats, Timeline, TimelineEntry,
@@ -41,9 +46,11 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
-    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     message::Incoming,
     reference::ObjectRef,
+    snapshot::Snapshot,
+    store_object::Noun,
     time::Micros,
 };
 
@@ -221,6 +228,81 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What the backend knows of itself, for metrics.
     async fn figures(&self, now: Micros) -> DbResult<Figures>;
+    // ---- polled shops ----------------------------------------------------------------------------------------------
+
+    /// What the shop's `updated_at` was for each of these objects when it was last stored, in order; `None` for new ones.
+    async fn snapshot_versions(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<String>>>;
+
+    /// What is stored of each of these objects, in order.
+    async fn snapshot_list(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<Snapshot>>>;
+
+    /// Forgets what an object looked like, keeping a digest so that it is not announced again. False when nothing of it was stored.
+    async fn snapshot_erase(&self, store: StoreKey, noun: Noun, token: String) -> DbResult<bool>;
+
+    /// Writes what a page of a poll came to: messages become incoming, snapshots, odd documents and the cursor are stored,
+    /// all or nothing. Fenced by the poller's epoch and by the cursor it was read with. An object that could be read is no
+    /// longer set aside.
+    async fn poll_commit(&self, commit: PollCommit, now: Micros) -> DbResult<PollOutcome>;
+
+    /// Where the polling of a store stands.
+    async fn poll_state(&self, store: StoreKey) -> DbResult<PollState>;
+
+    /// Writes heartbeats, with the events of those that changed (whose announcements become incoming). False, and nothing
+    /// written, when another poller has the store.
+    async fn poll_pulse(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        pulses: Vec<Pulse>,
+        events: Vec<NewEvent>,
+        now: Micros,
+    ) -> DbResult<bool>;
+
+    /// Remembers what a probe found. `restart`: cursors of the poll that belong to another kind of shop give way to these.
+    /// False, and nothing written, when another poller has the store.
+    async fn poll_found(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        found: FoundRow,
+        restart: Vec<PollCursor>,
+    ) -> DbResult<bool>;
+
+    /// Begins a backfill.
+    async fn backfill_insert(&self, backfill: NewBackfill, now: Micros) -> DbResult<Backfill>;
+
+    /// Ends a backfill that runs. False when it does not (any more).
+    async fn backfill_end(
+        &self,
+        store: StoreKey,
+        key: BackfillKey,
+        state: BackfillState,
+        now: Micros,
+    ) -> DbResult<bool>;
+
+    /// Documents set aside, newest first, older than `before`.
+    async fn set_aside_list(
+        &self,
+        store: StoreKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> DbResult<Vec<SetAsideRow>>;
+
+    /// Notes a webhook by its event's id. False when it came before. Notes older than a week go.
+    async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool>;
+
+    /// Drops up to `limit` rows of what is known about a deleted store's shop; call again until 0.
+    async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

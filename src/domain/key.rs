@@ -39,6 +39,8 @@ keys! {
     TokenKey,
     /// An event (a log entry for people).
     EventKey,
+    /// A backfill of a polled store.
+    BackfillKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

@@ -7,11 +7,16 @@
 //! [`routing::route`] decides which mappings get it ([`filter`], [`identifier`], fed by [`lookup`] in one pass over the
 //! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
 //!
+//! For polled stores, [`snapshot::compare`] says which message a document becomes, and [`generic_order`] how it reads.
+//!
 //! Read next: `delivery.rs` for the states, `routing.rs` for the decision.
 
+pub mod decimal;
 pub mod delivery;
 pub mod event;
 pub mod filter;
+pub mod generic_order;
+pub mod generic_product;
 pub mod id;
 pub mod identifier;
 pub mod json;
@@ -28,4 +33,6 @@ pub mod registry;
 pub mod retry;
 pub mod routing;
 pub mod settle;
+pub mod snapshot;
+pub mod store_object;
 pub mod time;

@@ -19,6 +19,29 @@ pub enum DataType {
     List,
 }
 
+impl DataType {
+    /// Whether a value is of this type, or a text that says one: endpoints send most things as texts.
+    #[must_use]
+    pub fn holds(self, value: &serde_json::Value) -> bool {
+        let text = value.as_str().map(str::trim);
+        match self {
+            Self::String => text.is_some(),
+            Self::Integer => {
+                value.is_i64()
+                    || value.is_u64()
+                    || text.is_some_and(|text| text.parse::<i64>().is_ok())
+            }
+            Self::Float => {
+                value.is_number() || text.is_some_and(|text| text.parse::<f64>().is_ok())
+            }
+            Self::Boolean => {
+                value.is_boolean() || matches!(text, Some("true" | "false" | "1" | "0"))
+            }
+            Self::List => value.is_array() || text.is_some_and(|text| text.starts_with('[')),
+        }
+    }
+}
+
 /// A parameter of an endpoint's answer, to be saved.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReturnedParameter {

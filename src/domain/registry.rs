@@ -31,7 +31,7 @@ pub struct Store {
     /// The base of the shop's API, such as `http://shop/api/`; without it the store is push only.
     #[serde(default)]
     pub api_url: Option<String>,
-    /// The shop's API key; secret.
+    /// The shop's API key; secret. Of an OAuth application `client_id:client_secret`.
     #[serde(default)]
     pub api_key: Option<String>,
     /// Which kind of API: `auto`, a source's name, or nothing.
@@ -40,6 +40,9 @@ pub struct Store {
     /// The shop's version as its owner gave it, such as `2.0`.
     #[serde(default)]
     pub version: Option<String>,
+    /// What the shop signs its webhooks with; secret.
+    #[serde(default)]
+    pub webhook_secret: Option<String>,
 }
 
 impl std::fmt::Debug for Store {

@@ -326,7 +326,9 @@ fn status_sentence(status: u16, answer: &ServiceAnswer) -> String {
         })
         .filter(|text| !text.trim().is_empty());
     let meaning = match status {
-        202 if own.is_none() => Some("needs 200: dialect 1 counts only 200 as done"),
+        200..=299 if own.is_none() => {
+            Some("is not 200, the only status that counts as done in dialect 1")
+        }
         300..=399 => Some("redirected; requests are not redirected, register the new address"),
         401 => Some("the token is wrong or unexpected"),
         404 | 405 => Some("no service at this path"),

@@ -77,6 +77,19 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Token is invalid.")
     }
 
+    /// 401: what came is not signed with the secret that was agreed on.
+    #[must_use]
+    pub fn bad_signature(reason: &dyn fmt::Display) -> Self {
+        let errors = vec![format!("signature: {reason}")];
+        Self {
+            errors,
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "The signature of this request cannot be accepted.",
+            )
+        }
+    }
+
     /// 403: the token may not do this.
     #[must_use]
     pub fn missing_scope(scope: Scope) -> Self {

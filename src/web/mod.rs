@@ -16,6 +16,7 @@ mod error;
 mod extract;
 mod fields;
 mod health;
+mod hooks;
 mod paths;
 mod query;
 
@@ -50,6 +51,10 @@ pub fn configure(config: &mut ServiceConfig, hub: Hub) {
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
         .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
+        .service(
+            api::at("/hooks/spree/{store}", "POST")
+                .route(api::on(actix_web::http::Method::POST, hooks::spree)),
+        )
         .configure(api::configure)
         .default_service(web::to(nothing));
 }

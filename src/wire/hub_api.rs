@@ -67,6 +67,8 @@ pub struct StoreDocument {
     pub source: Option<String>,
     /// The shop's version.
     pub version: Option<String>,
+    /// Masked when there is one.
+    pub webhook_secret: Option<&'static str>,
     /// When it was made.
     pub created_at: Micros,
     /// When it was last changed.

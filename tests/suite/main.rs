@@ -6,6 +6,8 @@
 mod crash;
 mod isolation;
 mod order;
+mod polling;
+mod push;
 mod supervision;
 mod support;
 mod travel;

@@ -193,7 +193,7 @@ async fn what_an_endpoint_returns_becomes_messages_parameters_and_events_even_wi
         "/orders" if before < 2 => Reply::json(500, json!({"message_id": null, "notifications": [{"level": "error", "subject": "Rejected", "description": "No such carrier"}]})),
         "/orders" => Reply::json(200, json!({
             "messages": [{"message": "stock:actual", "payload": {"sku": "A", "quantity": 3}}],
-            "parameters": [{"name": "acme.since", "value": "2015"}],
+            "parameters": [{"name": "acme.since", "value": "2015-returned-secret"}],
         })),
         _ => Reply::ok(),
     })
@@ -276,6 +276,17 @@ async fn what_an_endpoint_returns_becomes_messages_parameters_and_events_even_wi
     );
     let parameters = hub.get(&store.token, &store.path("/parameters")).await.body;
     assert_eq!(parameters[0]["name"], "acme.since");
+    let attempts = hub
+        .get(
+            &store.token,
+            &store.path(&format!("/messages/{}/attempts", orders[0])),
+        )
+        .await;
+    assert!(
+        !attempts.text.contains("2015-returned-secret"),
+        "{}",
+        attempts.text
+    );
     let descended = hub
         .get(&store.token, &store.path(&format!("/messages/{pushed}")))
         .await

@@ -349,18 +349,22 @@ fn conclude_openly(
         answer_bytes: 0,
     };
     let verdict = verdict(&posted, at.ended_at, order.policy.cap);
+    let mut mask = order.mask.clone();
     let finish = match posted {
         Posted::Answer(answer) => {
             record.status = Some(answer.status);
             record.duration_us = micros_of(answer.duration);
-            record.answer_headers = shown::answer_headers(&answer.headers, &order.mask);
-            record.answer_body =
-                shown::body_start(&answer.body, order.kept_body_bytes, &order.mask);
             record.answer_bytes = length(answer.body.len());
             let read = match (&order.asked, order.dialect) {
                 (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, asked),
                 _ => crate::domain::settle::ServiceAnswer::default(),
             };
+            // What the endpoint wants saved is a secret of the store from now on.
+            read.parameters
+                .iter()
+                .for_each(|parameter| mask.add_value(&parameter.value));
+            record.answer_headers = shown::answer_headers(&answer.headers, &mask);
+            record.answer_body = shown::body_start(&answer.body, order.kept_body_bytes, &mask);
             Finish::Answered {
                 status: answer.status,
                 retry_after: answer.retry_after.map(|wish| wish.wait_from(at.ended_at.0)),
@@ -415,7 +419,7 @@ fn conclude_openly(
         epoch: at.epoch,
         now: at.ended_at,
         random: at.random,
-        mask: &order.mask,
+        mask: &mask,
         record,
     };
     Conclusion {

@@ -8,7 +8,7 @@ use super::{
     attempt::Verdict,
     report::{Answered, AttemptTold, Note, Noted},
 };
-use crate::db::SettleOutcome;
+use crate::{actors::BreakerState, db::SettleOutcome};
 
 impl Handler<Wake> for Dispatcher {
     type Result = ();
@@ -37,8 +37,19 @@ impl Handler<Answered> for Dispatcher {
         self.window.settle(key, settler);
         let now = self.shared.now();
         match verdict {
-            Verdict::Well => self.breaker.succeed(),
-            Verdict::Ill => self.breaker.fail(key, now),
+            Verdict::Well => {
+                if self.breaker.state() != BreakerState::Closed {
+                    log::info!(endpoint = self.endpoint.0; "the breaker closes: the endpoint answers again");
+                }
+                self.breaker.succeed();
+            }
+            Verdict::Ill => {
+                let before = self.breaker.state();
+                self.breaker.fail(key, now);
+                if before == BreakerState::Closed && self.breaker.state() == BreakerState::Open {
+                    log::warn!(endpoint = self.endpoint.0; "the breaker opens: the endpoint failed with every message; they wait, and no attempts are spent");
+                }
+            }
             Verdict::AskedToWait(wait) => {
                 self.breaker.abstain(key, now);
                 self.asked_to_wait = self.asked_to_wait.max(Some(now.plus(wait)));

@@ -405,7 +405,7 @@ impl Dispatcher {
         match due {
             Ok(due) => {
                 self.database.succeed();
-                self.more |= due.deliveries.len() >= asked;
+                self.more |= due.more || due.deliveries.len() >= asked;
                 self.note_due(due.next_due_at);
                 self.window.take_in(due.deliveries);
                 self.pump(ctx);
@@ -523,6 +523,7 @@ impl Supervised for Dispatcher {
             .count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();
+        self.breaker.forget_probe(self.shared.now());
         self.window = Window::new(
             self.shared
                 .config

@@ -1,6 +1,6 @@
 //! Threads: which actor lives on which, and a fresh one for each that is blocked.
 //!
-//! Intake, Router, Settler and Sweeper have a thread of their own (the last two share one); dispatchers are spread over
+//! Intake, Router, Settler and Sweeper have a thread of their own (the last two share one), as do all pollers; dispatchers are spread over
 //! `dispatch.threads`, each to the one with the fewest. A blocked thread cannot be ended from outside: it is told to end when it comes back to itself,
 //! and what then is left on it finds that it was replaced.
 
@@ -20,6 +20,7 @@ enum Purpose {
     Intake,
     Router,
     Writing,
+    Polling,
     Dispatch(usize),
 }
 
@@ -96,6 +97,7 @@ impl Arbiters {
             Office::Intake => Purpose::Intake,
             Office::Router => Purpose::Router,
             Office::Settler | Office::Sweeper => Purpose::Writing,
+            Office::Poller(_) => Purpose::Polling,
             Office::Dispatcher(_) => {
                 let tenants = |index: &usize| {
                     self.threads

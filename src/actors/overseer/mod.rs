@@ -29,6 +29,7 @@ use super::{
     backoff::Backoff,
     directory::OverseerDoor,
     dispatcher::Retire,
+    poller,
     router::ALL_SHARDS,
     shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
@@ -67,6 +68,14 @@ pub struct MayRetire {
 }
 
 impl Message for MayRetire {
+    type Result = ();
+}
+
+/// See to it that every store that is polled has a poller.
+#[derive(Debug, Clone, Copy)]
+pub struct LookAfterPollers;
+
+impl Message for LookAfterPollers {
     type Result = ();
 }
 
@@ -133,9 +142,14 @@ impl Overseer {
         {
             return;
         }
-        if let Office::Dispatcher(endpoint) = office
-            && !self.shared.leases.owns(OwnerKind::Dispatcher, endpoint.0)
-        {
+        let owner = match office {
+            Office::Dispatcher(endpoint) => Some((OwnerKind::Dispatcher, endpoint.0)),
+            Office::Poller(store) => Some((OwnerKind::Poller, store.0)),
+            _ => None,
+        };
+        if owner.is_some_and(|(kind, key)| !self.shared.leases.owns(kind, key)) {
+            // Another node's: should it become this one's again, it starts afresh.
+            self.holders.remove(&office);
             return;
         }
         let vitals = self.shared.directory.vitals(office);
@@ -270,6 +284,8 @@ impl Overseer {
         for thread in blocked {
             self.leave_thread(thread, ctx);
         }
+        // Should a wish for one have been lost.
+        self.fill_pollers(ctx);
     }
 
     fn leave_thread(&mut self, thread: ThreadKey, ctx: &mut Context<Self>) {
@@ -327,6 +343,12 @@ impl Overseer {
         });
         wanted.extend(seated.map(|endpoint| (OwnerKind::Dispatcher, endpoint)));
         wanted.push((OwnerKind::Router, ALL_SHARDS));
+        let registry = self.shared.registry.current();
+        wanted.extend(
+            poller::polled(&registry)
+                .into_iter()
+                .map(|store| (OwnerKind::Poller, store.0)),
+        );
         let (backend, asked_at) = (Arc::clone(&self.shared.backend), Instant::now());
         let beat = async move { backend.node_beat(NodeBeat { wanted }).await };
         ctx.spawn(beat.into_actor(self).map(move |view, act, ctx| {
@@ -357,6 +379,7 @@ impl Overseer {
                 self.fill(office, ctx);
             }
         }
+        self.fill_pollers(ctx);
         if view.lease.is_none() {
             return;
         }
@@ -387,11 +410,11 @@ impl Overseer {
             .filter(ended)
             .map(|endpoint| (OwnerKind::Dispatcher, endpoint.0))
             .collect();
-        // Whoever takes the router next fences this one off with its epoch.
+        // Whoever takes the router or a poller next fences this node's off with its epoch.
         released.extend(
             view.give_up
                 .iter()
-                .filter(|(kind, _)| *kind == OwnerKind::Router),
+                .filter(|(kind, _)| *kind != OwnerKind::Dispatcher),
         );
         if !released.is_empty() {
             let backend = Arc::clone(&self.shared.backend);
@@ -418,6 +441,19 @@ impl Overseer {
     }
 }
 
+impl Overseer {
+    /// A poller for each store that is polled and has none. One that is about to be filled again after a pause keeps its pause.
+    fn fill_pollers(&mut self, ctx: &mut Context<Self>) {
+        let registry = self.shared.registry.current();
+        for store in poller::polled(&registry) {
+            let office = Office::Poller(store);
+            if !self.holders.contains_key(&office) {
+                self.fill(office, ctx);
+            }
+        }
+    }
+}
+
 impl Actor for Overseer {
     type Context = Context<Self>;
 
@@ -426,6 +462,7 @@ impl Actor for Overseer {
         let door = OverseerDoor {
             ensure: ctx.address().recipient(),
             may_retire: ctx.address().recipient(),
+            look_after_pollers: ctx.address().recipient(),
         };
         self.shared.directory.set_overseer(Some(door));
         for office in Office::FIXED {
@@ -487,6 +524,14 @@ impl Handler<MayRetire> for Overseer {
     }
 }
 
+impl Handler<LookAfterPollers> for Overseer {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAfterPollers, ctx: &mut Self::Context) {
+        self.fill_pollers(ctx);
+    }
+}
+
 impl Handler<Ended> for Overseer {
     type Result = ();
 
@@ -501,6 +546,15 @@ impl Handler<Ended> for Overseer {
             .get(&office)
             .is_some_and(|holder| holder.vitals.generation() == generation);
         if !is_current || self.shared.is_stopping() {
+            return;
+        }
+        if how == End::Retired {
+            // Its store is not polled any more; should it be again by now, it gets a new one.
+            if let Some(holder) = self.holders.remove(&office) {
+                self.arbiters.leave(holder.thread);
+            }
+            self.shared.directory.remove_bell(office);
+            self.fill_pollers(ctx);
             return;
         }
         self.fill_again(office, how, ctx);

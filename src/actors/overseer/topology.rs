@@ -9,6 +9,7 @@ use super::super::{
     directory::Seat,
     dispatcher::Dispatcher,
     intake::Intake,
+    poller::Poller,
     router::Router,
     settler::Settler,
     shared::Shared,
@@ -25,6 +26,7 @@ use super::super::{
 /// | Router | when another took its lease | | Intake, Settler, a timer |
 /// | Settler | no | `Settle`, by dispatchers | |
 /// | Dispatcher | when another took its lease | its own attempts' ends | Router, people, registry changes, a timer |
+/// | Poller | no | | people, hints, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
 pub fn start(
     office: Office,
@@ -56,6 +58,12 @@ pub fn start(
             let sweeper = Sweeper::start_in_arbiter(on, move |_| Sweeper::new(node, guard, own));
             directory.set_bell(office, Bell::new(sweeper.clone().recipient(), ringing));
             sweeper.recipient()
+        }
+        Office::Poller(store) => {
+            let poller =
+                Poller::start_in_arbiter(on, move |_| Poller::new(node, store, guard, own));
+            directory.set_bell(office, Bell::new(poller.clone().recipient(), ringing));
+            poller.recipient()
         }
         Office::Dispatcher(endpoint) => {
             let address = Supervisor::start_in_arbiter(on, move |_| {

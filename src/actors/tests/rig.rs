@@ -230,6 +230,7 @@ impl Rig {
                     api_key: None,
                     source: None,
                     version: None,
+                    webhook_secret: None,
                 };
                 let create = EntityChange::Create {
                     store: None,

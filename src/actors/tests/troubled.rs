@@ -9,9 +9,11 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
-    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     message::Incoming,
     reference::ObjectRef,
+    snapshot::Snapshot,
+    store_object::Noun,
     time::Micros,
 };
 
@@ -200,6 +202,90 @@ impl Backend for Troubled {
     ) -> DbResult<Timeline> {
         self.befall("timeline")?;
         self.inner.timeline(store, object, before, limit).await
+    }
+
+    async fn snapshot_versions(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<String>>> {
+        self.inner.snapshot_versions(store, noun, tokens).await
+    }
+
+    async fn snapshot_list(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<Snapshot>>> {
+        self.inner.snapshot_list(store, noun, tokens).await
+    }
+
+    async fn snapshot_erase(&self, store: StoreKey, noun: Noun, token: String) -> DbResult<bool> {
+        self.inner.snapshot_erase(store, noun, token).await
+    }
+
+    async fn poll_commit(&self, commit: PollCommit, now: Micros) -> DbResult<PollOutcome> {
+        self.inner.poll_commit(commit, now).await
+    }
+
+    async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        self.inner.poll_state(store).await
+    }
+
+    async fn poll_pulse(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        pulses: Vec<Pulse>,
+        events: Vec<NewEvent>,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.inner
+            .poll_pulse(store, epoch, pulses, events, now)
+            .await
+    }
+
+    async fn poll_found(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        found: FoundRow,
+        restart: Vec<PollCursor>,
+    ) -> DbResult<bool> {
+        self.inner.poll_found(store, epoch, found, restart).await
+    }
+
+    async fn backfill_insert(&self, backfill: NewBackfill, now: Micros) -> DbResult<Backfill> {
+        self.inner.backfill_insert(backfill, now).await
+    }
+
+    async fn backfill_end(
+        &self,
+        store: StoreKey,
+        key: BackfillKey,
+        state: BackfillState,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.inner.backfill_end(store, key, state, now).await
+    }
+
+    async fn set_aside_list(
+        &self,
+        store: StoreKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> DbResult<Vec<SetAsideRow>> {
+        self.inner.set_aside_list(store, before, limit).await
+    }
+
+    async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool> {
+        self.inner.hook_seen(store, event, now).await
+    }
+
+    async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
+        self.inner.poll_forget(store, limit).await
     }
 
     async fn ping(&self) -> DbResult<()> {

@@ -1,10 +1,10 @@
 //! `integrator demo`: the whole thing in one go, for somebody who has never heard of it.
 //!
-//! A hub on a throwaway database, a simulated shop that pushes a few orders a second through their lives, and four endpoints of
-//! different temper. Everything speaks HTTP, as the real things do: the demo uses the API that everybody uses and nothing
-//! else, so each line that it prints works when it is pasted.
+//! A hub on a throwaway database, a simulated shop that the hub polls and whose customers lead a few orders a second through their
+//! lives, and four endpoints of different temper. Everything speaks HTTP, as the real things do: the demo uses the API that
+//! everybody uses and nothing else, so each line that it prints works when it is pasted.
 //!
-//! `shop.rs` is the shop, `endpoints.rs` the four applications.
+//! `shop.rs` has the shop's customers, `endpoints.rs` the four applications.
 
 mod endpoints;
 mod shop;
@@ -18,7 +18,11 @@ use super::{
     hub_client::{HubClient, random_token, text},
     init_logging, serve,
 };
-use crate::config::Secret;
+use crate::{
+    config::Secret,
+    domain::time::Micros,
+    sources::fake_shop::{FakeShop, Flavor, KEY},
+};
 
 /// Show everything working: a hub, a shop with customers, four endpoints
 ///
@@ -76,6 +80,7 @@ pub fn run(args: Args) -> Outcome {
     let demo_defaults = [
         ("INTEGRATOR__EGRESS__ALLOW_NETWORKS", "127.0.0.0/8"),
         ("INTEGRATOR__RETRY__BASE_SECS", "2"),
+        ("INTEGRATOR__POLL__INTERVAL_SECS", "1"),
         ("INTEGRATOR__LOG__LEVEL", "warn"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -114,14 +119,16 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
     let handle = server.handle();
     actix_rt::spawn(server);
 
+    let shop = FakeShop::start(Flavor::Spree37)?;
+    let mut customers = shop::Customers::default();
+    // Something is there already, so that the hub's first look has something to see.
+    customers.step(&shop, wall_clock());
     let hub = HubClient::new(&base)?;
-    let store = hub
-        .post(
-            &operator,
-            "/api/stores",
-            r#"{"store":{"name":"Tidewater Outfitters"}}"#,
-        )
-        .await?;
+    let body = format!(
+        r#"{{"store":{{"name":"Tidewater Outfitters","api_url":"{}/api/","api_key":"{KEY}"}}}}"#,
+        shop.address()
+    );
+    let store = hub.post(&operator, "/api/stores", &body).await?;
     let id = text(&store, "id")?;
     let token = text(&store, "token")?;
     let parameter = hub
@@ -142,7 +149,6 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
     }
     explain(&base, &id, &token, &operator)?;
 
-    let mut shop = shop::Shop::default();
     let started = tokio::time::Instant::now();
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(350));
     loop {
@@ -151,15 +157,13 @@ async fn play(base: String, operator: String, seconds: Option<u64>) -> Outcome {
             handle.stop(false).await;
             return Ok(());
         }
-        for message in shop.step() {
-            if let Err(error) = hub
-                .post(&token, &format!("/api/stores/{id}/messages"), &message)
-                .await
-            {
-                log::warn!("the demo shop could not push: {error}");
-            }
-        }
+        customers.step(&shop, wall_clock());
     }
+}
+
+/// The time of day: the shop's clock is right.
+fn wall_clock() -> Micros {
+    chrono::Utc::now().into()
 }
 
 fn explain(base: &str, store: &str, token: &str, operator: &str) -> Outcome {
@@ -167,8 +171,8 @@ fn explain(base: &str, store: &str, token: &str, operator: &str) -> Outcome {
     write!(
         out,
         r#"
-Integrator runs at {base} with a simulated shop, "Tidewater Outfitters". Orders are placed, changed, shipped and
-canceled; four small applications listen:
+Integrator runs at {base} and polls a simulated shop, "Tidewater Outfitters", every second. Orders are placed there,
+changed, shipped and canceled; four small applications listen:
 
   mail.confirm_order   confirms each order, answers with a notification
   books.record         works asynchronously: "ask me again in 3 s"
@@ -184,7 +188,8 @@ Look at it (copy a line into another terminal):
   curl -H "X-Augury-Token: $T" $S/queues/archived                # what was delivered
   curl -H "X-Augury-Token: $T" "$S/notifications?level=error"    # what the applications complained about
   curl -H "X-Augury-Token: $T" $S/endpoints                      # how each application does
-  curl -H "X-Augury-Token: $T" $S/objects/order/R1001            # everything that happened to order R1001
+  curl -H "X-Augury-Token: $T" $S/objects/order/R100000002       # everything that happened to an order
+  curl -H "X-Augury-Token: $T" $S/health                         # how the shop answers
 
   # push a message of your own
   curl -H "X-Augury-Token: $T" -H 'Content-Type: application/json' $S/messages \

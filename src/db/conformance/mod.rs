@@ -9,6 +9,7 @@ mod claims;
 mod configuring;
 mod lanes;
 mod noting;
+mod polling;
 mod random;
 mod reading;
 mod routing;
@@ -21,8 +22,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, lanes::*, noting::*, random::*, reading::*,
-        routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, lanes::*, noting::*, polling::*, random::*,
+        reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -39,7 +40,9 @@ macro_rules! conformance_suite {
             a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
             an_unordered_mapping_waits_for_nobody,
             a_held_delivery_leaves_its_lane_until_released,
+            what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
             a_message_nobody_wanted_is_routed_once,
@@ -71,6 +74,14 @@ macro_rules! conformance_suite {
             a_sweep_takes_only_what_is_old_and_finished,
             a_sweep_takes_expired_keys_and_old_events,
             a_sweep_goes_in_steps,
+            a_page_is_written_whole_and_once,
+            a_former_poller_writes_nothing,
+            an_odd_document_is_listed_until_it_can_be_read,
+            an_erased_object_leaves_a_digest,
+            a_shop_that_goes_down_is_told_with_its_heartbeat,
+            a_stopped_backfill_writes_nothing_more,
+            a_webhook_is_new_once,
+            nothing_of_a_deleted_stores_shop_is_left,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

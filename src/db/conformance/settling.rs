@@ -146,4 +146,20 @@ pub(in crate::db) async fn returned_parameters_are_saved_by_name(rig: &dyn Rig) 
         "its type stays"
     );
     assert_eq!(delta.version, hub.version + 2);
+    settlement.parameters[0].value = serde_json::json!("2015-03-02");
+    let settled = hub
+        .db
+        .accepted_settle(vec![settlement], at(4))
+        .await
+        .unwrap();
+    assert_eq!(settled[0].outcome, SettleOutcome::Written);
+    let delta = hub.db.registry_changes(delta.version).await.unwrap();
+    let Entity::Parameter(parameter) = &delta.rows[0].entity else {
+        panic!("{delta:?}")
+    };
+    assert_eq!(
+        parameter.data_type,
+        DataType::String,
+        "a value that is no number is kept, and its type tells"
+    );
 }

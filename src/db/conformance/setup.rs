@@ -223,6 +223,7 @@ pub(super) async fn new_store(db: &dyn Backend, name: &str) -> StoreKey {
         api_key: None,
         source: None,
         version: None,
+        webhook_secret: None,
     };
     let create = EntityChange::Create {
         store: None,

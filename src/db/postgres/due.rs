@@ -8,7 +8,7 @@ use std::{
 use super::{
     codec::{small, state_read},
     core::Core,
-    message::{Spot, messages_read},
+    message::{Spot, fit_in_memory, messages_read},
     statement::statements,
 };
 use crate::{
@@ -71,7 +71,8 @@ pub(super) async fn due(
         conn.row(&DUE_NEXT, &next_params)
     )?;
     let next_due_at = next.map(|(at,)| Micros(at));
-    let spots: HashSet<Spot> = rows
+    let mut rows = rows;
+    let mut spots: Vec<Spot> = rows
         .iter()
         .map(|row| Spot {
             store: row.0,
@@ -79,6 +80,15 @@ pub(super) async fn due(
             made_at: row.4,
         })
         .collect();
+    let fit = if spots.is_empty() {
+        0
+    } else {
+        fit_in_memory(&conn, &spots).await?
+    };
+    let more = fit < rows.len();
+    rows.truncate(fit);
+    spots.truncate(fit);
+    let spots: HashSet<Spot> = spots.into_iter().collect();
     let messages = messages_of(&messages_read(&conn, core.seal, &Vec::from_iter(spots)).await?);
     conn.done();
     let mut deliveries = Vec::with_capacity(rows.len());
@@ -92,6 +102,7 @@ pub(super) async fn due(
     Ok((
         Due {
             deliveries,
+            more,
             next_due_at,
         },
         unreadable,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     archive::{Ended, archived_insert},
     core::Core,
-    message::{Spot, messages_read, messages_store},
+    message::{Spot, fit_in_memory, messages_read, messages_store},
     statement::statements,
     tx::{Place, Tx},
 };
@@ -156,8 +156,8 @@ pub(super) async fn waiting(
     let conn = core.read().await?;
     let held: Vec<i64> = held.iter().map(|key| key.0).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<(i64, i64, i64, Option<i64>)> = conn.rows(&WAITING, &[&held, &limit]).await?;
-    let spots: Vec<Spot> = rows
+    let mut rows: Vec<(i64, i64, i64, Option<i64>)> = conn.rows(&WAITING, &[&held, &limit]).await?;
+    let mut spots: Vec<Spot> = rows
         .iter()
         .map(|(store, seq, made_at, _)| Spot {
             store: *store,
@@ -165,6 +165,11 @@ pub(super) async fn waiting(
             made_at: *made_at,
         })
         .collect();
+    if !spots.is_empty() {
+        let fit = fit_in_memory(&conn, &spots).await?;
+        rows.truncate(fit);
+        spots.truncate(fit);
+    }
     let mut messages = HashMap::with_capacity(rows.len());
     for message in messages_read(&conn, core.seal, &spots).await? {
         match message {

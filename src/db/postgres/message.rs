@@ -41,6 +41,10 @@ statements! {
         m.parent_made, m.root, m.depth, m.test, m.accepted_at, m.extra, m.payload
         FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS u(store, seq, day)
         CROSS JOIN LATERAL (SELECT * FROM message WHERE store = u.store AND seq = u.seq AND day = u.day LIMIT 1) m";
+    /// How long messages are.
+    MESSAGE_SIZES = "SELECT m.seq, m.bytes FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS u(store, seq, day)
+        CROSS JOIN LATERAL (SELECT seq, octet_length(payload)::bigint AS bytes FROM message WHERE store = u.store AND seq = u.seq
+        AND day = u.day LIMIT 1) m";
     /// Messages by key, without what is long.
     HEADS_READ = "SELECT m.seq, m.store, m.kind, m.object_type, m.object_token, m.source_kind, m.source_name, m.parent,
         m.parent_made, m.root, m.depth, m.test, m.accepted_at
@@ -52,6 +56,9 @@ statements! {
         (SELECT accepted_at FROM message m WHERE m.store = u.store AND m.seq = u.seq LIMIT 1))
         FROM unnest($1::bigint[], $2::bigint[]) AS u(store, seq)";
 }
+
+/// The most bytes of payloads that one look into a queue brings into memory; the first message is read whatever its size.
+pub(super) const BYTES_AT_ONCE: usize = 16 << 20;
 
 /// The columns of a message but its payload and extra members.
 pub(super) type HeadRow = (
@@ -210,6 +217,21 @@ fn spots(spots: &[Spot]) -> (Vec<i64>, Vec<i64>, Vec<i32>) {
         seqs,
         spots.iter().map(|spot| day_of(spot.made_at)).collect(),
     )
+}
+
+/// How many of these entries, from the first on, hold no more than [`BYTES_AT_ONCE`]; one at least. Entries may share a message.
+pub(super) async fn fit_in_memory(conn: &Conn, at: &[Spot]) -> DbResult<usize> {
+    let (stores, seqs, days) = spots(at);
+    let sizes: Vec<(i64, i64)> = conn.rows(&MESSAGE_SIZES, &[&stores, &seqs, &days]).await?;
+    let mut sizes: std::collections::HashMap<i64, i64> = sizes.into_iter().collect();
+    let mut room = i64::try_from(BYTES_AT_ONCE).unwrap_or(i64::MAX);
+    for (count, spot) in at.iter().enumerate() {
+        room = room.saturating_sub(sizes.remove(&spot.seq).unwrap_or(0));
+        if room < 0 {
+            return Ok(count.max(1));
+        }
+    }
+    Ok(at.len())
 }
 
 /// The whole messages at these places, in no order; rows that cannot be read are told beside them.

@@ -40,6 +40,7 @@ mod open;
 mod owner;
 mod partition;
 mod person;
+mod polling;
 mod pool;
 mod registry;
 mod route;
@@ -64,18 +65,21 @@ use self::core::{Core, Ground};
 pub use hint::{Hint, OnHint};
 
 use super::{
-    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, Figures,
-    HeldMapping, LoopBounds, MessageDetail, NodeBeat, NodeView, OwnerKind, PageKey, QueuePage,
-    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, Settled, SweepBounds, SweepReport,
-    Timeline,
+    Acceptance, Accepted, Backend, Backfill, BackfillState, DbResult, Due, EntityChange, EventPage,
+    EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail, NewBackfill, NodeBeat,
+    NodeView, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, QueuePage,
+    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SetAsideRow, Settled, SweepBounds,
+    SweepReport, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
-    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     message::Incoming,
     reference::ObjectRef,
+    snapshot::Snapshot,
+    store_object::Noun,
     time::Micros,
 };
 
@@ -470,6 +474,108 @@ impl Backend for PostgresBackend {
 
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
         write!(self, |tx, events| say::say_events(tx, &events, now))
+    }
+
+    async fn snapshot_versions(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<String>>> {
+        read!(self, |conn, _seal| polling::versions(
+            conn, store, noun, &tokens
+        ))
+    }
+
+    async fn snapshot_list(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<Snapshot>>> {
+        read!(self, |conn, _seal| polling::snapshots(
+            conn, store, noun, &tokens
+        ))
+    }
+
+    async fn snapshot_erase(&self, store: StoreKey, noun: Noun, token: String) -> DbResult<bool> {
+        write!(self, |tx, token| polling::erase(tx, store, noun, &token))
+    }
+
+    async fn poll_commit(&self, commit: PollCommit, now: Micros) -> DbResult<PollOutcome> {
+        write!(self, |tx, commit| polling::commit(tx, &commit, now))
+    }
+
+    async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        read!(self, |conn, seal| polling::state(conn, seal, store))
+    }
+
+    async fn poll_pulse(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        pulses: Vec<Pulse>,
+        events: Vec<NewEvent>,
+        now: Micros,
+    ) -> DbResult<bool> {
+        let beats = polling::Beats {
+            store,
+            epoch,
+            pulses,
+            events,
+        };
+        write!(self, |tx, beats| polling::pulse(tx, &beats, now))
+    }
+
+    async fn poll_found(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        found: FoundRow,
+        restart: Vec<PollCursor>,
+    ) -> DbResult<bool> {
+        write!(self, |tx, found, restart| polling::found(
+            tx, store, epoch, &found, &restart
+        ))
+    }
+
+    async fn backfill_insert(&self, backfill: NewBackfill, now: Micros) -> DbResult<Backfill> {
+        write!(self, |tx, backfill| polling::backfill_insert(
+            tx, &backfill, now
+        ))
+    }
+
+    async fn backfill_end(
+        &self,
+        store: StoreKey,
+        key: BackfillKey,
+        state: BackfillState,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.write(move |tx| {
+            Box::pin(async move { polling::backfill_end(tx, store, key, state, now).await })
+        })
+        .await
+    }
+
+    async fn set_aside_list(
+        &self,
+        store: StoreKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> DbResult<Vec<SetAsideRow>> {
+        read!(self, |conn, _seal| polling::set_aside_list(
+            conn, store, before, limit
+        ))
+    }
+
+    async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool> {
+        write!(self, |tx, event| polling::hook_seen(tx, store, &event, now))
+    }
+
+    async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
+        self.write(move |tx| Box::pin(async move { polling::forget(tx, store, limit).await }))
+            .await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

@@ -7,10 +7,16 @@ use crate::{
 };
 
 /// The steps of the schema, oldest first: version and text. They move together with `migrations/sqlite`.
-const MIGRATIONS: &[(&str, &str)] = &[(
-    "2026-11-21-000000",
-    include_str!("../../../migrations/postgres/2026-11-21-000000_tables/up.sql"),
-)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "2026-11-21-000000",
+        include_str!("../../../migrations/postgres/2026-11-21-000000_tables/up.sql"),
+    ),
+    (
+        "2026-11-21-030000",
+        include_str!("../../../migrations/postgres/2026-11-21-030000_polling/up.sql"),
+    ),
+];
 
 /// The lock under which tables are made.
 const LOCK: &str = "SELECT pg_advisory_lock(1229874530, 0)";

@@ -362,6 +362,12 @@ async fn parameter_save(
     };
     let parameter = match &known {
         Some((_, Some(parameter))) => Parameter {
+            // A value of another type is kept, and the type says so: nothing is lost, and nothing lies.
+            data_type: if parameter.data_type.holds(&returned.value) {
+                parameter.data_type
+            } else {
+                type_of(&returned.value)
+            },
             value: returned.value.clone(),
             ..parameter.clone()
         },

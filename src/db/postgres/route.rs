@@ -172,9 +172,11 @@ async fn sources<'a>(tx: &mut Tx<'_>, batch: &'a [Routed]) -> DbResult<Vec<Sourc
             }
             // A later chunk of the same batch goes on from here.
             RouteProgress::UpTo(mapping) => {
-                drop(rows.insert(key, (kind, accepted_at, Some(mapping.0))))
+                rows.insert(key, (kind, accepted_at, Some(mapping.0)));
             }
-            RouteProgress::Done => drop(rows.remove(&key)),
+            RouteProgress::Done => {
+                rows.remove(&key);
+            }
         }
         // A chunk that overlaps an earlier one (its router had not seen that one's commit) repeats nothing.
         let skipped = routed

@@ -35,6 +35,9 @@ statements! {
         FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bool[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[],
         $10::text[], $11::bool[]) AS u(store, seq, state, head, due_at, attempts, failures, attempted_at, last_error, asynchronous, kept)
         WHERE a.store = u.store AND a.seq = u.seq";
+    /// Which of these mappings live and are enabled.
+    MAPPINGS_ENABLED = "SELECT r.key FROM unnest($1::bigint[]) AS u(key) JOIN registry r ON r.key = u.key WHERE r.kind = 'mapping'
+        AND NOT r.deleted AND coalesce((r.body::json ->> 'enabled')::boolean, FALSE)";
     /// Keeps attempts.
     ATTEMPTS_INSERT = "INSERT INTO attempt (store, delivery, number, day, started_at, duration_us, request_bytes, answer_bytes, status,
         url, outcome, error, request_headers, answer_headers, answer_body)
@@ -96,16 +99,28 @@ pub(super) async fn settle(
             )
         })
         .collect();
+    let enabled = enabled_of_held(tx, batch, &works).await?;
     let mut settled = Vec::with_capacity(batch.len());
     let mut attempts = Vec::new();
     let mut said = Vec::new();
     let mut made = Made::new();
     for (group, settlement) in batch.iter().enumerate() {
+        let mut looks_anew = false;
         let outcome = match works.get_mut(&(settlement.store.0, settlement.key.0)) {
             Some(work) if work.end.is_none() => {
                 made.insert((work.was.store, work.was.seq), work.was.created_at);
                 made.insert((work.was.store, work.was.message), work.was.made_at);
-                apply(work, settlement, &mut attempts, now)?
+                // Enabled since its dispatcher looked, and what it held was released before this: nobody would release it
+                // again. It stays where it is, and its dispatcher looks anew.
+                if settlement.disposition == Disposition::Held
+                    && enabled.contains(&work.now.mapping)
+                    && fence_holds(settlement, &work.now)
+                {
+                    looks_anew = true;
+                    SettleOutcome::Written
+                } else {
+                    apply(work, settlement, &mut attempts, now)?
+                }
             }
             _ => SettleOutcome::Gone,
         };
@@ -114,7 +129,7 @@ pub(super) async fn settle(
         }
         settled.push(Settled {
             outcome,
-            lane_moved: false,
+            lane_moved: looks_anew,
             messages: 0,
             registry_moved: false,
         });
@@ -141,13 +156,33 @@ pub(super) async fn settle(
         let lane = works
             .get(&(settlement.store.0, settlement.key.0))
             .and_then(|work| work.was.led_lane());
-        settled.lane_moved = settled.outcome == SettleOutcome::Written
+        settled.lane_moved |= settled.outcome == SettleOutcome::Written
             && lane.is_some_and(|lane| moved.contains(&lane));
     }
     if !registry_moved.is_empty() {
         tx.hint(Hint::registry());
     }
     Ok(settled)
+}
+
+/// The mappings of deliveries that are to be held which are enabled all the same.
+async fn enabled_of_held(
+    tx: &mut Tx<'_>,
+    batch: &[Settlement],
+    works: &HashMap<(i64, i64), Work>,
+) -> DbResult<std::collections::HashSet<i64>> {
+    let held = |settlement: &&Settlement| settlement.disposition == Disposition::Held;
+    let mappings: Vec<i64> = batch
+        .iter()
+        .filter(held)
+        .filter_map(|settlement| works.get(&(settlement.store.0, settlement.key.0)))
+        .map(|work| work.was.mapping)
+        .collect();
+    if mappings.is_empty() {
+        return Ok(std::collections::HashSet::new());
+    }
+    let rows: Vec<(i64,)> = tx.rows(&MAPPINGS_ENABLED, &[&mappings]).await?;
+    Ok(rows.into_iter().map(|(mapping,)| mapping).collect())
 }
 
 fn said_by(group: usize, settlement: &Settlement) -> impl Iterator<Item = Said<'_>> {

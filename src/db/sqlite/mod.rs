@@ -28,6 +28,7 @@ mod message;
 mod objects;
 mod open;
 mod person;
+mod polling;
 mod reader;
 mod registry;
 mod route;
@@ -48,17 +49,21 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, DbResult, Due, EntityChange, EventPage, EventQuery, Figures,
-    HeldMapping, LoopBounds, MessageDetail, OwnerKind, PageKey, QueuePage, QueueQuery, QueueStats,
-    RegistryDelta, RouteOutcome, Routed, Settled, SweepBounds, SweepReport, Timeline,
+    Acceptance, Accepted, Backend, Backfill, BackfillState, DbResult, Due, EntityChange, EventPage,
+    EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail, NewBackfill, OwnerKind,
+    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, QueuePage, QueueQuery,
+    QueueStats, RegistryDelta, RouteOutcome, Routed, SetAsideRow, Settled, SweepBounds,
+    SweepReport, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
-    key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     message::Incoming,
     reference::ObjectRef,
+    snapshot::Snapshot,
+    store_object::Noun,
     time::Micros,
 };
 
@@ -108,6 +113,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -124,14 +130,25 @@ impl SqliteBackend {
         let readers = (0..options.readers.max(1))
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
+        let path = options.path.clone();
         let session = session::Session::new(conn, options)?;
         let seal = session.seal;
         Ok(Self {
             readers: reader::Readers::start(readers)?,
             writer: writer::Writer::start(session)?,
             seal,
+            path,
             _lock: lock,
         })
+    }
+
+    /// Folds the log into the file, so that the file alone is the whole database. For the end of the program, which lets its
+    /// actors go without dropping what they hold, this backend among it. Blocks.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is lost then, the next start does it.
+    pub fn fold(&self) -> DbResult<()> {
+        open::fold(&self.path)
     }
 }
 
@@ -371,6 +388,127 @@ impl Backend for SqliteBackend {
             })
         };
         self.writer.write(1, insert).await
+    }
+
+    async fn snapshot_versions(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<String>>> {
+        self.readers
+            .read(move |conn| polling::versions(conn, store, noun, &tokens))
+            .await
+    }
+
+    async fn snapshot_list(
+        &self,
+        store: StoreKey,
+        noun: Noun,
+        tokens: Vec<String>,
+    ) -> DbResult<Vec<Option<Snapshot>>> {
+        self.readers
+            .read(move |conn| polling::snapshots(conn, store, noun, &tokens))
+            .await
+    }
+
+    async fn snapshot_erase(&self, store: StoreKey, noun: Noun, token: String) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::erase(session, store, noun, &token)
+            })
+            .await
+    }
+
+    async fn poll_commit(&self, commit: PollCommit, now: Micros) -> DbResult<PollOutcome> {
+        self.writer
+            .write(1 + commit.objects.len() * 2, move |session| {
+                polling::commit(session, &commit, now)
+            })
+            .await
+    }
+
+    async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| polling::state(conn, seal, store))
+            .await
+    }
+
+    async fn poll_pulse(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        pulses: Vec<Pulse>,
+        events: Vec<NewEvent>,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(pulses.len() + events.len(), move |session| {
+                polling::pulse(session, store, epoch, &pulses, &events, now)
+            })
+            .await
+    }
+
+    async fn poll_found(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        found: FoundRow,
+        restart: Vec<PollCursor>,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::found(session, store, epoch, &found, &restart)
+            })
+            .await
+    }
+
+    async fn backfill_insert(&self, backfill: NewBackfill, now: Micros) -> DbResult<Backfill> {
+        self.writer
+            .write(1, move |session| {
+                polling::backfill_insert(session, &backfill, now)
+            })
+            .await
+    }
+
+    async fn backfill_end(
+        &self,
+        store: StoreKey,
+        key: BackfillKey,
+        state: BackfillState,
+        now: Micros,
+    ) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::backfill_end(session, store, key, state, now)
+            })
+            .await
+    }
+
+    async fn set_aside_list(
+        &self,
+        store: StoreKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> DbResult<Vec<SetAsideRow>> {
+        self.readers
+            .read(move |conn| polling::set_aside_list(conn, store, before, limit))
+            .await
+    }
+
+    async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool> {
+        self.writer
+            .write(1, move |session| {
+                polling::hook_seen(session, store, &event, now)
+            })
+            .await
+    }
+
+    async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
+        self.writer
+            .write(limit, move |session| polling::forget(session, store, limit))
+            .await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

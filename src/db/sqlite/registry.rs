@@ -298,6 +298,12 @@ pub(super) fn parameter_save(
     let parameter = match &known {
         Some((_, parameter)) => Parameter {
             value: returned.value.clone(),
+            // A value of another type is kept, and the type says so: nothing is lost, and nothing lies.
+            data_type: if parameter.data_type.holds(&returned.value) {
+                parameter.data_type
+            } else {
+                type_of(&returned.value)
+            },
             ..parameter.clone()
         },
         None => Parameter {

@@ -40,6 +40,7 @@ fn registry(mappings: Vec<serde_json::Value>) -> Registry {
         api_key: None,
         source: None,
         version: None,
+        webhook_secret: None,
     };
     let mut rows = vec![row(1, Entity::Store(shop), 1)];
     rows.extend(

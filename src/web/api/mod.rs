@@ -17,6 +17,7 @@ mod objects;
 mod parameter_value;
 mod parameters;
 mod places;
+mod polling;
 mod push;
 mod pushed;
 mod queues;
@@ -115,6 +116,7 @@ pub fn configure(config: &mut ServiceConfig) {
             at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
                 .route(get(objects::timeline)),
         )
+        .configure(polled)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
             at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
@@ -123,6 +125,26 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(
             at(&format!("{store}/endpoints/{{id}}/resume"), "POST")
                 .route(on(Method::POST, endpoints::resume)),
+        );
+}
+
+/// The routes about a store's shop.
+fn polled(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(at(&format!("{store}/health"), "GET, HEAD").route(get(polling::health)))
+        .service(at(&format!("{store}/poll"), "POST").route(on(Method::POST, polling::poll)))
+        .service(at(&format!("{store}/probe"), "POST").route(on(Method::POST, polling::probe)))
+        .service(at(&format!("{store}/set_aside"), "GET, HEAD").route(get(polling::set_aside)))
+        .service(
+            at(&format!("{store}/backfills"), "GET, HEAD, POST")
+                .route(get(polling::backfills))
+                .route(on(Method::POST, polling::begin)),
+        )
+        .service(
+            at(&format!("{store}/backfills/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(polling::backfill))
+                .route(on(Method::DELETE, polling::stop)),
         );
 }
 
@@ -148,7 +170,7 @@ where
         .to(handler)
 }
 
-fn on<F, Args>(method: Method, handler: F) -> Route
+pub(super) fn on<F, Args>(method: Method, handler: F) -> Route
 where
     F: Handler<Args>,
     Args: actix_web::FromRequest + 'static,

@@ -27,8 +27,11 @@ use super::{
 
 const READ_ONLY: [&str; 5] = ["id", "_id", "token", "created_at", "updated_at"];
 
-/// The kinds of store API that can be asked for.
-const SOURCES: [&str; 2] = ["auto", "spree_v1"];
+/// The kinds of store API that can be asked for: `auto`, and those of [`crate::sources::KINDS`].
+const SOURCES: [&str; 6] = {
+    let [connector, v1, solidus, v2, v3] = crate::sources::KINDS;
+    ["auto", connector, v1, solidus, v2, v3]
+};
 
 /// `GET /api/stores`: those the caller may see, oldest first.
 pub async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
@@ -141,17 +144,16 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
     let api_url = fields
         .address("api_url")
         .or_stored(stored.and_then(|store| store.api_url.clone()));
-    let stored_key = stored.and_then(|store| store.api_key.clone());
-    let api_key = match fields.text("api_key") {
-        Given::Value(text) if is_masked(&text) => {
-            if stored_key.is_none() {
-                fields.note("api_key", "is masked, give the key itself");
-            }
-            stored_key
-        }
-        Given::Value(text) if text.is_empty() => None,
-        other => other.or_stored(stored_key),
-    };
+    let api_key = secret(
+        fields,
+        "api_key",
+        stored.and_then(|store| store.api_key.clone()),
+    );
+    let webhook_secret = secret(
+        fields,
+        "webhook_secret",
+        stored.and_then(|store| store.webhook_secret.clone()),
+    );
     let stored_source =
         stored.map_or_else(|| Some("auto".to_owned()), |store| store.source.clone());
     let source = fields
@@ -176,6 +178,21 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
         api_key,
         source,
         version,
+        webhook_secret,
+    }
+}
+
+/// A secret: our own mask keeps the stored one, an empty text clears it.
+fn secret(fields: &mut Fields<'_>, name: &'static str, stored: Option<String>) -> Option<String> {
+    match fields.text(name) {
+        Given::Value(text) if is_masked(&text) => {
+            if stored.is_none() {
+                fields.note(name, "is masked, give the key itself");
+            }
+            stored
+        }
+        Given::Value(text) if text.is_empty() => None,
+        other => other.or_stored(stored),
     }
 }
 
@@ -187,6 +204,7 @@ fn document(id: Id, created_at: Micros, updated_at: Micros, store: &Store) -> St
         api_key: store.api_key.as_ref().map(|_| MASK),
         source: store.source.clone(),
         version: store.version.clone(),
+        webhook_secret: store.webhook_secret.as_ref().map(|_| MASK),
         created_at,
         updated_at,
         token: None,
@@ -223,6 +241,7 @@ mod tests {
             api_key: Some("k-123".into()),
             source: Some("spree_v1".into()),
             version: None,
+            webhook_secret: Some("w-456".into()),
         }
     }
 

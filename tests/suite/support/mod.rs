@@ -6,12 +6,12 @@ mod sink;
 
 use std::time::Duration;
 
-pub use hub::{Hub, Setup, Store};
+pub use hub::{Hub, OPERATOR, Setup, Store};
 pub use shop::order;
 pub use sink::{Reply, Sink};
 
 /// How long a test waits for what must happen. Long, because machines are slow; only a failing test ever waits it out.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks `probe` until it gives something, at most [`PATIENCE`].
 pub async fn eventually<T, Fut: Future<Output = Option<T>>>(

@@ -74,7 +74,7 @@ async fn a_batch_costs_as_many_statements_as_one_message() {
     );
     assert!(insert.0 <= 7 && insert.1 == 1, "{insert:?}");
     assert!(route.0 <= 11 && route.1 == 1, "{route:?}");
-    assert!(read.0 <= 3 && read.1 == 0, "{read:?}");
+    assert!(read.0 <= 4 && read.1 == 0, "{read:?}");
     // With an event and a returned message for each settlement: without, it is 8.
     assert!(settle.0 <= 18 && settle.1 == 1, "{settle:?}");
 }

@@ -83,6 +83,7 @@ impl Shop {
             api_key: None,
             source: None,
             version: None,
+            webhook_secret: None,
         };
         let create = EntityChange::Create {
             store: None,

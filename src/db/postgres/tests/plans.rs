@@ -5,7 +5,7 @@ use crate::db::{
     Queue, QueueQuery,
     postgres::{
         archive, delivery, detail, due, event, event_list, incoming, lists, message, node, objects,
-        open, owner, partition, person, registry, route, say, settle,
+        open, owner, partition, person, polling, registry, route, say, settle,
         statement::Sql,
         sweep, tx,
         walk::{ROWS_EXAMINED, Range, Walk},
@@ -47,6 +47,7 @@ fn every_statement() -> Vec<Sql> {
         owner::ALL,
         partition::ALL,
         person::ALL,
+        polling::ALL,
         registry::ALL,
         route::ALL,
         say::ALL,

@@ -30,6 +30,7 @@ fn store() -> std::sync::Arc<StoreSnapshot> {
         api_key: None,
         source: None,
         version: None,
+        webhook_secret: None,
     };
     let parameter = Parameter {
         name: "acme.key".into(),

@@ -24,6 +24,7 @@ fn store() -> std::sync::Arc<StoreSnapshot> {
         api_key: None,
         source: None,
         version: None,
+        webhook_secret: None,
     };
     let row = EntityRow {
         key: 1,

@@ -24,6 +24,7 @@ fn store() -> std::sync::Arc<StoreSnapshot> {
         api_key: None,
         source: None,
         version: None,
+        webhook_secret: None,
     };
     let mapping: Mapping = serde_json::from_str(
         r#"{"name":"acme.send_order","url":"http://x.example/","messages":["order:new"],"enabled":true}"#,

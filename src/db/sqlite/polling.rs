@@ -1,0 +1,624 @@
+//! Polled shops: snapshots, cursors, heartbeats, backfills. One page of a poll is one transaction, fenced twice: by the
+//! poller's epoch, and by the cursor it was read with, so that a page that was written once is never written again.
+
+use diesel::sqlite::SqliteConnection;
+use sha2::{Digest, Sha256};
+
+use super::{
+    event::{Repeat, cut, event_store},
+    message::message_store,
+    session::Session,
+    statement::{Command, Question, statements},
+};
+use crate::{
+    db::{
+        Backfill, BackfillState, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen, OwnerKind,
+        PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState,
+        SetAsideRow,
+    },
+    domain::{
+        event::NewEvent,
+        id::IdSeal,
+        key::{BackfillKey, StoreKey},
+        snapshot::{Known, Snapshot},
+        store_object::Noun,
+        time::Micros,
+    },
+};
+
+/// How long a webhook's event is remembered.
+const HOOK_MICROS: i64 = 7 * 86_400 * 1_000_000;
+
+/// The longest reason kept with a document set aside, in bytes.
+const WHY_BYTES: usize = 1000;
+
+/// Backfills of a store that are shown.
+const BACKFILLS: i64 = 100;
+
+type BackfillRow = (i64, String, i64, i64, i64, i64, i64, i64, i64, Option<i64>);
+
+statements! {
+    /// When the shop last changed objects, as stored.
+    VersionsRead<'a> { store: i64, noun: &'a str, tokens: &'a str } -> (String, String) =
+        "SELECT token, updated_at FROM snapshot WHERE store = ?1 AND noun = ?2 AND token IN (SELECT value FROM json_each(?3))";
+    /// Objects, as stored.
+    SnapshotsRead<'a> { store: i64, noun: &'a str, tokens: &'a str } -> (String, i64, String, Option<Vec<u8>>, Option<String>) =
+        "SELECT token, known, updated_at, digest, raw FROM snapshot
+         WHERE store = ?1 AND noun = ?2 AND token IN (SELECT value FROM json_each(?3))";
+    /// Stores an object.
+    SnapshotWrite<'a> { key: i64, store: i64, noun: &'a str, token: &'a str, known: i64, updated_at: &'a str, digest: Option<&'a [u8]>, raw: Option<&'a str> } =
+        "INSERT INTO snapshot (key, store, noun, token, known, updated_at, digest, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (store, noun, token) DO UPDATE SET known = excluded.known, updated_at = excluded.updated_at,
+         digest = excluded.digest, raw = excluded.raw";
+    /// A cursor.
+    CursorRead<'a> { store: i64, noun: &'a str, job: i64 } -> String =
+        "SELECT cursor FROM poll_cursor WHERE store = ?1 AND noun = ?2 AND job = ?3";
+    /// Moves a cursor.
+    CursorWrite<'a> { store: i64, noun: &'a str, job: i64, cursor: &'a str, mark: Option<i64>, done: bool } =
+        "INSERT INTO poll_cursor (store, noun, job, cursor, mark, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (store, noun, job) DO UPDATE SET cursor = excluded.cursor, mark = coalesce(excluded.mark, mark), done = excluded.done";
+    /// All cursors of a store.
+    CursorsRead { store: i64 } -> (String, i64, String, Option<i64>, bool) =
+        "SELECT noun, job, cursor, mark, done FROM poll_cursor WHERE store = ?1";
+    /// A job's cursors are of no use any more.
+    CursorsDrop { store: i64, job: i64 } = "DELETE FROM poll_cursor WHERE store = ?1 AND job = ?2";
+    /// Sets a document aside.
+    OddWrite<'a> { key: i64, store: i64, noun: &'a str, token: &'a str, why: &'a str, lasting: bool, at: i64 } =
+        "INSERT INTO set_aside (key, store, noun, token, why, lasting, occurrences, first_at, last_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) ON CONFLICT (store, noun, token) DO UPDATE SET why = excluded.why,
+         lasting = excluded.lasting, occurrences = occurrences + 1, last_at = excluded.last_at";
+    /// A document is no longer set aside.
+    OddDrop<'a> { store: i64, noun: &'a str, token: &'a str } = "DELETE FROM set_aside WHERE store = ?1 AND noun = ?2 AND token = ?3";
+    /// Documents set aside.
+    OddList { store: i64, before: i64, limit: i64 } -> (i64, String, String, String, bool, i64, i64, i64) =
+        "SELECT key, noun, token, why, lasting, occurrences, first_at, last_at FROM set_aside
+         WHERE store = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3";
+    /// A heartbeat.
+    PulseWrite<'a> { store: i64, name: &'a str, state: i64, failures: i64, since: Option<i64>, success: Option<i64>, failure: Option<i64>, error: Option<&'a str> } =
+        "INSERT OR REPLACE INTO pulse (store, name, state, failures, since, last_success_at, last_failure_at, last_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    /// All heartbeats of a store.
+    PulsesRead { store: i64 } -> (String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<String>) =
+        "SELECT name, state, failures, since, last_success_at, last_failure_at, last_error FROM pulse WHERE store = ?1";
+    /// What a probe found.
+    FoundRead { store: i64 } -> (Vec<u8>, Option<String>, String, i64) =
+        "SELECT settings, found, report, probed_at FROM source_found WHERE store = ?1";
+    /// Remembers what a probe found.
+    FoundWrite<'a> { store: i64, settings: &'a [u8], found: Option<&'a str>, report: &'a str, at: i64 } =
+        "INSERT OR REPLACE INTO source_found (store, settings, found, report, probed_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    /// Begins a backfill.
+    BackfillInsert<'a> { key: i64, store: i64, nouns: &'a str, since: i64, per_minute: i64, at: i64 } =
+        "INSERT INTO backfill (key, store, nouns, since, per_minute, state, documents, messages, requests, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, ?6)";
+    /// A backfill went on; changes nothing when it does not run.
+    BackfillStep { store: i64, key: i64, documents: i64, messages: i64, requests: i64 } =
+        "UPDATE backfill SET documents = documents + ?3, messages = messages + ?4, requests = requests + ?5
+         WHERE key = ?2 AND store = ?1 AND state = 0";
+    /// Whether a backfill runs.
+    BackfillRuns { store: i64, key: i64 } -> i64 = "SELECT 1 FROM backfill WHERE key = ?2 AND store = ?1 AND state = 0";
+    /// Ends a backfill that runs.
+    BackfillEnd { store: i64, key: i64, state: i64, at: i64 } =
+        "UPDATE backfill SET state = ?3, ended_at = ?4 WHERE key = ?2 AND store = ?1 AND state = 0";
+    /// A store's backfills.
+    BackfillsRead { store: i64, limit: i64 } -> BackfillRow =
+        "SELECT key, nouns, since, per_minute, state, documents, messages, requests, created_at, ended_at FROM backfill
+         WHERE store = ?1 ORDER BY key DESC LIMIT ?2";
+    /// Notes a webhook.
+    HookInsert<'a> { store: i64, event: &'a [u8], at: i64 } = "INSERT OR IGNORE INTO hook_event (store, event, seen_at) VALUES (?1, ?2, ?3)";
+    /// Old webhooks.
+    HooksExpire { before: i64 } =
+        "DELETE FROM hook_event WHERE (store, event) IN (SELECT store, event FROM hook_event WHERE seen_at < ?1 ORDER BY seen_at LIMIT 100)";
+    /// A deleted store's snapshots.
+    SnapshotsDrop { store: i64, limit: i64 } = "DELETE FROM snapshot WHERE key IN (SELECT key FROM snapshot WHERE store = ?1 LIMIT ?2)";
+    /// A deleted store's documents set aside.
+    OddsDrop { store: i64, limit: i64 } = "DELETE FROM set_aside WHERE key IN (SELECT key FROM set_aside WHERE store = ?1 LIMIT ?2)";
+    /// A deleted store's webhooks.
+    HooksDrop { store: i64, limit: i64 } =
+        "DELETE FROM hook_event WHERE (store, event) IN (SELECT store, event FROM hook_event WHERE store = ?1 LIMIT ?2)";
+    /// A deleted store's cursors.
+    AllCursorsDrop { store: i64 } = "DELETE FROM poll_cursor WHERE store = ?1";
+    /// A deleted store's heartbeats.
+    PulsesDrop { store: i64 } = "DELETE FROM pulse WHERE store = ?1";
+    /// A deleted store's probe.
+    FoundDrop { store: i64 } = "DELETE FROM source_found WHERE store = ?1";
+    /// A deleted store's backfills.
+    BackfillsDrop { store: i64 } = "DELETE FROM backfill WHERE store = ?1";
+}
+
+fn token_list(tokens: &[String]) -> String {
+    serde_json::Value::from(tokens).to_string()
+}
+
+fn in_order<T: Clone>(tokens: &[String], rows: Vec<(String, T)>) -> Vec<Option<T>> {
+    let found: std::collections::HashMap<String, T> = rows.into_iter().collect();
+    tokens
+        .iter()
+        .map(|token| found.get(token).cloned())
+        .collect()
+}
+
+/// The stored `updated_at` of each object.
+pub(super) fn versions(
+    conn: &mut SqliteConnection,
+    store: StoreKey,
+    noun: Noun,
+    tokens: &[String],
+) -> DbResult<Vec<Option<String>>> {
+    let rows = VersionsRead {
+        store: store.0,
+        noun: noun.name(),
+        tokens: &token_list(tokens),
+    }
+    .rows(conn)?;
+    Ok(in_order(tokens, rows))
+}
+
+/// What is stored of each object.
+pub(super) fn snapshots(
+    conn: &mut SqliteConnection,
+    store: StoreKey,
+    noun: Noun,
+    tokens: &[String],
+) -> DbResult<Vec<Option<Snapshot>>> {
+    let rows = SnapshotsRead {
+        store: store.0,
+        noun: noun.name(),
+        tokens: &token_list(tokens),
+    }
+    .rows(conn)?;
+    let rows = rows
+        .into_iter()
+        .map(|(token, known, updated_at, digest, raw)| {
+            let known = known_of(known, digest, raw);
+            (token, Snapshot { updated_at, known })
+        });
+    Ok(in_order(tokens, rows.collect()))
+}
+
+fn known_of(number: i64, digest: Option<Vec<u8>>, raw: Option<String>) -> Known {
+    let digest = digest
+        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+        .unwrap_or_default();
+    match (number, raw) {
+        (2, Some(raw)) => Known::Whole { digest, raw },
+        (0, _) => Known::Listed { canceled: false },
+        (1, _) => Known::Listed { canceled: true },
+        _ => Known::Erased { digest },
+    }
+}
+
+fn snapshot_write(
+    session: &mut Session,
+    store: i64,
+    noun: Noun,
+    token: &str,
+    snapshot: &Snapshot,
+) -> DbResult<()> {
+    let (known, digest, raw) = match &snapshot.known {
+        Known::Listed { canceled } => (i64::from(*canceled), None, None),
+        Known::Whole { digest, raw } => (2, Some(&digest[..]), Some(raw.as_str())),
+        Known::Erased { digest } => (3, Some(&digest[..]), None),
+    };
+    let key = session.next();
+    SnapshotWrite {
+        key,
+        store,
+        noun: noun.name(),
+        token,
+        known,
+        updated_at: &snapshot.updated_at,
+        digest,
+        raw,
+    }
+    .run(&mut session.conn)?;
+    Ok(())
+}
+
+/// Leaves a digest of an object.
+pub(super) fn erase(
+    session: &mut Session,
+    store: StoreKey,
+    noun: Noun,
+    token: &str,
+) -> DbResult<bool> {
+    let tokens = [token.to_owned()];
+    let stored = snapshots(&mut session.conn, store, noun, &tokens)?
+        .into_iter()
+        .next();
+    let Some(snapshot) = stored.flatten() else {
+        return Ok(false);
+    };
+    snapshot_write(session, store.0, noun, token, &snapshot.erased())?;
+    Ok(true)
+}
+
+/// Writes a page.
+pub(super) fn commit(
+    session: &mut Session,
+    commit: &PollCommit,
+    now: Micros,
+) -> DbResult<PollOutcome> {
+    let store = commit.store.0;
+    if session.epoch(OwnerKind::Poller, store)? != commit.epoch {
+        return Ok(PollOutcome::Fenced);
+    }
+    if let Some(step) = &commit.step {
+        if let PollJob::Backfill(key) = step.job
+            && (BackfillRuns { store, key: key.0 })
+                .row(&mut session.conn)?
+                .is_none()
+        {
+            return Ok(PollOutcome::Moved);
+        }
+        let stored = CursorRead {
+            store,
+            noun: step.noun.name(),
+            job: step.job.number(),
+        }
+        .row(&mut session.conn)?;
+        if stored != step.from {
+            return Ok(PollOutcome::Moved);
+        }
+    }
+    let mut messages = 0;
+    for ObjectSeen {
+        noun,
+        token,
+        snapshot,
+        message,
+    } in &commit.objects
+    {
+        snapshot_write(session, store, *noun, token, snapshot)?;
+        OddDrop {
+            store,
+            noun: noun.name(),
+            token,
+        }
+        .run(&mut session.conn)?;
+        if let Some(message) = message {
+            message_store(session, message, now)?;
+            messages += 1;
+        }
+    }
+    for OddSeen {
+        noun,
+        token,
+        why,
+        lasting,
+    } in &commit.odd
+    {
+        let key = session.next();
+        OddWrite {
+            key,
+            store,
+            noun: noun.name(),
+            token,
+            why: cut(why, WHY_BYTES),
+            lasting: *lasting,
+            at: now.0,
+        }
+        .run(&mut session.conn)?;
+    }
+    if let Some(step) = &commit.step {
+        step_write(session, store, step, messages)?;
+    }
+    Ok(PollOutcome::Written { messages })
+}
+
+fn step_write(session: &mut Session, store: i64, step: &PollStep, messages: u64) -> DbResult<()> {
+    CursorWrite {
+        store,
+        noun: step.noun.name(),
+        job: step.job.number(),
+        cursor: &step.to,
+        mark: step.mark.map(|mark| mark.0),
+        done: step.done,
+    }
+    .run(&mut session.conn)?;
+    if let PollJob::Backfill(key) = step.job {
+        BackfillStep {
+            store,
+            key: key.0,
+            documents: step.documents.cast_signed(),
+            messages: messages.cast_signed(),
+            requests: step.requests.cast_signed(),
+        }
+        .run(&mut session.conn)?;
+    }
+    Ok(())
+}
+
+/// Everything a poller starts from.
+pub(super) fn state(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    store: StoreKey,
+) -> DbResult<PollState> {
+    let StoreKey(key) = store;
+    let cursors = CursorsRead { store: key }.rows(conn)?;
+    let pulses = PulsesRead { store: key }.rows(conn)?;
+    let found = FoundRead { store: key }.row(conn)?;
+    let backfills = BackfillsRead {
+        store: key,
+        limit: BACKFILLS,
+    }
+    .rows(conn)?;
+    Ok(PollState {
+        cursors: cursors.into_iter().filter_map(cursor_of).collect(),
+        pulses: pulses
+            .into_iter()
+            .map(
+                |(name, state, failures, since, success, failure, error)| Pulse {
+                    name,
+                    state: match state {
+                        1 => PulseState::Up,
+                        2 => PulseState::Down,
+                        _ => PulseState::Unknown,
+                    },
+                    failures: u32::try_from(failures).unwrap_or(u32::MAX),
+                    since: since.map(Micros),
+                    last_success_at: success.map(Micros),
+                    last_failure_at: failure.map(Micros),
+                    last_error: error,
+                },
+            )
+            .collect(),
+        found: found.map(|(settings, found, report, probed_at)| FoundRow {
+            settings,
+            found,
+            report,
+            probed_at: Micros(probed_at),
+        }),
+        backfills: backfills
+            .into_iter()
+            .map(|row| backfill_of(seal, store, row))
+            .collect(),
+    })
+}
+
+fn noun_of(name: &str) -> Option<Noun> {
+    Noun::ALL.into_iter().find(|noun| noun.name() == name)
+}
+
+/// `None` for a kind of object that a newer version knew.
+fn cursor_of(
+    (noun, job, cursor, mark, done): (String, i64, String, Option<i64>, bool),
+) -> Option<PollCursor> {
+    Some(PollCursor {
+        noun: noun_of(&noun)?,
+        job: PollJob::of_number(job),
+        cursor,
+        mark: mark.map(Micros),
+        done,
+    })
+}
+
+fn backfill_of(seal: IdSeal, store: StoreKey, row: BackfillRow) -> Backfill {
+    let (key, nouns, since, per_minute, state, documents, messages, requests, created_at, ended_at) =
+        row;
+    Backfill {
+        key: BackfillKey(key),
+        id: seal.seal(key, Micros(created_at)),
+        job: NewBackfill {
+            store,
+            nouns: nouns.split(',').filter_map(noun_of).collect(),
+            since: Micros(since),
+            per_minute: u32::try_from(per_minute).unwrap_or(1),
+        },
+        state: match state {
+            0 => BackfillState::Running,
+            1 => BackfillState::Done,
+            _ => BackfillState::Stopped,
+        },
+        documents: documents.cast_unsigned(),
+        messages: messages.cast_unsigned(),
+        requests: requests.cast_unsigned(),
+        created_at: Micros(created_at),
+        ended_at: ended_at.map(Micros),
+    }
+}
+
+/// Writes heartbeats with what is said of them.
+pub(super) fn pulse(
+    session: &mut Session,
+    store: StoreKey,
+    epoch: i64,
+    pulses: &[Pulse],
+    events: &[NewEvent],
+    now: Micros,
+) -> DbResult<bool> {
+    if session.epoch(OwnerKind::Poller, store.0)? != epoch {
+        return Ok(false);
+    }
+    for pulse in pulses {
+        PulseWrite {
+            store: store.0,
+            name: &pulse.name,
+            state: match pulse.state {
+                PulseState::Unknown => 0,
+                PulseState::Up => 1,
+                PulseState::Down => 2,
+            },
+            failures: i64::from(pulse.failures),
+            since: pulse.since.map(|at| at.0),
+            success: pulse.last_success_at.map(|at| at.0),
+            failure: pulse.last_failure_at.map(|at| at.0),
+            error: pulse.last_error.as_deref().map(|text| cut(text, WHY_BYTES)),
+        }
+        .run(&mut session.conn)?;
+    }
+    for event in events {
+        event_store(session, event, Repeat::ByWords, now)?;
+    }
+    Ok(true)
+}
+
+/// Remembers what a probe found.
+pub(super) fn found(
+    session: &mut Session,
+    store: StoreKey,
+    epoch: i64,
+    row: &FoundRow,
+    restart: &[PollCursor],
+) -> DbResult<bool> {
+    if session.epoch(OwnerKind::Poller, store.0)? != epoch {
+        return Ok(false);
+    }
+    FoundWrite {
+        store: store.0,
+        settings: &row.settings,
+        found: row.found.as_deref(),
+        report: &row.report,
+        at: row.probed_at.0,
+    }
+    .run(&mut session.conn)?;
+    if !restart.is_empty() {
+        CursorsDrop {
+            store: store.0,
+            job: PollJob::Live.number(),
+        }
+        .run(&mut session.conn)?;
+    }
+    for cursor in restart {
+        CursorWrite {
+            store: store.0,
+            noun: cursor.noun.name(),
+            job: cursor.job.number(),
+            cursor: &cursor.cursor,
+            mark: cursor.mark.map(|mark| mark.0),
+            done: cursor.done,
+        }
+        .run(&mut session.conn)?;
+    }
+    Ok(true)
+}
+
+/// Begins a backfill.
+pub(super) fn backfill_insert(
+    session: &mut Session,
+    new: &NewBackfill,
+    now: Micros,
+) -> DbResult<Backfill> {
+    let key = session.next();
+    let nouns: Vec<&str> = new.nouns.iter().map(|noun| noun.name()).collect();
+    BackfillInsert {
+        key,
+        store: new.store.0,
+        nouns: &nouns.join(","),
+        since: new.since.0,
+        per_minute: i64::from(new.per_minute),
+        at: now.0,
+    }
+    .run(&mut session.conn)?;
+    Ok(Backfill {
+        key: BackfillKey(key),
+        id: session.id(key, now),
+        job: new.clone(),
+        state: BackfillState::Running,
+        documents: 0,
+        messages: 0,
+        requests: 0,
+        created_at: now,
+        ended_at: None,
+    })
+}
+
+/// Ends a backfill that runs.
+pub(super) fn backfill_end(
+    session: &mut Session,
+    store: StoreKey,
+    key: BackfillKey,
+    state: BackfillState,
+    now: Micros,
+) -> DbResult<bool> {
+    let state = match state {
+        BackfillState::Running => return Ok(false),
+        BackfillState::Done => 1,
+        BackfillState::Stopped => 2,
+    };
+    let ended = BackfillEnd {
+        store: store.0,
+        key: key.0,
+        state,
+        at: now.0,
+    }
+    .run(&mut session.conn)?;
+    if ended > 0 {
+        CursorsDrop {
+            store: store.0,
+            job: key.0,
+        }
+        .run(&mut session.conn)?;
+    }
+    Ok(ended > 0)
+}
+
+/// Documents set aside.
+pub(super) fn set_aside_list(
+    conn: &mut SqliteConnection,
+    store: StoreKey,
+    before: Option<i64>,
+    limit: usize,
+) -> DbResult<Vec<SetAsideRow>> {
+    let rows = OddList {
+        store: store.0,
+        before: before.unwrap_or(i64::MAX),
+        limit: i64::try_from(limit).unwrap_or(i64::MAX),
+    }
+    .rows(conn)?;
+    let row = |(key, noun, token, why, lasting, occurrences, first_at, last_at): (
+        i64,
+        String,
+        String,
+        String,
+        bool,
+        i64,
+        i64,
+        i64,
+    )| SetAsideRow {
+        key,
+        noun,
+        token,
+        why,
+        lasting,
+        occurrences: occurrences.cast_unsigned(),
+        first_at: Micros(first_at),
+        last_at: Micros(last_at),
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Notes a webhook.
+pub(super) fn hook_seen(
+    session: &mut Session,
+    store: StoreKey,
+    event: &str,
+    now: Micros,
+) -> DbResult<bool> {
+    HooksExpire {
+        before: now.0 - HOOK_MICROS,
+    }
+    .run(&mut session.conn)?;
+    let digest = Sha256::digest(event.as_bytes());
+    let noted = HookInsert {
+        store: store.0,
+        event: digest.get(..16).unwrap_or_default(),
+        at: now.0,
+    }
+    .run(&mut session.conn)?;
+    Ok(noted > 0)
+}
+
+/// Drops what is known about a deleted store's shop.
+pub(super) fn forget(session: &mut Session, store: StoreKey, limit: usize) -> DbResult<usize> {
+    let StoreKey(store) = store;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let conn = &mut session.conn;
+    Ok(SnapshotsDrop { store, limit }.run(conn)?
+        + OddsDrop { store, limit }.run(conn)?
+        + HooksDrop { store, limit }.run(conn)?
+        + AllCursorsDrop { store }.run(conn)?
+        + PulsesDrop { store }.run(conn)?
+        + FoundDrop { store }.run(conn)?
+        + BackfillsDrop { store }.run(conn)?)
+}
