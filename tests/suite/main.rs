@@ -3,8 +3,12 @@
 // Helpers of tests fail as tests do; the lint knows test functions only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../src/db/postgres/tests/cluster.rs"]
+#[allow(dead_code)]
+mod cluster;
 mod crash;
 mod isolation;
+mod nodes;
 mod order;
 mod polling;
 mod push;
