@@ -28,7 +28,15 @@ async fn push_for_ever(node: &Hub, store: &Store, name: &str, answered: &Mutex<V
             order["turn"] = json!(turn);
             let body = json!({"message": "order:updated", "payload": {"order": order}}).to_string();
             let headers = [("Content-Type", "application/json")];
-            let answer = node.try_call("POST", &store.token, &store.path("/messages"), &headers, body).await;
+            let answer = node
+                .try_call(
+                    "POST",
+                    &store.token,
+                    &store.path("/messages"),
+                    &headers,
+                    body,
+                )
+                .await;
             match answer {
                 Ok(answer) if answer.status == 201 => answered.lock().unwrap().push((number, turn)),
                 // Away, restarting: not answered, so the second about it must not come either.
@@ -46,14 +54,18 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
     let database = server.database();
     let mut nodes = Vec::new();
     for _ in 0..NODES {
-        let setup = Setup::default().on(&database).with("database.connections", 4);
+        let setup = Setup::default()
+            .on(&database)
+            .with("database.connections", 4);
         nodes.push(Hub::start_with(setup).await);
     }
     let store = nodes[0].store("shop").await;
     let sink = Sink::taking_everything().await;
     for name in ["a.one", "b.two", "c.three"] {
         let url = format!("{}/{name}", sink.url.trim_end_matches('/'));
-        nodes[0].mapping(&store, name, &url, json!({"messages": ["order:updated"]})).await;
+        nodes[0]
+            .mapping(&store, name, &url, json!({"messages": ["order:updated"]}))
+            .await;
     }
     let answered: Mutex<Vec<(String, u8)>> = Mutex::default();
     let mut longest = std::time::Duration::ZERO;
@@ -74,7 +86,9 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
         nodes[round % NODES].kill();
         if round == KILLS / 2 {
             let server = Arc::clone(&server);
-            tokio::task::spawn_blocking(move || server.restart()).await.unwrap();
+            tokio::task::spawn_blocking(move || server.restart())
+                .await
+                .unwrap();
         }
         let killed_at = Instant::now();
         everything_delivered(&sink, &answered).await;
@@ -85,7 +99,9 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
     let mut first: HashMap<(String, String, u64), usize> = HashMap::new();
     for (at, one) in sink.received().iter().enumerate() {
         let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
-        first.entry((one.path.clone(), one.order().to_owned(), turn)).or_insert(at);
+        first
+            .entry((one.path.clone(), one.order().to_owned(), turn))
+            .or_insert(at);
     }
     for ((path, number, turn), at) in &first {
         if *turn == 2 {
@@ -103,9 +119,18 @@ async fn everything_delivered(sink: &Sink, answered: &Mutex<Vec<(String, u8)>>) 
         let delivered: HashSet<(String, u8)> = sink
             .received()
             .iter()
-            .map(|one| (one.order().to_owned(), one.body["payload"]["order"]["turn"].as_u64().unwrap() as u8))
+            .map(|one| {
+                (
+                    one.order().to_owned(),
+                    one.body["payload"]["order"]["turn"].as_u64().unwrap() as u8,
+                )
+            })
             .collect();
-        let all = answered.lock().unwrap().iter().all(|one| delivered.contains(one));
+        let all = answered
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|one| delivered.contains(one));
         async move { all.then_some(()) }
     })
     .await;
@@ -120,10 +145,27 @@ async fn a_node_that_is_told_to_stop_hands_over_at_once() {
     let store = one.store("shop").await;
     let sink = Sink::taking_everything().await;
     one.mapping(&store, "a.b", &sink.url, json!({})).await;
-    one.push(&store, "order:new", json!({"order": order("R1", "complete")})).await;
-    sink.wait("it is delivered by whoever owns the endpoint", |all| all.len() == 1).await;
+    one.push(
+        &store,
+        "order:new",
+        json!({"order": order("R1", "complete")}),
+    )
+    .await;
+    sink.wait("it is delivered by whoever owns the endpoint", |all| {
+        all.len() == 1
+    })
+    .await;
     assert_eq!(one.terminate().await, Some(0));
-    other.push(&store, "order:new", json!({"order": order("R2", "complete")})).await;
-    sink.wait("the other node has taken over", |all| all.iter().any(|one| one.order() == "R2")).await;
+    other
+        .push(
+            &store,
+            "order:new",
+            json!({"order": order("R2", "complete")}),
+        )
+        .await;
+    sink.wait("the other node has taken over", |all| {
+        all.iter().any(|one| one.order() == "R2")
+    })
+    .await;
     assert_eq!(server.sql(&database, "SELECT count(*) FROM node"), "1");
 }
