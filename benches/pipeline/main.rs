@@ -102,7 +102,7 @@ impl Options {
         perf.args([
             "record",
             "-q",
-            "-g",
+            "--call-graph", "dwarf,16384",
             "-F",
             "997",
             "-p",

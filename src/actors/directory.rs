@@ -8,41 +8,43 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use actix::{Actor, Addr, Recipient};
+use actix::{Addr, Recipient};
 
 use super::{
     bell::Bell,
     dispatcher::{Dispatcher, EndpointCell},
-    intake::Intake,
+    intake::Submit,
     overseer::{Ensure, LookAfterPollers, MayRetire},
     poller::PollDoor,
-    settler::Settler,
+    settler::Settle,
+    tray::Tray,
     vitals::{Office, Vitals},
 };
 use crate::domain::key::{EndpointKey, StoreKey};
 
-/// Where an actor is now; empty while it is being replaced.
-pub struct Post<A: Actor>(RwLock<Option<Addr<A>>>);
+/// The tray of whoever holds an office now; none before its first holder.
+#[derive(Debug)]
+pub struct Post<T>(RwLock<Option<Tray<T>>>);
 
-impl<A: Actor> Default for Post<A> {
+impl<T> Default for Post<T> {
     fn default() -> Self {
         Self(RwLock::new(None))
     }
 }
 
-impl<A: Actor> Post<A> {
-    /// The newest address.
+impl<T> Post<T> {
+    /// The newest tray.
     #[must_use]
-    pub fn get(&self) -> Option<Addr<A>> {
+    pub fn get(&self) -> Option<Tray<T>> {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Puts another actor here.
-    pub fn set(&self, address: Option<Addr<A>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = address;
+    /// Puts up another tray. What lies on the former one goes with its last holder.
+    pub fn set(&self, tray: Tray<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(tray);
     }
 }
 
@@ -59,9 +61,9 @@ pub struct Seat {
 #[derive(Default)]
 pub struct Directory {
     /// Takes messages in.
-    pub intake: Post<Intake>,
+    pub intake: Post<Submit>,
     /// Writes outcomes.
-    pub settler: Post<Settler>,
+    pub settler: Post<Settle>,
     bells: RwLock<HashMap<Office, Bell>>,
     seats: RwLock<HashMap<EndpointKey, Seat>>,
     cells: RwLock<HashMap<EndpointKey, Arc<EndpointCell>>>,
@@ -207,6 +209,11 @@ impl Directory {
     /// What is known of an endpoint's dispatcher; stays when it is replaced.
     #[must_use]
     pub fn cell(&self, endpoint: EndpointKey) -> Arc<EndpointCell> {
+        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = known.get(&endpoint) {
+            return Arc::clone(cell);
+        }
+        drop(known);
         let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(cells.entry(endpoint).or_default())
     }
@@ -214,6 +221,11 @@ impl Directory {
     /// The signs of life of an office; stay when its actor is replaced.
     #[must_use]
     pub fn vitals(&self, office: Office) -> Arc<Vitals> {
+        let known = self.vitals.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(vitals) = known.get(&office) {
+            return Arc::clone(vitals);
+        }
+        drop(known);
         let mut vitals = self.vitals.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(vitals.entry(office).or_default())
     }

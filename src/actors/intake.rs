@@ -3,7 +3,7 @@
 //! It gathers while the previous commit runs: the first message of a quiet hub is written at once, and under load every commit takes
 //! along all that came during the one before. Each sender is answered after the commit of its messages.
 //!
-//! The bound counts messages, not mailbox entries (one push may carry a thousand), and covers mailbox and batch together: a
+//! The bound counts messages, not mailbox entries (one push may carry a thousand), and covers tray and batch together: a
 //! [`Reservation`] is made *before* anything is sent, so a full hub says so at once and nobody queues to hear it.
 //! When the database is away, senders are told so and nothing is kept: whoever pushes has it still, and may try again.
 
@@ -21,12 +21,13 @@ use tokio::sync::oneshot;
 use super::{
     hub::AcceptError,
     shared::{HeldKeys, Piece, Shared},
+    tray::{Collect, Tray},
     vitals::{Guard, Office, Ping},
 };
 use crate::db::{Acceptance, Accepted, DbError, DbResult};
 
-/// Entries of the mailbox; the bound that matters is [`Load`]'s.
-const MAILBOX: usize = 1024;
+/// Entries of the mailbox: a heartbeat, and that something lies on the tray. What lies there is bounded by [`Load`].
+const MAILBOX: usize = 16;
 
 /// How many messages are between the door and the disk.
 #[derive(Debug)]
@@ -96,14 +97,11 @@ pub struct Submit {
     pub answer: oneshot::Sender<Result<Vec<Accepted>, AcceptError>>,
 }
 
-impl Message for Submit {
-    type Result = ();
-}
-
 /// See the module.
 pub struct Intake {
     shared: Arc<Shared>,
     guard: Guard,
+    tray: Tray<Submit>,
     pending: VecDeque<Submit>,
     committing: bool,
 }
@@ -111,13 +109,19 @@ pub struct Intake {
 impl Intake {
     /// An intake that is not started yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
+    pub fn new(shared: Arc<Shared>, guard: Guard, tray: Tray<Submit>) -> Self {
         Self {
             shared,
             guard,
+            tray,
             pending: VecDeque::new(),
             committing: false,
         }
+    }
+
+    fn collect(&mut self, ctx: &mut Context<Self>) {
+        self.pending.extend(self.tray.take());
+        self.commit(ctx);
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -213,23 +217,31 @@ impl Actor for Intake {
         ctx.set_mailbox_capacity(MAILBOX);
         self.guard.up();
         self.shared.changed.notify_waiters();
+        self.collect(ctx);
     }
 }
 
-impl Handler<Submit> for Intake {
+/// Senders learn of its end at once, and may try again.
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.tray.close();
+    }
+}
+
+impl Handler<Collect> for Intake {
     type Result = ();
 
-    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
-        self.pending.push_back(submit);
-        self.commit(ctx);
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
+        self.collect(ctx);
     }
 }
 
 impl Handler<Ping> for Intake {
     type Result = ();
 
-    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+    fn handle(&mut self, ping: Ping, ctx: &mut Self::Context) {
         self.guard.hear(ping);
+        self.collect(ctx);
     }
 }
 

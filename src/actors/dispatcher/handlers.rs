@@ -3,10 +3,10 @@
 use actix::prelude::*;
 
 use super::{
-    super::{bell::Wake, vitals::Ping},
+    super::{bell::Wake, tray::Collect, vitals::Ping},
     Dispatcher, Forget, Retire, SET_ASIDE,
     attempt::Verdict,
-    report::{Answered, AttemptTold, Note, Noted},
+    report::{Answered, AttemptTold, Note, Noted, Told},
 };
 use crate::{actors::BreakerState, db::SettleOutcome};
 
@@ -20,20 +20,35 @@ impl Handler<Wake> for Dispatcher {
     }
 }
 
-impl Handler<Answered> for Dispatcher {
+impl Handler<Collect> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+impl Dispatcher {
+    /// Takes up what ended attempts and the Settler have told. Returns false when another dispatcher has taken over.
+    pub(super) fn take_up_told(&mut self) -> bool {
+        self.tray.take().into_iter().all(|told| match told {
+            Told::Answered(answered) => {
+                self.take_up_answer(answered);
+                true
+            }
+            Told::Noted(noted) => self.take_up_note(noted),
+        })
+    }
+
+    fn take_up_answer(&mut self, answered: Answered) {
         let Answered {
             key,
             verdict,
             told,
             settler,
         } = answered;
-        // From here on the task lives by itself, until the outcome is written.
-        if let Some(task) = self.tasks.remove(&key) {
-            task.let_live();
-        }
+        // It has ended.
+        self.tasks.remove(&key);
         self.window.settle(key, settler);
         let now = self.shared.now();
         match verdict {
@@ -68,20 +83,11 @@ impl Handler<Answered> for Dispatcher {
             }
             AttemptTold::Neither => {}
         });
-        self.pump(ctx);
     }
-}
 
-impl Handler<Noted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
-        let Noted {
-            key,
-            due_at,
-            outcome,
-        } = noted;
-        match outcome {
+    fn take_up_note(&mut self, noted: Noted) -> bool {
+        let Noted { key, due_at, note } = noted;
+        match note {
             Note::Settled(settled) => {
                 self.window.settled(key);
                 self.more |= settled.lane_moved;
@@ -90,8 +96,7 @@ impl Handler<Noted> for Dispatcher {
                     SettleOutcome::Gone => self.more = true,
                     SettleOutcome::Fenced => {
                         log::warn!(endpoint = self.endpoint.0; "another dispatcher has taken over; starting anew");
-                        ctx.stop();
-                        return;
+                        return false;
                     }
                 }
             }
@@ -105,7 +110,7 @@ impl Handler<Noted> for Dispatcher {
                 self.more = true;
             }
         }
-        self.pump(ctx);
+        true
     }
 }
 

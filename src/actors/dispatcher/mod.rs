@@ -13,8 +13,8 @@
 //! it gives out heads only, and what is held is not given out again.
 //!
 //! Attempts are tasks of their own on the actor's thread: an actor polls all its futures whenever one stirs, which at hundreds of requests
-//! would cost more than the requests. They end with the actor's life, except for the part that hands an outcome to the Settler:
-//! what an endpoint answered is written down even if its dispatcher fell over meanwhile.
+//! would cost more than the requests. They end with the actor's life. What they have to tell lies on a tray until the actor takes up all of it,
+//! and their outcomes go straight to the Settler: what an endpoint answered is written down even if its dispatcher fell over meanwhile.
 //!
 //! Read next: `window.rs`, `breaker.rs` and `attempt.rs`, which know no actor.
 
@@ -35,13 +35,14 @@ use self::{
     attempt::{Circumstances, Plan},
     breaker::{Allows, Breaker},
     pace::Pace,
-    report::Report,
+    report::{Report, Told},
     window::Window,
 };
 use super::{
     backoff::Backoff,
     bell::Ringing,
     shared::Shared,
+    tray::Tray,
     transport::{self, Transport},
     vitals::{End, Guard, Office},
 };
@@ -57,9 +58,10 @@ use crate::{
 
 pub use breaker::BreakerState;
 pub use cell::{DispatcherState, EndpointCell, EndpointState};
+pub use report::{Note, Reply};
 
-/// Entries of the mailbox: one wake-up, one heartbeat, two for each attempt that ends just now.
-const MAILBOX: usize = 256;
+/// Entries of the mailbox: a wake-up, a heartbeat, that something lies on the tray, and what people did to single deliveries.
+const MAILBOX: usize = 64;
 /// Looks by itself after so long, for wake-ups that were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Between two looks whether the database is back.
@@ -84,20 +86,11 @@ impl Message for Retire {
 }
 
 /// A task that ends with its holder.
-struct Task(Option<actix_rt::task::JoinHandle<()>>);
-
-impl Task {
-    /// It goes on without its holder.
-    fn let_live(mut self) {
-        self.0 = None;
-    }
-}
+struct Task(actix_rt::task::JoinHandle<()>);
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -122,6 +115,7 @@ pub struct Dispatcher {
     endpoint: EndpointKey,
     guard: Guard,
     ringing: Ringing,
+    tray: Tray<Told>,
     transport: Rc<dyn Transport>,
     cell: Arc<EndpointCell>,
     life: Life,
@@ -147,7 +141,13 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher that is not started yet. Call it on the thread where it will live: its connections belong there.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, endpoint: EndpointKey, guard: Guard, ringing: Ringing) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        endpoint: EndpointKey,
+        guard: Guard,
+        ringing: Ringing,
+        tray: Tray<Told>,
+    ) -> Self {
         let dispatch = &shared.config.dispatch;
         let supervision = &shared.config.supervision;
         Self {
@@ -177,6 +177,7 @@ impl Dispatcher {
             born_at: shared.now(),
             guard,
             ringing,
+            tray,
             shared,
         }
     }
@@ -204,6 +205,10 @@ impl Dispatcher {
 
     /// Begins what may begin, reads more when little is left, and sets the timer to when something can happen next.
     fn pump(&mut self, ctx: &mut Context<Self>) {
+        if !self.take_up_told() {
+            ctx.stop();
+            return;
+        }
         let Life::Serving { epoch } = self.life else {
             return;
         };
@@ -225,7 +230,7 @@ impl Dispatcher {
                 (state, until)
             }
             Gate::Open => {
-                let look_at = self.begin_some(&registry, epoch, now, ctx);
+                let look_at = self.begin_some(&registry, epoch, now);
                 self.read_some(now, ctx);
                 (DispatcherState::Running, look_at)
             }
@@ -272,7 +277,6 @@ impl Dispatcher {
         registry: &Registry,
         epoch: i64,
         now: Micros,
-        ctx: &mut Context<Self>,
     ) -> Option<Micros> {
         let mut look_at: Option<Micros> = None;
         while self.window.in_flight() < self.shared.config.dispatch.concurrency {
@@ -315,7 +319,7 @@ impl Dispatcher {
                 (first, _) => first,
             };
             let Some(delivery) = first else { break };
-            self.begin(delivery, registry, epoch, now, ctx);
+            self.begin(delivery, registry, epoch, now);
         }
         look_at
     }
@@ -326,12 +330,11 @@ impl Dispatcher {
         registry: &Registry,
         epoch: i64,
         now: Micros,
-        ctx: &mut Context<Self>,
     ) {
         let key = delivery.key;
         let report = Report {
             shared: Arc::clone(&self.shared),
-            to: ctx.address(),
+            tray: self.tray.clone(),
             piece: self.shared.work.begin(),
             accepted_at: delivery.message.accepted_at,
         };
@@ -340,7 +343,7 @@ impl Dispatcher {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();
                 self.window.settle(key, settler);
-                actix_rt::spawn(report.settle(settlement));
+                report.settle(settlement);
             }
             Plan::Post(order) => {
                 self.breaker.begin(key, delivery.lane);
@@ -361,9 +364,9 @@ impl Dispatcher {
                         random,
                     };
                     let concluded = attempt::conclude(&delivery, &order, posted, at);
-                    report.conclude(concluded).await;
+                    report.conclude(concluded);
                 };
-                self.tasks.insert(key, Task(Some(actix_rt::spawn(attempt))));
+                self.tasks.insert(key, Task(actix_rt::spawn(attempt)));
             }
         }
     }
