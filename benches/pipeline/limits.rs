@@ -268,6 +268,7 @@ impl Bare {
             }),
             disposition: Disposition::Completed { result: None },
             messages: Vec::new(),
+            objects: None,
             events: Vec::new(),
             parameters: Vec::new(),
         }

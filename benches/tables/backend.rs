@@ -136,6 +136,7 @@ async fn backend_batches(
             attempt: Some(attempt()),
             disposition: Disposition::Completed { result: None },
             messages: Vec::new(),
+            objects: None,
             events: Vec::new(),
             parameters: Vec::new(),
         };

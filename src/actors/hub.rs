@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,11 +31,12 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
         NewBackfill, RegistryDelta, SharedBackend,
     },
     domain::{
-        key::{BackfillKey, DeliveryKey, EndpointKey, StoreKey},
+        key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
+        known_object::ObjectNews,
         registry::Registry,
         time::Micros,
     },
@@ -186,6 +187,7 @@ impl Hub {
         // The Overseer's mailbox is served between ticks, so a missed tick or two is a hang.
         let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
         let shared = Arc::new(Shared {
+            accepted: AtomicU64::new(0),
             load: Arc::new(Load::new(config.intake.max_waiting)),
             config,
             backend,
@@ -197,6 +199,7 @@ impl Hub {
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
             tidying: Mutex::default(),
+            surveys: Mutex::default(),
             forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
             stopping: AtomicBool::new(false),
@@ -363,7 +366,21 @@ impl Hub {
         let patience =
             Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
         let answered = tokio::time::timeout(patience, answered).await;
-        answered.map_err(|_| away())?.map_err(|_| away())?
+        let accepted = answered.map_err(|_| away())?.map_err(|_| away())??;
+        let new = accepted
+            .iter()
+            .filter(|one| matches!(one, Accepted::New { .. }))
+            .count();
+        self.shared
+            .accepted
+            .fetch_add(new as u64, Ordering::Relaxed);
+        Ok(accepted)
+    }
+
+    /// How many messages were accepted from outside since the process started.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
     }
 
     /// Tries a waiting delivery now, on a person's word.
@@ -414,6 +431,39 @@ impl Hub {
         if !told {
             self.shared.directory.ring_dispatcher(endpoint);
         }
+    }
+
+    /// Reads an integration's description anew, in the background.
+    pub fn survey(&self, integration: IntegrationKey) {
+        let mut surveys = self
+            .shared
+            .surveys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !surveys.contains(&integration) {
+            surveys.push(integration);
+        }
+        drop(surveys);
+        self.shared.directory.ring(Office::Surveyor);
+    }
+
+    /// Merges objects that were pushed in the second dialect; when it returns, they and the messages they became are on disk.
+    ///
+    /// # Errors
+    /// As [`Hub::accept`]; nothing of them was kept.
+    pub async fn learn(&self, news: ObjectNews) -> Result<Learnt, AcceptError> {
+        let _piece = self.shared.work.begin();
+        if self.shared.is_stopping() {
+            return Err(AcceptError::Stopping);
+        }
+        let retry_after = Duration::from_secs(self.shared.config.intake.retry_after_secs);
+        let room = self.shared.load.reserve(news.objects.len().max(1));
+        let _room = room.ok_or(AcceptError::Full { retry_after })?;
+        let learnt = self.shared.backend.object_merge(news, self.now()).await?;
+        if learnt.messages > 0 {
+            self.wake_router();
+        }
+        Ok(learnt)
     }
 
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
@@ -492,11 +542,13 @@ impl Hub {
             .map(|(endpoint, _)| *endpoint)
             .collect();
         endpoints.sort_unstable();
-        let directory = &self.shared.directory;
+        let (directory, now) = (&self.shared.directory, self.now());
         let show = |endpoint| {
-            directory
-                .cell(endpoint)
-                .show(endpoint, &directory.vitals(Office::Dispatcher(endpoint)))
+            directory.cell(endpoint).show(
+                endpoint,
+                &directory.vitals(Office::Dispatcher(endpoint)),
+                now,
+            )
         };
         endpoints.into_iter().map(show).collect()
     }
@@ -531,7 +583,7 @@ impl Hub {
     /// Those of the database, whose queues are counted at this moment.
     pub async fn metrics(&self) -> DbResult<String> {
         let database = self.shared.backend.figures(self.now()).await?;
-        let directory = &self.shared.directory;
+        let (directory, now) = (&self.shared.directory, self.now());
         let mut snapshot = Snapshot {
             database,
             waiting_for_disk: self.waiting_for_disk(),
@@ -542,7 +594,7 @@ impl Hub {
         let mut restarts = 0;
         for endpoint in self.registry().endpoints.keys().copied() {
             let vitals = directory.vitals(Office::Dispatcher(endpoint));
-            let state = directory.cell(endpoint).show(endpoint, &vitals);
+            let state = directory.cell(endpoint).show(endpoint, &vitals, now);
             *dispatchers.entry(word_of(&state.state)).or_insert(0) += 1;
             *breakers.entry(word_of(&state.breaker)).or_insert(0) += 1;
             snapshot.in_flight += state.in_flight;

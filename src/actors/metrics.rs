@@ -98,6 +98,9 @@ pub struct Metrics {
     settled: Family<Outcome, Counter>,
     attempt_seconds: LatencyHistogram,
     delivered_seconds: LatencyHistogram,
+    polls: Family<Outcome, Counter>,
+    poll_messages: Counter,
+    pulses: Family<State, Counter>,
 }
 
 #[derive(Debug)]
@@ -168,6 +171,30 @@ impl Metrics {
         self.attempt_seconds.0.observe(took.as_secs_f64());
     }
 
+    /// A page of a shop was read and written, with so many messages.
+    pub fn polled(&self, messages: u64) {
+        self.poll_messages.inc_by(messages);
+        self.poll_outcome("ok");
+    }
+
+    /// A shop could not be polled, for this kind of reason ([`crate::sources::SourceError::kind`]).
+    pub fn poll_failed(&self, kind: &'static str) {
+        self.poll_outcome(kind);
+    }
+
+    fn poll_outcome(&self, outcome: &'static str) {
+        let outcome = Outcome {
+            outcome: Word(outcome),
+        };
+        self.polls.get_or_create(&outcome).inc();
+    }
+
+    /// A shop, or a collection of it, went down or came up.
+    pub fn pulse_changed(&self, is_down: bool) {
+        let state = if is_down { "down" } else { "up" }.to_owned();
+        self.pulses.get_or_create(&State { state }).inc();
+    }
+
     /// A delivery was completed so long after its message was accepted.
     pub fn delivered(&self, after: Duration) {
         self.delivered_seconds.0.observe(after.as_secs_f64());
@@ -210,6 +237,21 @@ impl Metrics {
             self.settled.clone(),
         );
         registry.register("attempts", "Attempts by outcome", self.attempts.clone());
+        registry.register(
+            "polls",
+            "Pages read from shops, by outcome",
+            self.polls.clone(),
+        );
+        registry.register(
+            "messages_polled",
+            "Messages made of what changed in shops",
+            self.poll_messages.clone(),
+        );
+        registry.register(
+            "shop_changes",
+            "Shops and collections that went down or came up",
+            self.pulses.clone(),
+        );
         let seconds = Unit::Seconds;
         registry.register_with_unit(
             "attempt_duration",

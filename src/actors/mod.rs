@@ -26,8 +26,10 @@ mod metrics;
 mod overseer;
 mod poller;
 mod router;
+mod scheduler;
 mod settler;
 mod shared;
+mod surveyor;
 mod sweeper;
 mod transport;
 mod tray;
@@ -41,5 +43,9 @@ pub use dispatcher::{BreakerState, DispatcherState, EndpointState};
 pub use hub::{AcceptError, Hub, Outside, RegistryCache, StartError};
 pub use overseer::OnFatal;
 pub use poller::Hint;
-pub use transport::{Outgoing, Transport, TransportError, TransportFactory};
+pub use surveyor::describe as describe_endpoint;
+pub use transport::{
+    Outgoing, Transport, TransportError, TransportFactory, clients as http_clients,
+    http as http_transport,
+};
 pub use vitals::{End, LastEnd};

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,7 @@ use crate::{
     consumers::Consumer,
     db::{DbResult, HeldMapping, IdempotencyKey, RegistryDelta, SharedBackend},
     domain::{
-        key::{EndpointKey, MappingKey, StoreKey, TokenKey},
+        key::{EndpointKey, IntegrationKey, MappingKey, StoreKey, TokenKey},
         registry::{Entity, Registry},
         time::Micros,
     },
@@ -52,12 +52,16 @@ pub struct Shared {
     pub clients: ClientFactory,
     /// Where the actors are.
     pub directory: Directory,
+    /// Messages accepted from outside since the process started.
+    pub accepted: AtomicU64,
     /// Messages between the door and the disk.
     pub load: Arc<Load>,
     /// Pushers' keys whose message is between the door and the disk.
     pub keys: Arc<KeysInWork>,
     /// Mappings whose held deliveries are to be released or removed; filled by registry changes, emptied by the Sweeper.
     pub tidying: Mutex<Vec<(MappingKey, HeldMapping)>>,
+    /// Integrations whose description is to be read now; filled by people, emptied by the Surveyor.
+    pub surveys: Mutex<Vec<IntegrationKey>>,
     /// Deleted stores of whose shops something is still known; filled by registry changes, emptied by the Sweeper.
     pub forgetting: Mutex<Vec<StoreKey>>,
     /// Work that a stop waits for.
@@ -113,6 +117,8 @@ impl Shared {
             self.directory.ring(Office::Sweeper);
         }
         if after.version != before.version {
+            self.directory.ring(Office::Scheduler);
+            self.directory.ring(Office::Surveyor);
             let is_same = |endpoint: &EndpointKey, registry: &Registry, other: &Registry| {
                 let store = |registry: &Registry| {
                     let store = registry

@@ -32,6 +32,16 @@ pub struct Outgoing {
 pub trait Transport {
     /// Makes the future that posts; nothing happens before it is polled. It is polled under `catch_unwind` and a deadline of its own.
     fn post(&self, outgoing: Outgoing) -> LocalBoxFuture<'static, Result<Answer, Failure>>;
+
+    /// Makes the future that gets, following at most `redirects` redirects. A transport that only posts fails.
+    fn get(
+        &self,
+        outgoing: Outgoing,
+        redirects: u8,
+    ) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        let _ = (outgoing, redirects);
+        async { Err(Failure::BadRequest) }.boxed_local()
+    }
 }
 
 /// Makes a transport for the calling thread: clients are bound to the thread whose connections they keep.
@@ -62,6 +72,25 @@ impl Transport for Http {
                 max_body_bytes: outgoing.max_answer_bytes,
             };
             client.post(request).await
+        }
+        .boxed_local()
+    }
+
+    fn get(
+        &self,
+        outgoing: Outgoing,
+        redirects: u8,
+    ) -> LocalBoxFuture<'static, Result<Answer, Failure>> {
+        let client = Rc::clone(&self.0);
+        async move {
+            let request = Request {
+                target: &outgoing.target,
+                headers: &outgoing.headers,
+                body: Bytes::new(),
+                timeout: outgoing.timeout,
+                max_body_bytes: outgoing.max_answer_bytes,
+            };
+            client.get(request, redirects).await
         }
         .boxed_local()
     }

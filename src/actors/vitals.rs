@@ -27,6 +27,10 @@ pub enum Office {
     Settler,
     /// Tidies up.
     Sweeper,
+    /// Pushes what schedules say.
+    Scheduler,
+    /// Reads how endpoint applications describe themselves.
+    Surveyor,
     /// Posts one endpoint's deliveries.
     Dispatcher(EndpointKey),
     /// Asks one store's shop.
@@ -35,7 +39,14 @@ pub enum Office {
 
 impl Office {
     /// The offices that every node fills, in the order in which they start: whoever is sent to comes before whoever sends.
-    pub const FIXED: [Self; 4] = [Self::Settler, Self::Router, Self::Intake, Self::Sweeper];
+    pub const FIXED: [Self; 6] = [
+        Self::Settler,
+        Self::Router,
+        Self::Intake,
+        Self::Sweeper,
+        Self::Scheduler,
+        Self::Surveyor,
+    ];
 }
 
 impl fmt::Display for Office {
@@ -45,6 +56,8 @@ impl fmt::Display for Office {
             Self::Router => f.write_str("router"),
             Self::Settler => f.write_str("settler"),
             Self::Sweeper => f.write_str("sweeper"),
+            Self::Scheduler => f.write_str("scheduler"),
+            Self::Surveyor => f.write_str("surveyor"),
             Self::Dispatcher(endpoint) => write!(f, "dispatcher of endpoint {endpoint}"),
             Self::Poller(store) => write!(f, "poller of store {store}"),
         }

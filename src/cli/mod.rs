@@ -10,6 +10,7 @@
 //! Read `check_config.rs` next, the smallest command.
 
 mod check_config;
+mod check_endpoint;
 mod config_args;
 mod demo;
 mod hub_client;
@@ -51,6 +52,7 @@ enum Command {
     Demo(demo::Args),
     Push(push::Args),
     Migrate(migrate::Args),
+    CheckEndpoint(check_endpoint::Args),
     CheckConfig(check_config::Args),
 }
 
@@ -61,6 +63,7 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Push(args) => push::run(args),
             Self::Migrate(args) => migrate::run(args),
+            Self::CheckEndpoint(args) => check_endpoint::run(args),
             Self::CheckConfig(args) => check_config::run(args),
         }
     }

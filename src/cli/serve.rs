@@ -1,6 +1,12 @@
 //! `integrator serve`: runs the hub until it is told to stop.
 
-use std::{future::Future, io::Write, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io::Write,
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -95,7 +101,12 @@ impl Program {
         let address = listener.local_addr()?;
         let patience = Duration::from_secs(config.server.shutdown_secs);
         let backend = Arc::new(SqliteBackend::open(sqlite_options(&config)?)?);
-        let hub = Hub::start(config, backend, Arc::new(SystemClock)).await?;
+        let hub = Hub::start(
+            config,
+            Arc::<SqliteBackend>::clone(&backend),
+            Arc::new(SystemClock),
+        )
+        .await?;
         ensure_operator(&hub, operator_token, quiet).await?;
         let server = web::server(hub.clone(), listener)?;
         let handle = server.handle();
@@ -119,9 +130,16 @@ impl Program {
         };
         beside.abort();
         log::info!("stopping; what is in flight gets {} s", patience.as_secs());
+        let until = Instant::now() + patience;
         // Requests that are being answered need the intake, so the door closes first.
         handle.stop(true).await;
-        hub.stop(patience).await;
+        hub.stop(until.saturating_duration_since(Instant::now()))
+            .await;
+        if let Err(error) = backend.fold() {
+            log::warn!(
+                "the database's log could not be folded in, the next start will do it: {error}"
+            );
+        }
         log::info!("stopped");
         ended
     }

@@ -16,6 +16,8 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+mod known;
+mod people;
 mod polling;
 mod query;
 mod rows;
@@ -26,6 +28,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
+pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
     Backfill, BackfillState, FoundRow, NewBackfill, ObjectSeen, OddSeen, PollCommit, PollCursor,
     PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState, SetAsideRow,
@@ -46,6 +50,7 @@ use crate::domain::{
     event::NewEvent,
     id::Id,
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -165,6 +170,36 @@ pub trait Backend: Send + Sync + 'static {
         now: Micros,
     ) -> DbResult<usize>;
 
+    /// How much waits for an endpoint, counted up to `most`: for people.
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog>;
+
+    // ---- known objects and schedules -------------------------------------------------------------------------------
+
+    /// What is known of an object that was pushed or returned in the second dialect; `None` when nothing is.
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>>;
+
+    /// Merges pushed objects with what is known of them; what changed becomes incoming with it, in one transaction.
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt>;
+
+    /// The newest tick of every scheduler that ever pushed one.
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>>;
+
+    /// Pushes the messages of ticks of one store's schedulers and notes the ticks, in one transaction. A tick that is not newer than
+    /// the noted one, or of a former owner (`epoch` of [`OwnerKind::Scheduler`] and the store), pushes nothing.
+    /// One answer per tick, in order.
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>>;
+
     // ---- reading ---------------------------------------------------------------------------------------------------
 
     /// One page of a queue, newest first.
@@ -206,6 +241,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What the backend knows of itself, for metrics.
     async fn figures(&self, now: Micros) -> DbResult<Figures>;
+
     // ---- polled shops ----------------------------------------------------------------------------------------------
 
     /// What the shop's `updated_at` was for each of these objects when it was last stored, in order; `None` for new ones.
@@ -281,6 +317,23 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Drops up to `limit` rows of what is known about a deleted store's shop; call again until 0.
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize>;
+
+    // ---- people ----------------------------------------------------------------------------------------------------
+
+    /// Keeps a session, so that it outlives a restart.
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()>;
+
+    /// The session with this digest, also when it is over.
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>>;
+
+    /// Ends sessions. What is not there is ended already.
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()>;
+
+    /// Records changes.
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()>;
+
+    /// Recorded changes, newest first.
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -149,6 +149,8 @@ pub struct Due {
     pub deliveries: Vec<Delivery>,
     /// When the next head of a lane that is not due yet will be.
     pub next_due_at: Option<Micros>,
+    /// More is due already and was left for the next time, because what is here is large.
+    pub more: bool,
 }
 
 /// What became of one settlement.

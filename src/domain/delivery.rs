@@ -17,6 +17,7 @@ use super::{
     id::Id,
     identifier::ClaimKey,
     key::{DeliveryKey, EndpointKey, MappingKey, StoreKey},
+    known_object::ObjectNews,
     message::{Message, NewMessage},
     parameter::ReturnedParameter,
     time::Micros,
@@ -325,6 +326,8 @@ pub struct Settlement {
     pub events: Vec<NewEvent>,
     /// Parameters the endpoint returned.
     pub parameters: Vec<ReturnedParameter>,
+    /// Objects the endpoint returned (second dialect): merged with what is known of them in the same transaction.
+    pub objects: Option<Box<ObjectNews>>,
 }
 
 /// How long a span of microseconds is, for rows that store it so.

@@ -33,12 +33,18 @@ keys! {
     EndpointKey,
     /// An integration (a registered endpoint application).
     IntegrationKey,
+    /// A scheduler of a store.
+    SchedulerKey,
+    /// A rule of a store.
+    RuleKey,
     /// A parameter of a store.
     ParameterKey,
     /// An API token.
     TokenKey,
     /// An event (a log entry for people).
     EventKey,
+    /// A person's account.
+    AccountKey,
     /// A backfill of a polled store.
     BackfillKey,
 }

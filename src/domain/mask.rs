@@ -33,7 +33,20 @@ impl Mask {
         let escaped = escaped.trim_matches('"').to_owned();
         // Ruby's to_json writes slashes bare, others escape them.
         let slashed = escaped.replace('/', "\\/");
-        for needle in [secret.to_owned(), escaped, slashed] {
+        // Python writes everything beyond ASCII as \u escapes, Rails also what HTML could take for its own.
+        let ascii = unicode_escaped(&escaped, |c| !c.is_ascii());
+        let ascii_slashed = ascii.replace('/', "\\/");
+        let html = unicode_escaped(&escaped, |c| matches!(c, '<' | '>' | '&'));
+        let ascii_html = unicode_escaped(&html, |c| !c.is_ascii());
+        for needle in [
+            secret.to_owned(),
+            escaped,
+            slashed,
+            ascii,
+            ascii_slashed,
+            html,
+            ascii_html,
+        ] {
             if !self.needles.contains(&needle) {
                 self.needles.push(needle);
             }
@@ -66,6 +79,22 @@ impl Mask {
     }
 }
 
+/// The text with these characters written as `\u00fc`, in lower case as every common writer of JSON does.
+fn unicode_escaped(text: &str, is_escaped: fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_escaped(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -82,6 +111,20 @@ mod tests {
             r#"{"k":"***"}"#
         );
         assert_eq!(mask.cover(r#"{"k":"se\"cr\/et"}"#.into()), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn a_secret_is_covered_as_python_and_rails_escape_it() {
+        let mut mask = Mask::default();
+        mask.add("pa\"ß&/\u{1f511}<");
+        for escaped in [
+            r#"{"k":"pa\"\u00df&/\ud83d\udd11<"}"#,
+            r#"{"k":"pa\"\u00df&\/\ud83d\udd11<"}"#,
+            "{\"k\":\"pa\\\"ß\\u0026/\u{1f511}\\u003c\"}",
+            r#"{"k":"pa\"\u00df\u0026/\ud83d\udd11\u003c"}"#,
+        ] {
+            assert_eq!(mask.cover(escaped.into()), r#"{"k":"***"}"#, "{escaped}");
+        }
     }
 
     #[test]

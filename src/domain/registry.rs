@@ -1,4 +1,4 @@
-//! The registry: everything that is configured (stores, tokens, mappings, parameters, endpoints), whole in memory.
+//! The registry: everything that is configured (stores, tokens, mappings, parameters, endpoints, integrations, schedulers, rules), whole in memory.
 //!
 //! Configuration is read at every step and written rarely, so it is kept as one immutable snapshot ([`Registry`]) that
 //! is replaced when its version in the database moves on. Each configured thing is an [`Entity`], a row of one table
@@ -16,10 +16,17 @@ use super::{
     filter::Filter,
     id::Id,
     identifier::Identifiers,
-    key::{EndpointKey, IntegrationKey, MappingKey, ParameterKey, StoreKey, TokenKey},
+    integration::Integration,
+    json::PayloadLimits,
+    key::{
+        AccountKey, EndpointKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey,
+        StoreKey, TokenKey,
+    },
     message_type::TypePattern,
     parameter::DataType,
     routing::Subscriptions,
+    rule::{CompiledRule, Rule},
+    scheduler::Scheduler,
     time::Micros,
 };
 
@@ -106,6 +113,43 @@ pub enum Dialect {
     Two,
 }
 
+/// The secrets that sign requests: one, or two while one is being replaced, the newer first. Secret, never shown again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SigningSecrets {
+    /// One.
+    One(String),
+    /// Two during a rotation: both sign.
+    Rotating([String; 2]),
+}
+
+impl SigningSecrets {
+    /// The secrets' texts.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Rotating(texts) => texts,
+        }
+    }
+
+    /// As many masks as there are secrets: what is shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mask = || super::mask::MASK.to_owned();
+        match self {
+            Self::One(_) => Self::One(mask()),
+            Self::Rotating(_) => Self::Rotating([mask(), mask()]),
+        }
+    }
+}
+
+impl std::fmt::Debug for SigningSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningSecrets({})", self.texts().len())
+    }
+}
+
 /// A mapping's options; those left out follow the hub's configuration.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -134,7 +178,7 @@ pub struct MappingOptions {
     pub deadline_secs: Option<u32>,
     /// Signs requests (Standard Webhooks); secret, never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signing_secret: Option<String>,
+    pub signing_secret: Option<SigningSecrets>,
     /// A success may have a body that is no JSON.
     pub accept_any_body: bool,
 }
@@ -244,6 +288,70 @@ pub struct EndpointSettings {
     pub paused: bool,
 }
 
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, in every store.
+    Operator,
+    /// Everything within their own stores.
+    StoreAdmin,
+    /// Reads everything, changes nothing.
+    Viewer,
+}
+
+impl Role {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::StoreAdmin => "store admin",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+/// A person who signs in to the console.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name they sign in with, in lower case; unique.
+    pub name: String,
+    /// The password's hash in the PHC string format (argon2id).
+    pub password: String,
+    /// What they may do.
+    pub role: Role,
+    /// A store admin's own stores; nothing for the other roles.
+    #[serde(default)]
+    pub stores: Vec<StoreKey>,
+}
+
+impl Account {
+    /// Whether they may look at a store.
+    #[must_use]
+    pub fn sees(&self, store: StoreKey) -> bool {
+        match self.role {
+            Role::Operator | Role::Viewer => true,
+            Role::StoreAdmin => self.stores.contains(&store),
+        }
+    }
+
+    /// Whether they may change what belongs to a store.
+    #[must_use]
+    pub fn changes(&self, store: StoreKey) -> bool {
+        self.role != Role::Viewer && self.sees(store)
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One configured thing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entity {
@@ -257,11 +365,30 @@ pub enum Entity {
     Parameter(Parameter),
     /// Settings of an endpoint; its row's `subject` is the endpoint's key.
     Endpoint(EndpointSettings),
+    /// A registered endpoint application.
+    Integration(Box<Integration>),
+    /// A scheduler.
+    Scheduler(Scheduler),
+    /// A rule.
+    Rule(Rule),
     /// The operator's token: the SHA-256 of its text, 64 hex digits.
     Operator {
         /// The digest.
         hash: String,
     },
+    /// A person's account.
+    Account(Account),
+    /// The key that signs links to objects' pages: 64 hex digits, secret.
+    LinkKey {
+        /// The key.
+        key: String,
+    },
+}
+
+/// The body of the link key's row.
+#[derive(Serialize, Deserialize)]
+struct LinkKeyBody {
+    key: String,
 }
 
 /// The body of the operator's row.
@@ -282,7 +409,12 @@ impl Entity {
             Self::Mapping(value) => serde_json::to_string(value),
             Self::Parameter(value) => serde_json::to_string(value),
             Self::Endpoint(value) => serde_json::to_string(value),
+            Self::Integration(value) => serde_json::to_string(value),
+            Self::Scheduler(value) => serde_json::to_string(value),
+            Self::Rule(value) => serde_json::to_string(value),
             Self::Operator { hash } => serde_json::to_string(&OperatorBody { hash: hash.clone() }),
+            Self::Account(value) => serde_json::to_string(value),
+            Self::LinkKey { key } => serde_json::to_string(&LinkKeyBody { key: key.clone() }),
         }
     }
 
@@ -298,8 +430,15 @@ impl Entity {
             "mapping" => serde_json::from_str(body).map(Self::Mapping),
             "parameter" => serde_json::from_str(body).map(Self::Parameter),
             "endpoint" => serde_json::from_str(body).map(Self::Endpoint),
+            "integration" => serde_json::from_str(body).map(Self::Integration),
+            "scheduler" => serde_json::from_str(body).map(Self::Scheduler),
+            "rule" => serde_json::from_str(body).map(Self::Rule),
             "operator" => {
                 serde_json::from_str(body).map(|OperatorBody { hash }| Self::Operator { hash })
+            }
+            "account" => serde_json::from_str(body).map(Self::Account),
+            "link_key" => {
+                serde_json::from_str(body).map(|LinkKeyBody { key }| Self::LinkKey { key })
             }
             other => return Err(format!("unknown kind {other:?}")),
         };
@@ -322,7 +461,12 @@ impl Entity {
             Self::Mapping(_) => "mapping",
             Self::Parameter(_) => "parameter",
             Self::Endpoint(_) => "endpoint",
+            Self::Integration(_) => "integration",
+            Self::Scheduler(_) => "scheduler",
+            Self::Rule(_) => "rule",
             Self::Operator { .. } => "operator",
+            Self::Account(_) => "account",
+            Self::LinkKey { .. } => "link_key",
         }
     }
 
@@ -333,8 +477,12 @@ impl Entity {
         match self {
             Self::Mapping(mapping) => Some(&mapping.name),
             Self::Parameter(parameter) => Some(&parameter.name),
+            Self::Integration(integration) => Some(&integration.name),
+            Self::Rule(rule) => Some(&rule.name),
             Self::Operator { .. } => Some("operator"),
-            Self::Store(_) | Self::Token(_) | Self::Endpoint(_) => None,
+            Self::Account(account) => Some(&account.name),
+            Self::LinkKey { .. } => Some("link_key"),
+            Self::Store(_) | Self::Token(_) | Self::Endpoint(_) | Self::Scheduler(_) => None,
         }
     }
 }
@@ -392,6 +540,14 @@ pub struct StoreSnapshot {
     pub parameters: BTreeMap<ParameterKey, Entry<ParameterKey, Parameter>>,
     /// Settings of its endpoints.
     pub endpoints: BTreeMap<EndpointKey, EndpointSettings>,
+    /// Its integrations.
+    pub integrations: BTreeMap<IntegrationKey, Entry<IntegrationKey, Integration>>,
+    /// Its schedulers.
+    pub schedulers: BTreeMap<SchedulerKey, Entry<SchedulerKey, Scheduler>>,
+    /// Its rules.
+    pub rules: BTreeMap<RuleKey, Entry<RuleKey, Rule>>,
+    /// The enabled ones of its rules, ready for use. One that does not compile (only a database edited by hand has such) is left out.
+    pub compiled_rules: Arc<Vec<CompiledRule>>,
     /// Its mappings, compiled for routing.
     pub subscriptions: Arc<Subscriptions>,
 }
@@ -405,6 +561,10 @@ impl StoreSnapshot {
             former_mappings: BTreeMap::new(),
             parameters: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            integrations: BTreeMap::new(),
+            schedulers: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            compiled_rules: Arc::default(),
             subscriptions: Arc::default(),
         }
     }
@@ -416,6 +576,23 @@ impl StoreSnapshot {
             .value
             .integration
             .map_or_else(|| mapping.key.into(), Into::into)
+    }
+
+    /// The integration of an endpoint; `None` for a mapping that stands alone.
+    #[must_use]
+    pub fn integration_of(
+        &self,
+        endpoint: EndpointKey,
+    ) -> Option<&Entry<IntegrationKey, Integration>> {
+        self.integrations.get(&IntegrationKey(endpoint.0))
+    }
+
+    fn compile_rules(&self) -> Vec<CompiledRule> {
+        self.rules
+            .values()
+            .filter(|entry| entry.value.enabled)
+            .filter_map(|entry| entry.value.compile(PayloadLimits::default()).ok())
+            .collect()
     }
 
     /// The name of a mapping, live or deleted; `None` when there never was one.
@@ -465,6 +642,10 @@ pub struct Registry {
     pub principals: HashMap<String, Principal>,
     /// Every live store's endpoints and who they belong to.
     pub endpoints: HashMap<EndpointKey, StoreKey>,
+    /// People who may sign in to the console.
+    pub accounts: BTreeMap<AccountKey, Entry<AccountKey, Account>>,
+    /// The key that signs links to objects' pages; `None` until the first link is made.
+    pub link_key: Option<String>,
 }
 
 impl Registry {
@@ -485,6 +666,7 @@ impl Registry {
             if let Some(store) = next.stores.get_mut(&key) {
                 let store = Arc::make_mut(store);
                 store.subscriptions = Arc::new(Subscriptions::compile(store));
+                store.compiled_rules = Arc::new(store.compile_rules());
             }
         }
         next.index();
@@ -520,6 +702,19 @@ impl Registry {
             if !deleted {
                 self.principals.insert(hash, Principal::Operator);
             }
+            return;
+        }
+        if let Entity::Account(value) = entity {
+            let key = AccountKey(key);
+            if deleted {
+                self.accounts.remove(&key);
+            } else {
+                self.accounts.insert(key, entry!(key, value));
+            }
+            return;
+        }
+        if let Entity::LinkKey { key } = entity {
+            self.link_key = (!deleted).then_some(key);
             return;
         }
         if let Entity::Store(value) = entity {
@@ -579,7 +774,31 @@ impl Registry {
                     }
                 }
             }
-            Entity::Store(_) | Entity::Operator { .. } => {}
+            Entity::Integration(value) if !deleted => {
+                let key = IntegrationKey(key);
+                store.integrations.insert(key, entry!(key, *value));
+            }
+            Entity::Integration(_) => {
+                store.integrations.remove(&IntegrationKey(key));
+            }
+            Entity::Scheduler(value) if !deleted => {
+                let key = SchedulerKey(key);
+                store.schedulers.insert(key, entry!(key, value));
+            }
+            Entity::Scheduler(_) => {
+                store.schedulers.remove(&SchedulerKey(key));
+            }
+            Entity::Rule(value) if !deleted => {
+                let key = RuleKey(key);
+                store.rules.insert(key, entry!(key, value));
+            }
+            Entity::Rule(_) => {
+                store.rules.remove(&RuleKey(key));
+            }
+            Entity::Store(_)
+            | Entity::Operator { .. }
+            | Entity::Account(_)
+            | Entity::LinkKey { .. } => {}
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     delivery::{Asynchronous, Attempt, Delivery, Disposition, Fence, Settlement},
     event::{Level, NewEvent},
     json::Payload,
+    known_object::ObjectNews,
     mask::Mask,
     message::{NewMessage, Source},
     message_type::MessageType,
@@ -33,6 +34,30 @@ pub struct ReturnedMessage {
     pub about: About,
     /// Further root members, a raw JSON object.
     pub extra: Option<String>,
+}
+
+/// An object that an endpoint of the second dialect returned, perhaps only some of its members: it is merged by id
+/// with what is known ([`super::merge`]) and becomes a message when that changes anything.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReturnedObject {
+    /// What it is, in the singular: `order`.
+    pub kind: String,
+    /// Its id; a number as its text.
+    pub id: String,
+    /// The object as JSON text, checked like a payload.
+    pub raw: String,
+}
+
+impl std::fmt::Debug for ReturnedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ReturnedObject({}/{}, {} bytes)",
+            self.kind,
+            self.id,
+            self.raw.len()
+        )
+    }
 }
 
 /// A notification that an endpoint returned.
@@ -81,6 +106,8 @@ pub struct ServiceAnswer {
     pub notifications: Vec<Notification>,
     /// Configuration to save.
     pub parameters: Vec<ReturnedParameter>,
+    /// Objects to merge with what is known of them; only the second dialect has them.
+    pub objects: Vec<ReturnedObject>,
     /// "Ask me again later."
     pub ask_again: Option<AskAgain>,
     /// What the endpoint says of the outcome in a sentence: an error's text, a summary.
@@ -98,6 +125,7 @@ impl Default for ServiceAnswer {
             messages: Vec::new(),
             notifications: Vec::new(),
             parameters: Vec::new(),
+            objects: Vec::new(),
             ask_again: None,
             summary: None,
             result: None,
@@ -107,6 +135,7 @@ impl Default for ServiceAnswer {
 }
 
 /// How an attempt ended.
+#[allow(clippy::large_enum_variant)] // one value per attempt, moved once; a box would cost more than it saves
 #[derive(Debug, Clone, PartialEq)]
 pub enum Finish {
     /// An answer came.
@@ -150,6 +179,8 @@ pub struct SettleContext<'a> {
     pub mask: &'a Mask,
     /// The attempt's record; its outcome and error are filled in here.
     pub record: Attempt,
+    /// The objects of the request: what the endpoint's answer is news beside (second dialect).
+    pub sent: Vec<ReturnedObject>,
 }
 
 /// Turns the outcome of an attempt into what is written down.
@@ -219,6 +250,16 @@ pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -
         .into_iter()
         .map(|message| returned(delivery, message, &context))
         .collect();
+    let objects = (!answer.objects.is_empty()).then(|| {
+        Box::new(ObjectNews {
+            store: delivery.message.store,
+            source: Source::Endpoint(context.mapping.to_owned()),
+            ancestry: Some(delivery.message.descend()),
+            test: delivery.message.test,
+            objects: answer.objects,
+            sent: context.sent,
+        })
+    });
     Settlement {
         key: delivery.key,
         store: delivery.message.store,
@@ -228,6 +269,7 @@ pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -
         messages,
         events,
         parameters: answer.parameters,
+        objects,
     }
 }
 

@@ -12,26 +12,30 @@
 
 mod api;
 mod auth;
+pub mod console;
+mod cors;
 mod error;
 mod extract;
 mod fields;
+mod forms;
 mod health;
 mod hooks;
 mod paths;
 mod query;
 
-use std::{future::ready, net::TcpListener, time::Duration};
+use std::{future::ready, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::Server,
-    http::KeepAlive,
+    http::{KeepAlive, Method},
     middleware::{DefaultHeaders, from_fn},
     web::{self, ServiceConfig},
 };
 
 pub use auth::digest_of_token;
-pub use error::ApiError;
+pub use console::ConsoleState;
+pub use error::{ApiError, scope_word};
 
 use crate::actors::Hub;
 
@@ -43,19 +47,21 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Registers every route, and the hub they speak to. Paths must have been normalized before, as [`server`] does.
-pub fn configure(config: &mut ServiceConfig, hub: Hub) {
+pub fn configure(config: &mut ServiceConfig, hub: Hub, state: Arc<ConsoleState>) {
     let nothing = || ready(Err::<HttpResponse, ApiError>(ApiError::no_route()));
     config
         .app_data(hub)
         .service(api::at("/", "GET, HEAD").route(api::get(health::root)))
         .service(api::at("/health/live", "GET, HEAD").route(api::get(health::live)))
         .service(api::at("/health/ready", "GET, HEAD").route(api::get(health::ready)))
-        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
+        .service(api::at("/push", "POST").route(api::on(Method::POST, api::push2::push)))
         .service(
             api::at("/hooks/spree/{store}", "POST")
                 .route(api::on(actix_web::http::Method::POST, hooks::spree)),
         )
+        .service(api::at("/metrics", "GET, HEAD").route(api::get(health::metrics)))
         .configure(api::configure)
+        .configure(|config| console::configure(config, state))
         .default_service(web::to(nothing));
 }
 
@@ -70,8 +76,11 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
         0 => std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get),
         workers => workers,
     };
+    let state = Arc::new(ConsoleState::default());
+    console::pages::Pulse::start(&state, &hub);
     let factory = move || {
         let hub = hub.clone();
+        let state = Arc::clone(&state);
         App::new()
             .wrap(from_fn(paths::normalize))
             .wrap(
@@ -80,7 +89,9 @@ pub fn server(hub: Hub, listener: TcpListener) -> std::io::Result<Server> {
                     .add(("Cache-Control", "no-store"))
                     .add(("X-Content-Type-Options", "nosniff")),
             )
-            .configure(move |config| configure(config, hub))
+            .app_data(hub.clone())
+            .wrap(from_fn(cors::cross_origin))
+            .configure(move |config| configure(config, hub, state))
     };
     Ok(HttpServer::new(factory)
         .workers(workers)

@@ -46,10 +46,10 @@ pub const MAX_MESSAGES: usize = 1_000;
 const MAX_NOTIFICATIONS: usize = 100;
 
 /// How much of an answer's further members is kept, in bytes of JSON.
-const RESULT_BYTES: usize = 64 * 1024;
+pub(super) const RESULT_BYTES: usize = 64 * 1024;
 
 /// How much of a body that is no JSON is kept as the reason, in characters.
-const TEXT_CHARS: usize = 400;
+pub(super) const TEXT_CHARS: usize = 400;
 
 /// The longest subject of a notification, in characters; what is longer goes on in the description.
 const SUBJECT_CHARS: usize = 300;
@@ -95,7 +95,7 @@ fn write_id(body: &mut Vec<u8>, id: Id) {
     body.extend_from_slice(id.to_string().as_bytes());
 }
 
-fn json_text(text: &str) -> String {
+pub(super) fn json_text(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
@@ -156,7 +156,7 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
 }
 
 /// An object's members in order, values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -185,7 +185,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0
             .iter()
             .rev()
@@ -193,12 +193,12 @@ impl<'a> Members<'a> {
             .map(|(_, value)| *value)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.get(name).and_then(text_of)
     }
 
     /// The members not in `known` as a raw object; `None` when there are none.
-    fn others(&self, known: &[&str]) -> Option<String> {
+    pub(super) fn others(&self, known: &[&str]) -> Option<String> {
         let mut object = String::new();
         for (name, value) in &self.0 {
             if known.contains(&name.as_ref()) {
@@ -214,7 +214,7 @@ impl<'a> Members<'a> {
 }
 
 /// A text, or the text of a number or boolean; nothing for null and nested values.
-fn text_of(raw: &RawValue) -> Option<String> {
+pub(super) fn text_of(raw: &RawValue) -> Option<String> {
     match serde_json::from_str(raw.get()).ok()? {
         serde_json::Value::String(text) => Some(text),
         serde_json::Value::Number(number) => Some(number.to_string()),
@@ -224,7 +224,7 @@ fn text_of(raw: &RawValue) -> Option<String> {
 }
 
 /// Any value as text for people: texts as they are, the rest as JSON, null as nothing.
-fn shown(raw: &RawValue) -> String {
+pub(super) fn shown(raw: &RawValue) -> String {
     match raw.get() {
         "null" => String::new(),
         json => text_of(raw).unwrap_or_else(|| json.to_owned()),
@@ -232,7 +232,7 @@ fn shown(raw: &RawValue) -> String {
 }
 
 /// `{name: raw}` if that is small enough, else `{name: "cut, N bytes"}`.
-fn bounded_member(name: &str, raw: &str) -> String {
+pub(super) fn bounded_member(name: &str, raw: &str) -> String {
     if raw.len() > RESULT_BYTES {
         format!("{{{}:\"left out, {} bytes\"}}", json_text(name), raw.len())
     } else {

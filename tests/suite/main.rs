@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod interop;
 mod isolation;
 mod order;
 mod polling;

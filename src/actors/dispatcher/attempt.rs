@@ -19,7 +19,7 @@ use crate::{
         delivery::{Attempt, Delivery, Disposition, Fence, Settlement, micros_of},
         key::EndpointKey,
         mask::Mask,
-        registry::{Dialect, MappingOptions, Registry, StoreSnapshot},
+        registry::{Dialect, Mapping, MappingOptions, Registry, SigningSecrets, StoreSnapshot},
         retry::RetryPolicy,
         settle::{Finish, SettleContext, settle},
         time::Micros,
@@ -29,7 +29,10 @@ use crate::{
         header::{HeaderName, HeaderValue},
         parse_endpoint_url,
     },
-    wire::dialect1,
+    wire::{
+        dialect1, dialect2,
+        standard_webhooks::{self, SigningSecret},
+    },
 };
 
 /// How long the transport may overrun its own deadline before it counts as lost.
@@ -145,16 +148,16 @@ pub struct Conclusion {
 
 /// As [`plan`], but a message that makes the code panic becomes an attempt that fails, and its dispatcher lives.
 #[must_use]
-pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
-    catch_unwind(AssertUnwindSafe(|| plan(delivery, registry, config))).unwrap_or_else(|_| {
+pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config, now: Micros) -> Plan {
+    catch_unwind(AssertUnwindSafe(|| plan(delivery, registry, config, now))).unwrap_or_else(|_| {
         log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "building a request panicked");
         Plan::Post(Box::new(Order::of_poison(config)))
     })
 }
 
-/// Decides what to do with a delivery, by what is configured now.
+/// Decides what to do with a delivery, by what is configured now. A request that is signed carries the time `now`.
 #[must_use]
-pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
+pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micros) -> Plan {
     let Some(store) = registry.stores.get(&delivery.message.store) else {
         return Plan::Without(Disposition::Removed);
     };
@@ -172,7 +175,11 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
         .parameters_of(mapping)
         .filter(|parameter| parameter.secret)
         .for_each(|parameter| mask.add_value(&parameter.value));
-    if let Some(secret) = &options.signing_secret {
+    for secret in options
+        .signing_secret
+        .iter()
+        .flat_map(SigningSecrets::texts)
+    {
         mask.add(secret);
     }
     let address = delivery
@@ -180,7 +187,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config) -> Plan {
         .as_ref()
         .and_then(|work| work.update_url.as_deref())
         .unwrap_or(&mapping.url);
-    let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config) {
+    let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config, now) {
         Ok((outgoing, url)) => (Ok(outgoing), Some(url)),
         Err(sentence) => (Err(Unsendable::Misconfigured(sentence)), None),
     };
@@ -239,9 +246,10 @@ fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
 fn outgoing(
     delivery: &Delivery,
     store: &StoreSnapshot,
-    mapping: &crate::domain::registry::Mapping,
+    mapping: &Mapping,
     address: &str,
     config: &Config,
+    now: Micros,
 ) -> Result<(Outgoing, Url), String> {
     let url = parse_endpoint_url(address).map_err(|error| format!("the address {error}"))?;
     let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
@@ -249,7 +257,11 @@ fn outgoing(
         Dialect::One => {
             dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping))
         }
-        Dialect::Two => return Err("dialect 2 is not spoken yet".into()),
+        Dialect::Two => dialect2::request_body(
+            delivery,
+            prefix_of(&mapping.name),
+            store.parameters_of(mapping),
+        ),
     };
     let mut headers = vec![
         (
@@ -262,10 +274,20 @@ fn outgoing(
         ),
     ];
     // An endpoint without a key of its own refuses any token at all (WIRE B.7), so an empty one sends no header.
-    if !mapping.token.is_empty() {
-        let token = HeaderValue::from_str(&mapping.token)
+    let named = match mapping.options.dialect {
+        Dialect::One if mapping.token.is_empty() => Vec::new(),
+        Dialect::One => vec![("X-Augury-Token", mapping.token.clone())],
+        Dialect::Two => dialect2::headers(&mapping.token, store.store.id),
+    };
+    for (name, value) in named
+        .into_iter()
+        .chain(signature(delivery, mapping, &body, now)?)
+    {
+        let value = HeaderValue::from_str(&value)
             .map_err(|_| "the mapping's token has characters that no header can hold".to_owned())?;
-        headers.push((HeaderName::from_static("x-augury-token"), token));
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| "a header has a name that HTTP does not know".to_owned())?;
+        headers.push((name, value));
     }
     let limits = &config.dispatch;
     let timeout = mapping
@@ -282,6 +304,36 @@ fn outgoing(
         max_answer_bytes: limits.max_answer_bytes,
     };
     Ok((outgoing, url))
+}
+
+/// The prefix of a mapping's name, which its parameters lose in the second dialect.
+fn prefix_of(mapping: &str) -> &str {
+    mapping
+        .split_once('.')
+        .map_or(mapping, |(prefix, _)| prefix)
+}
+
+/// The headers of Standard Webhooks; none without a signing secret.
+fn signature(
+    delivery: &Delivery,
+    mapping: &Mapping,
+    body: &[u8],
+    now: Micros,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let secrets = mapping
+        .options
+        .signing_secret
+        .iter()
+        .flat_map(SigningSecrets::texts)
+        .map(|text| SigningSecret::read(text))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("the signing secret {error}"))?;
+    Ok(standard_webhooks::headers(
+        &secrets,
+        delivery.id,
+        now.seconds(),
+        body,
+    ))
 }
 
 /// Posts, whatever the code behind it does: a panic or an overrun ends the attempt and nothing else.
@@ -357,6 +409,7 @@ fn conclude_openly(
             record.answer_bytes = length(answer.body.len());
             let read = match (&order.asked, order.dialect) {
                 (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, asked),
+                (Some(_), Dialect::Two) => dialect2::read_answer(&answer.body),
                 _ => crate::domain::settle::ServiceAnswer::default(),
             };
             // What the endpoint wants saved is a secret of the store from now on.
@@ -410,6 +463,11 @@ fn conclude_openly(
             }
         }
     };
+    let news = matches!(&finish, Finish::Answered { answer, .. } if !answer.objects.is_empty());
+    let sent = match &order.outgoing {
+        Ok(outgoing) if news => dialect2::objects_of(&outgoing.body),
+        _ => Vec::new(),
+    };
     let context = SettleContext {
         mapping: &order.mapping,
         dialect: order.dialect,
@@ -421,6 +479,7 @@ fn conclude_openly(
         random: at.random,
         mask: &mask,
         record,
+        sent,
     };
     Conclusion {
         settlement: settle(delivery, finish, context),
@@ -443,6 +502,7 @@ pub fn without(delivery: &Delivery, epoch: i64, disposition: Disposition) -> Set
         messages: Vec::new(),
         events: Vec::new(),
         parameters: Vec::new(),
+        objects: None,
     }
 }
 

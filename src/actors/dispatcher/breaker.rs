@@ -126,6 +126,13 @@ impl Breaker {
         }
     }
 
+    /// Its dispatcher starts over: a probe that was under way will never be told of, so another may begin.
+    pub fn forget_probe(&mut self, now: Micros) {
+        if matches!(self.state, State::Probing { .. }) {
+            self.state = State::Open { until: now };
+        }
+    }
+
     /// For people.
     #[must_use]
     pub fn state(&self) -> BreakerState {
@@ -217,6 +224,20 @@ mod tests {
             breaker.allows(Micros(12 * SECOND)),
             Allows::Probe { not_lane: Some(7) }
         );
+    }
+
+    #[test]
+    fn a_probe_lost_with_its_dispatchers_life_is_followed_by_another() {
+        let mut breaker = opened();
+        breaker.begin(DeliveryKey(4), Some(7));
+        breaker.forget_probe(Micros(11 * SECOND));
+        assert_eq!(
+            breaker.allows(Micros(11 * SECOND)),
+            Allows::Probe { not_lane: Some(7) }
+        );
+        let mut closed = self::breaker();
+        closed.forget_probe(Micros(0));
+        assert_eq!(closed.state(), BreakerState::Closed);
     }
 
     #[test]

@@ -45,6 +45,27 @@ pub(super) struct Told {
     pub last_completed_at: Option<Micros>,
     pub last_failed_at: Option<Micros>,
     pub last_error: Option<String>,
+    pub rate: Rate,
+}
+
+/// Attempts a minute: each weighs less the longer ago it was (a mean life of one minute).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rate {
+    weight: f64,
+    at: Micros,
+}
+
+impl Rate {
+    /// One more attempt has ended.
+    pub fn count(&mut self, now: Micros) {
+        self.weight = self.at(now) + 1.0;
+        self.at = now;
+    }
+
+    /// How many a minute.
+    pub fn at(self, now: Micros) -> f64 {
+        self.weight * (-now.since(self.at).as_secs_f64() / 60.0).exp()
+    }
 }
 
 /// Written by the endpoint's dispatcher, read by anyone.
@@ -58,7 +79,7 @@ impl EndpointCell {
 
     /// What is known, together with the signs of life.
     #[must_use]
-    pub fn show(&self, endpoint: EndpointKey, vitals: &Vitals) -> EndpointState {
+    pub fn show(&self, endpoint: EndpointKey, vitals: &Vitals, now: Micros) -> EndpointState {
         let told = self
             .0
             .lock()
@@ -83,6 +104,7 @@ impl EndpointCell {
             last_completed_at: told.last_completed_at,
             last_failed_at: told.last_failed_at,
             last_error: told.last_error,
+            rate_per_min: (told.rate.at(now) * 10.0).round() / 10.0,
             restarts: vitals.restarts(),
             last_end: vitals.last_end(),
         }
@@ -118,6 +140,8 @@ pub struct EndpointState {
     pub last_failed_at: Option<Micros>,
     /// One sentence on the last failure.
     pub last_error: Option<String>,
+    /// Attempts a minute, the last ones weighing most.
+    pub rate_per_min: f64,
     /// How often the dispatcher was replaced or started anew.
     pub restarts: u32,
     /// How it last ended.

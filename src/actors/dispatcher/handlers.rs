@@ -71,6 +71,7 @@ impl Dispatcher {
             }
             Verdict::Silent => self.breaker.abstain(key, now),
         }
+        self.cell.tell(|cell| cell.rate.count(now));
         self.cell.tell(|cell| match told {
             AttemptTold::Completed => {
                 cell.completed += 1;

@@ -338,7 +338,7 @@ impl Dispatcher {
             piece: self.shared.work.begin(),
             accepted_at: delivery.message.accepted_at,
         };
-        match attempt::plan_safely(&delivery, registry, &self.shared.config) {
+        match attempt::plan_safely(&delivery, registry, &self.shared.config, now) {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();
@@ -397,7 +397,7 @@ impl Dispatcher {
         match due {
             Ok(due) => {
                 self.database.succeed();
-                self.more |= due.deliveries.len() >= asked;
+                self.more |= due.more || due.deliveries.len() >= asked;
                 self.note_due(due.next_due_at);
                 self.window.take_in(due.deliveries);
                 self.pump(ctx);
@@ -515,6 +515,7 @@ impl Supervised for Dispatcher {
             .count_restart(self.shared.now(), End::Stopped);
         self.life = Life::Starting;
         self.tasks.clear();
+        self.breaker.forget_probe(self.shared.now());
         self.window = Window::new(
             self.shared
                 .config

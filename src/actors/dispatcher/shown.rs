@@ -16,7 +16,7 @@ pub(super) fn request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask
     let shown: Map<String, Value> = headers
         .iter()
         .map(|(name, value)| {
-            let is_token = name.as_str() == "x-augury-token";
+            let is_token = matches!(name.as_str(), "x-augury-token" | "x-hub-token");
             let text = if is_token {
                 MASK.to_owned()
             } else {

@@ -11,8 +11,10 @@ use super::super::{
     intake::Intake,
     poller::Poller,
     router::Router,
+    scheduler::Scheduler,
     settler::Settler,
     shared::Shared,
+    surveyor::Surveyor,
     sweeper::Sweeper,
     tray::Tray,
     vitals::{Guard, Office, Ping},
@@ -29,6 +31,8 @@ use super::super::{
 /// | Dispatcher | when another took its lease | ends and outcomes of its attempts, on its tray | Router, people, registry changes, a timer |
 /// | Poller | no | | people, hints, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
+/// | Scheduler | no | | registry changes, a timer |
+/// | Surveyor | no | | registry changes, people, a timer |
 pub fn start(
     office: Office,
     guard: Guard,
@@ -65,6 +69,17 @@ pub fn start(
             let sweeper = Sweeper::start_in_arbiter(on, move |_| Sweeper::new(node, guard, own));
             directory.set_bell(office, Bell::new(sweeper.clone().recipient(), ringing));
             sweeper.recipient()
+        }
+        Office::Scheduler => {
+            let scheduler =
+                Scheduler::start_in_arbiter(on, move |_| Scheduler::new(node, guard, own));
+            directory.set_bell(office, Bell::new(scheduler.clone().recipient(), ringing));
+            scheduler.recipient()
+        }
+        Office::Surveyor => {
+            let surveyor = Surveyor::start_in_arbiter(on, move |_| Surveyor::new(node, guard, own));
+            directory.set_bell(office, Bell::new(surveyor.clone().recipient(), ringing));
+            surveyor.recipient()
         }
         Office::Poller(store) => {
             let poller =

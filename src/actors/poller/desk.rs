@@ -26,7 +26,7 @@ use crate::{
         key::StoreKey,
         message::{NewMessage, Source as Origin},
         reference::object_of,
-        snapshot::{Announcement, Change, Reading, Snapshot, compare},
+        snapshot::{Announcement, Change, Known, Reading, Snapshot, compare},
         store_object::{Noun, StoreDocument},
         time::Micros,
     },
@@ -66,7 +66,6 @@ struct Lane {
 
 /// A shop that was found.
 struct Opened {
-    settings: Vec<u8>,
     source: Box<dyn Source>,
     lanes: Vec<Lane>,
 }
@@ -121,6 +120,8 @@ pub struct Desk {
     door: Arc<PollDoor>,
     held: Option<Held>,
     opened: Option<Opened>,
+    /// What the shop was last entered with.
+    settings: Vec<u8>,
     /// The shop as a whole is left alone until then.
     quiet_until: Option<Instant>,
     shop_backoff: Backoff,
@@ -141,6 +142,7 @@ impl Desk {
             store,
             held: None,
             opened: None,
+            settings: Vec::new(),
             quiet_until: None,
             shop_backoff: backoff,
             database: Backoff::for_database(),
@@ -190,8 +192,8 @@ impl Desk {
                 *held = Held::new(held.epoch, state);
             }
         }
-        let is_other = |opened: &Opened| opened.settings != entry.settings;
-        if self.opened.as_ref().is_some_and(is_other) {
+        if self.settings != entry.settings {
+            self.settings.clone_from(&entry.settings);
             self.opened = None;
             self.quiet_until = None;
             self.shop_backoff.succeed();
@@ -257,7 +259,6 @@ impl Desk {
             backoff,
         });
         self.opened = Some(Opened {
-            settings: entry.settings.clone(),
             lanes: lanes.collect(),
             source,
         });
@@ -425,6 +426,7 @@ impl Desk {
         let stored = Stored {
             shared: &self.shared,
             store: self.store,
+            job,
         };
         let from = held
             .cursors
@@ -484,6 +486,7 @@ impl Desk {
         let PollOutcome::Written { messages } = outcome else {
             return Ok(Ran::Lost);
         };
+        self.shared.metrics.polled(messages);
         if let Some(step) = step {
             held.cursors.insert((noun, job), (step.to, step.done));
             if let (PollJob::Live, Some(mark)) = (job, step.mark) {
@@ -554,6 +557,7 @@ impl Desk {
         let stored = Stored {
             shared: &self.shared,
             store: self.store,
+            job: PollJob::Live,
         };
         // Without a first mark, everything unseen would be new: the poll, which knows it, says what it is.
         if let Some(document) = document {
@@ -655,6 +659,9 @@ impl Desk {
     // ---- the heartbeat ---------------------------------------------------------------------------------------------
 
     async fn failed(&mut self, entry: &Entry, noun: Noun, error: &SourceError) -> DbResult<()> {
+        if !beat::is_of_the_shop(error) {
+            self.shared.metrics.poll_failed(error.kind());
+        }
         if matches!(error, SourceError::Ignored { .. }) {
             self.probe_again = true;
             self.opened = None;
@@ -685,6 +692,7 @@ impl Desk {
     }
 
     async fn shop_failed(&mut self, entry: &Entry, error: &SourceError) -> DbResult<()> {
+        self.shared.metrics.poll_failed(error.kind());
         let pause = self
             .shop_backoff
             .fail()
@@ -745,6 +753,7 @@ impl Desk {
             .await;
         match written {
             Ok(true) if is_news => {
+                self.shared.metrics.pulse_changed(failure.is_some());
                 self.shared
                     .directory
                     .ring(super::super::vitals::Office::Router);
@@ -767,20 +776,42 @@ impl Desk {
 struct Stored<'a> {
     shared: &'a Shared,
     store: StoreKey,
+    job: PollJob,
 }
 
 #[async_trait(?Send)]
 impl Versions for Stored<'_> {
     async fn versions(&self, noun: Noun, tokens: &[String]) -> Result<Vec<Option<String>>, String> {
-        self.shared
-            .backend
-            .snapshot_versions(self.store, noun, tokens.to_vec())
-            .await
-            .map_err(|error| error.to_string())
+        let (backend, tokens) = (&self.shared.backend, tokens.to_vec());
+        let versions = match self.job {
+            PollJob::Live => backend.snapshot_versions(self.store, noun, tokens).await,
+            PollJob::Backfill(_) => self
+                .snapshots(noun, tokens)
+                .await
+                .map(|all| all.into_iter().map(|one| Some(one?.updated_at)).collect()),
+        };
+        versions.map_err(|error| error.to_string())
     }
 }
 
 impl Stored<'_> {
+    /// What is stored of objects. To a backfill, what was only listed when polling began is as good as unknown: it is the past that is
+    /// to be told.
+    async fn snapshots(&self, noun: Noun, tokens: Vec<String>) -> DbResult<Vec<Option<Snapshot>>> {
+        let mut stored = self
+            .shared
+            .backend
+            .snapshot_list(self.store, noun, tokens)
+            .await?;
+        if self.job != PollJob::Live {
+            let is_listed = |snapshot: &Snapshot| matches!(snapshot.known, Known::Listed { .. });
+            for one in &mut stored {
+                one.take_if(|snapshot| is_listed(snapshot));
+            }
+        }
+        Ok(stored)
+    }
+
     /// Compares documents with what is stored of them, and adds to `commit` what is to be written.
     async fn compare(
         &self,
@@ -795,11 +826,7 @@ impl Stored<'_> {
             of_noun.push(document.token.clone());
         }
         for (noun, tokens) in tokens {
-            let stored = self
-                .shared
-                .backend
-                .snapshot_list(self.store, noun, tokens.clone())
-                .await?;
+            let stored = self.snapshots(noun, tokens.clone()).await?;
             known.extend(tokens.into_iter().map(|token| (noun, token)).zip(stored));
         }
         let reading = Reading {

@@ -9,9 +9,11 @@ use crate::{
     db::Routed,
     domain::{
         event::{Level, NewEvent},
+        id::Id,
         message::{Incoming, Message, NewMessage, Source},
         registry::Registry,
         routing::{RouteProgress, route},
+        rule::CompiledRule,
         settle::cut,
     },
 };
@@ -57,6 +59,19 @@ pub fn decide(
                 }
             }
         }
+        for rule in store.compiled_rules.iter() {
+            match apply(rule, message, store.store.id) {
+                Ok(derived) => routed.derived.extend(derived),
+                Err(reason) => {
+                    let subject = format!(
+                        "the rule {} could not review {}",
+                        rule.name(),
+                        message.kind.as_str()
+                    );
+                    routed.events.push(own_event(message, subject, reason));
+                }
+            }
+        }
         routed.events.extend(notification_event(message));
     }
     // Matching is pure, so a panic leaves nothing half done behind.
@@ -95,6 +110,17 @@ fn review(consumer: &dyn Consumer, message: &Message) -> Result<Vec<NewMessage>,
             Err("a defect of the hub; the message was routed without it".into())
         }
     }
+}
+
+/// What a rule derives. Rules are pure, so a panic leaves nothing half done behind.
+fn apply(rule: &CompiledRule, message: &Message, store: Id) -> Result<Option<NewMessage>, String> {
+    if !rule.wants(&message.kind) {
+        return Ok(None);
+    }
+    catch_unwind(AssertUnwindSafe(|| rule.derive(message, Some(store)))).unwrap_or_else(|_| {
+        log::error!(store = message.store.0, message_id:% = message.id; "the rule {} panicked", rule.name());
+        Err("a defect of the hub; the message was routed without it".into())
+    })
 }
 
 fn own_event(message: &Message, subject: String, description: String) -> NewEvent {

@@ -361,3 +361,39 @@ async fn each_of_a_thousand_deliveries_is_posted_once() {
     assert_eq!(ids.len(), 1000);
     assert!(counts(&ids).values().all(|count| *count == 1));
 }
+
+#[actix_web::test]
+async fn a_secret_that_an_answer_brings_is_not_kept_in_the_attempts_record() {
+    let body = r#"{"parameters":[{"name":"acme.oauth","value":"fresh-secret"}]}"#;
+    let rig = Rig::start(Stage::new(move |_, _| Act::Body(body.into()))).await;
+    let mapping = rig.mapping("acme", "order:new").await;
+    rig.push("R1").await;
+    rig.until_archived(1).await;
+    let query = QueueQuery {
+        store: rig.store,
+        queue: Queue::Archived,
+        kinds: None,
+        states: None,
+        reasons: None,
+        source: None,
+        from: None,
+        until: None,
+        message: None,
+        mapping: Some(mapping),
+        object: None,
+        after: None,
+        skip: 0,
+        limit: 10,
+    };
+    let backend = rig.hub.backend();
+    let page = backend.queue_list(query).await.expect("a page");
+    let delivery = DeliveryKey(page.rows[0].page_key.0);
+    let attempts = backend
+        .attempt_list(rig.store, delivery)
+        .await
+        .expect("its attempts");
+    assert_eq!(
+        attempts[0].answer_body,
+        r#"{"parameters":[{"name":"acme.oauth","value":"***"}]}"#
+    );
+}

@@ -10,6 +10,7 @@ use crate::domain::{
     event::NewEvent,
     id::Id,
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -163,6 +164,42 @@ impl Backend for Troubled {
         self.inner.accepted_tidy(mapping, what, limit, now).await
     }
 
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+        self.befall("accepted_backlog")?;
+        self.inner.accepted_backlog(endpoint, most).await
+    }
+
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>> {
+        self.befall("object_state")?;
+        self.inner.object_state(store, kind, token).await
+    }
+
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt> {
+        self.befall("object_merge")?;
+        self.inner.object_merge(news, now).await
+    }
+
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>> {
+        self.befall("schedule_runs")?;
+        self.inner.schedule_runs().await
+    }
+
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>> {
+        self.befall("schedule_push")?;
+        self.inner.schedule_push(store, epoch, ticks, now).await
+    }
+
     async fn queue_list(&self, query: QueueQuery) -> DbResult<QueuePage> {
         self.befall("queue_list")?;
         self.inner.queue_list(query).await
@@ -301,6 +338,31 @@ impl Backend for Troubled {
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
         self.befall("event_insert")?;
         self.inner.event_insert(events, now).await
+    }
+
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()> {
+        self.befall("session_insert")?;
+        self.inner.session_insert(session).await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.befall("session_find")?;
+        self.inner.session_find(digest).await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.befall("session_end")?;
+        self.inner.session_end(end).await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.befall("audit_insert")?;
+        self.inner.audit_insert(changes, now).await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.befall("audit_list")?;
+        self.inner.audit_list(query).await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

@@ -179,7 +179,10 @@ changed, shipped and canceled; four small applications listen:
   warehouse.ship       flaky: about one request in three fails, then it is retried; ships and says shipment:confirm
   fraud.check          refuses orders it does not like, and may not be retried: those wait for a person
 
-Look at it (copy a line into another terminal):
+Open the console in a browser: {base}/console
+Its first page makes your account; the token that it asks for is {operator}
+
+Or look at it from another terminal:
 
   export T={token} S={base}/api/stores/{store}
 
@@ -195,7 +198,6 @@ Look at it (copy a line into another terminal):
   curl -H "X-Augury-Token: $T" -H 'Content-Type: application/json' $S/messages \
     -d '{{"message":"order:new","payload":{{"order":{{"number":"R1","status":"complete","totals":{{"order":12.5}}}}}}}}'
 
-The operator's token is {operator}
 Ctrl-C stops it and removes its database.
 "#
     )?;

@@ -7,6 +7,7 @@
 mod accepting;
 mod claims;
 mod configuring;
+mod known;
 mod lanes;
 mod noting;
 mod polling;
@@ -22,8 +23,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, lanes::*, noting::*, polling::*, random::*,
-        reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
+        random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -40,7 +41,9 @@ macro_rules! conformance_suite {
             a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
             an_unordered_mapping_waits_for_nobody,
             a_held_delivery_leaves_its_lane_until_released,
+            what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
             a_message_nobody_wanted_is_routed_once,
@@ -54,6 +57,10 @@ macro_rules! conformance_suite {
             a_second_settlement_finds_it_gone,
             returned_messages_become_incoming_with_the_settlement,
             returned_parameters_are_saved_by_name,
+            pushed_objects_are_merged_and_told_once,
+            returned_objects_are_merged_with_the_settlement,
+            a_tick_is_pushed_once,
+            a_backlog_counts_what_waits_and_not_what_is_parked,
             a_message_nobody_wanted_is_listed_with_its_reason,
             a_list_is_filtered_by_everything_it_offers,
             pages_follow_one_another_by_key,

@@ -121,10 +121,10 @@ pub(in crate::db) async fn a_random_history_keeps_heads_and_counters_right(rig: 
     let mut hub = Hub::start(rig).await;
     let mut mappings = Vec::new();
     for n in 0..4 {
-        let body = format!(
-            r#"{{"name":"acme.m{n}","url":"http://endpoint.example","messages":["*"],"enabled":true}}"#
-        );
-        let entity = Entity::from_json("mapping", &body).unwrap();
+        let body = serde_json::json!({
+            "name": format!("acme.m{n}"), "url": "http://endpoint.example", "messages": ["*"], "enabled": false
+        });
+        let entity = Entity::from_json("mapping", &body.to_string()).unwrap();
         let create = EntityChange::Create {
             store: Some(hub.store),
             subject: None,

@@ -202,6 +202,7 @@ impl Hub {
             messages: Vec::new(),
             events: Vec::new(),
             parameters: Vec::new(),
+            objects: None,
         }
     }
 

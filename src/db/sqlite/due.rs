@@ -9,7 +9,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::{RowKey, small, state_read},
-    message::messages_read,
+    message::{fit_in_memory, messages_read},
     statement::{Question, key_list, statements},
 };
 use crate::{
@@ -81,12 +81,21 @@ pub(super) fn due(
             Due {
                 deliveries: Vec::new(),
                 next_due_at,
+                more: false,
             },
             Vec::new(),
         ));
     }
     let mut rows = rows_of(conn, &keys)?;
-    let messages = messages_of(conn, seal, rows.values().map(|row| row.2))?;
+    // A row that is gone meanwhile has no message; none has the key 0.
+    let messages: Vec<i64> = keys
+        .iter()
+        .map(|(_, seq)| rows.get(seq).map_or(0, |row| row.2))
+        .collect();
+    let fit = fit_in_memory(conn, &messages)?;
+    let more = fit < keys.len();
+    keys.truncate(fit);
+    let messages = messages_of(conn, seal, messages.into_iter().take(fit))?;
     let mut deliveries = Vec::with_capacity(keys.len());
     let mut unreadable = Vec::new();
     for (store, seq) in keys {
@@ -102,6 +111,7 @@ pub(super) fn due(
         Due {
             deliveries,
             next_due_at,
+            more,
         },
         unreadable,
     ))

@@ -5,7 +5,7 @@ use diesel::sqlite::SqliteConnection;
 use super::{
     archive::{Unwanted, archive_message},
     codec::RowKey,
-    message::{message_store, messages_read},
+    message::{fit_in_memory, message_store, messages_read},
     session::{Place, Session},
     statement::{Command, Question, statements},
     store_turns::stores_in_turn,
@@ -115,7 +115,9 @@ pub(super) fn waiting(
 ) -> DbResult<(Vec<Incoming>, Vec<RowKey>)> {
     let mut held: Vec<i64> = held.iter().map(|key| key.0).collect();
     held.sort_unstable();
-    let chosen = chosen_in_turn(conn, limit, &held)?;
+    let mut chosen = chosen_in_turn(conn, limit, &held)?;
+    let keys: Vec<i64> = chosen.iter().map(|(_, (seq, _))| *seq).collect();
+    chosen.truncate(fit_in_memory(conn, &keys)?);
     let mut messages = std::collections::HashMap::new();
     for message in messages_read(conn, seal, chosen.iter().map(|(_, (seq, _))| *seq))? {
         match message {

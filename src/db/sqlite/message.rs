@@ -1,5 +1,7 @@
 //! Messages on disk: storing them once, reading them back.
 
+use std::collections::HashMap;
+
 use diesel::sqlite::SqliteConnection;
 
 use super::{
@@ -37,6 +39,9 @@ pub(super) type HeadRow = (
     (Option<i64>, Option<i64>, Option<i64>, i64, bool, i64),
 );
 
+/// The most bytes of payloads that one look into a queue brings into memory; the first message is read whatever its size.
+pub(super) const BYTES_AT_ONCE: usize = 16 << 20;
+
 type MessageRow = (HeadRow, (Option<String>, String));
 
 statements! {
@@ -57,6 +62,9 @@ statements! {
     MessagesRead<'a> { keys: &'a str } -> MessageRow =
         "SELECT seq, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root, depth, test,
          accepted_at, extra, payload FROM message WHERE seq IN (SELECT value FROM json_each(?1))";
+    /// How long messages are.
+    MessageSizes<'a> { keys: &'a str } -> (i64, i64) =
+        "SELECT seq, octet_length(payload) FROM message WHERE seq IN (SELECT value FROM json_each(?1))";
     /// Messages by key, without what is long.
     HeadsRead<'a> { keys: &'a str } -> HeadRow =
         "SELECT seq, store, kind, object_type, object_token, source_kind, source_name, parent, parent_made, root, depth, test,
@@ -125,6 +133,23 @@ pub(super) fn message_store(
     .run(&mut session.conn)?;
     session.count(store, Place::Incoming, 1);
     Ok(seq)
+}
+
+/// How many of these entries, from the first on, hold no more than [`BYTES_AT_ONCE`]; one at least. Entries may share a message.
+pub(super) fn fit_in_memory(conn: &mut SqliteConnection, messages: &[i64]) -> DbResult<usize> {
+    let keys = key_list(messages.iter().copied());
+    let mut sizes: HashMap<i64, i64> = MessageSizes { keys: &keys }
+        .rows(conn)?
+        .into_iter()
+        .collect();
+    let mut room = i64::try_from(BYTES_AT_ONCE).unwrap_or(i64::MAX);
+    for (count, message) in messages.iter().enumerate() {
+        room = room.saturating_sub(sizes.remove(message).unwrap_or(0));
+        if room < 0 {
+            return Ok(count.max(1));
+        }
+    }
+    Ok(messages.len())
 }
 
 /// The whole messages with these keys, in no order; rows that cannot be read are told beside them.

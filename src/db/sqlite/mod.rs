@@ -22,11 +22,13 @@ mod event;
 mod event_list;
 mod fault;
 mod incoming;
+mod known;
 mod lists;
 mod loops;
 mod message;
 mod objects;
 mod open;
+mod people;
 mod person;
 mod polling;
 mod reader;
@@ -49,17 +51,19 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, Backend, Backfill, BackfillState, DbResult, Due, EntityChange, EventPage,
-    EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail, NewBackfill, OwnerKind,
-    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, QueuePage, QueueQuery,
-    QueueStats, RegistryDelta, RouteOutcome, Routed, SetAsideRow, Settled, SweepBounds,
-    SweepReport, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
+    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
+    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
+    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
+    SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -113,6 +117,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    path: PathBuf,
     _lock: File,
 }
 
@@ -129,14 +134,25 @@ impl SqliteBackend {
         let readers = (0..options.readers.max(1))
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
+        let path = options.path.clone();
         let session = session::Session::new(conn, options)?;
         let seal = session.seal;
         Ok(Self {
             readers: reader::Readers::start(readers)?,
             writer: writer::Writer::start(session)?,
             seal,
+            path,
             _lock: lock,
         })
+    }
+
+    /// Folds the log into the file, so that the file alone is the whole database. For the end of the program, which lets its
+    /// actors go without dropping what they hold, this backend among it. Blocks.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is lost then, the next start does it.
+    pub fn fold(&self) -> DbResult<()> {
+        open::fold(&self.path)
     }
 }
 
@@ -293,6 +309,50 @@ impl Backend for SqliteBackend {
         self.writer
             .write(rows.len(), move |session| {
                 person::tidy(session, &rows, what, now)
+            })
+            .await
+    }
+
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+        self.readers
+            .read(move |conn| known::backlog(conn, endpoint, most))
+            .await
+    }
+
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>> {
+        let (kind, token) = (kind.to_owned(), token.to_owned());
+        self.readers
+            .read(move |conn| known::state(conn, store, &kind, &token))
+            .await
+    }
+
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt> {
+        self.writer
+            .write(news.objects.len(), move |session| {
+                known::learn(session, &news, None, now)
+            })
+            .await
+    }
+
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>> {
+        self.readers.read(known::runs).await
+    }
+
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>> {
+        self.writer
+            .write(ticks.len(), move |session| {
+                known::push(session, store, epoch, &ticks, now)
             })
             .await
     }
@@ -496,6 +556,38 @@ impl Backend for SqliteBackend {
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
         self.writer
             .write(limit, move |session| polling::forget(session, store, limit))
+            .await
+    }
+
+    async fn session_insert(&self, row: SessionRow) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_insert(session, &row))
+            .await
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        self.readers
+            .read(move |conn| people::session_find(conn, digest.clone()))
+            .await
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        self.writer
+            .write(1, move |session| people::session_end(session, &end))
+            .await
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        self.writer
+            .write(changes.len(), move |session| {
+                people::audit_insert(session, &changes, now)
+            })
+            .await
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        self.readers
+            .read(move |conn| people::audit_list(conn, &query))
             .await
     }
 

@@ -104,6 +104,13 @@ pub(super) fn open_reader(options: &SqliteOptions) -> DbResult<SqliteConnection>
     Ok(conn)
 }
 
+/// Folds the log into the file.
+pub(super) fn fold(path: &Path) -> DbResult<()> {
+    connect(path)?
+        .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        .map_err(|error| told(fault(error), path))
+}
+
 fn connect(path: &Path) -> DbResult<SqliteConnection> {
     let text = path.to_str().ok_or_else(|| {
         DbError::Refused(format!("the path {} is not valid UTF-8", path.display()))

@@ -4,10 +4,11 @@ use super::{
     archive::{self, Ending, Waiting},
     codec::{part_key, state_number},
     event::{Repeat, event_store},
+    known,
     loops::descendant_store,
     registry::parameter_save,
     session::{Place, Session},
-    statement::{Command, statements},
+    statement::{Command, Question, statements},
 };
 use crate::{
     db::{DbError, DbResult, OwnerKind, SettleOutcome, Settled},
@@ -30,6 +31,9 @@ statements! {
          WHERE store = ?1 AND seq = ?2";
     /// A delivery that is tried later after all.
     AcceptedPostpone { store: i64, seq: i64, due_at: i64 } = "UPDATE accepted SET due_at = ?3 WHERE store = ?1 AND seq = ?2";
+    /// Whether a mapping lives and is enabled.
+    MappingEnabled { mapping: i64 } -> bool =
+        "SELECT coalesce(json_extract(body, '$.enabled'), 0) FROM registry WHERE key = ?1 AND kind = 'mapping' AND deleted = 0";
     /// Keeps an attempt.
     AttemptInsert<'a> {
         key: i64, started_at: i64, duration_us: i64, url: &'a str, status: Option<i64>, outcome: &'a str, error: &'a str,
@@ -105,6 +109,9 @@ fn settle_one(
     }
     for event in &settlement.events {
         settled.messages += event_store(session, event, Repeat::ByWords, now)?;
+    }
+    if let Some(news) = &settlement.objects {
+        settled.messages += known::learn(session, news, Some(settlement.key), now)?.messages;
     }
     for parameter in &settlement.parameters {
         settled.registry_moved |=
@@ -237,6 +244,9 @@ fn dispose(
                 },
             )
         }
+        // Enabled since its dispatcher looked, and what it held was released before this: nobody would release it again.
+        // It stays where it is, and its dispatcher looks anew.
+        Disposition::Held if is_enabled(session, waiting.mapping)? => Ok(true),
         Disposition::Held => stay(
             session,
             waiting,
@@ -273,6 +283,12 @@ fn dispose(
             Ok(moved)
         }
     }
+}
+
+fn is_enabled(session: &mut Session, mapping: i64) -> DbResult<bool> {
+    Ok((MappingEnabled { mapping })
+        .row(&mut session.conn)?
+        .unwrap_or(false))
 }
 
 struct Stay<'a> {

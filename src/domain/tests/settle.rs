@@ -86,6 +86,7 @@ fn settled(
             answer_body: String::new(),
             answer_bytes: 0,
         },
+        sent: Vec::new(),
     };
     settle(delivery, finish, context)
 }

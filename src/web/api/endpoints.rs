@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     actors::{BreakerState, DispatcherState, EndpointState, LastEnd},
-    db::EntityChange,
+    db::{Backlog, EntityChange},
     domain::{
         id::Id,
         key::EndpointKey,
@@ -42,9 +42,22 @@ struct EndpointDocument<'a> {
     last_completed_at: Option<Micros>,
     last_failed_at: Option<Micros>,
     last_error: Option<&'a str>,
+    /// Deliveries that wait in the database, counted up to a bound.
+    waiting: u64,
+    /// The bound: so many or more wait when it is reached.
+    waiting_counted_up_to: usize,
+    /// When the oldest of them was accepted.
+    oldest_waiting_at: Option<Micros>,
+    /// For how many seconds it has waited.
+    oldest_waiting_secs: Option<u64>,
+    /// Attempts a minute, averaged over the last ones.
+    rate_per_min: f64,
     restarts: u32,
     last_end: Option<&'a LastEnd>,
 }
+
+/// What waits for an endpoint is counted up to this.
+const MOST_COUNTED: usize = 1_000;
 
 /// The answer to pausing and resuming.
 #[derive(Debug, Serialize)]
@@ -56,23 +69,38 @@ struct PausedDocument {
 /// `GET endpoints`: one row per endpoint.
 pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
     let states = call.hub().endpoint_states(call.key()).await;
-    let rows = states
-        .iter()
-        .filter_map(|state| document(state, &call.store));
-    Ok(HttpResponse::Ok().json(rows.collect::<Vec<_>>()))
+    let mut rows = Vec::with_capacity(states.len());
+    for state in &states {
+        let backlog = call
+            .hub()
+            .backend()
+            .accepted_backlog(state.endpoint, MOST_COUNTED)
+            .await?;
+        rows.extend(document(state, backlog, &call.store, call.hub().now()));
+    }
+    Ok(HttpResponse::Ok().json(rows))
 }
 
 /// An endpoint with its name; `None` when it has been deleted since.
-fn document<'a>(state: &'a EndpointState, store: &StoreSnapshot) -> Option<EndpointDocument<'a>> {
+fn document<'a>(
+    state: &'a EndpointState,
+    backlog: Backlog,
+    store: &StoreSnapshot,
+    now: Micros,
+) -> Option<EndpointDocument<'a>> {
     let mapping = store
         .mappings
         .values()
         .find(|entry| store.endpoint_of(entry) == state.endpoint)?;
+    let integration = store.integration_of(state.endpoint);
     Some(EndpointDocument {
-        id: mapping.id,
-        name: mapping.value.name.clone(),
-        url: mapping.value.url.clone(),
-        enabled: mapping.value.enabled,
+        id: integration.map_or(mapping.id, |own| own.id),
+        name: integration.map_or_else(|| mapping.value.name.clone(), |own| own.value.name.clone()),
+        url: integration.map_or_else(|| mapping.value.url.clone(), |own| own.value.url.clone()),
+        enabled: store
+            .mappings
+            .values()
+            .any(|entry| entry.value.enabled && store.endpoint_of(entry) == state.endpoint),
         paused: store
             .endpoints
             .get(&state.endpoint)
@@ -89,6 +117,11 @@ fn document<'a>(state: &'a EndpointState, store: &StoreSnapshot) -> Option<Endpo
         last_completed_at: state.last_completed_at,
         last_failed_at: state.last_failed_at,
         last_error: state.last_error.as_deref(),
+        waiting: backlog.waiting,
+        waiting_counted_up_to: MOST_COUNTED,
+        oldest_waiting_at: backlog.oldest_at,
+        oldest_waiting_secs: backlog.oldest_at.map(|at| now.since(at).as_secs()),
+        rate_per_min: state.rate_per_min,
         restarts: state.restarts,
         last_end: state.last_end.as_ref(),
     })
@@ -129,11 +162,14 @@ async fn set(
     Ok(HttpResponse::Ok().json(PausedDocument { id, paused }))
 }
 
-/// The endpoint with this id: that of a mapping which stands alone.
+/// The endpoint with this id: an integration's, or that of a mapping.
 fn find(store: &StoreSnapshot, id: Id) -> Option<EndpointKey> {
-    store
-        .mappings
-        .values()
-        .find(|entry| entry.id == id)
-        .map(|entry| store.endpoint_of(entry))
+    let integration = store.integrations.values().find(|entry| entry.id == id);
+    integration.map(|entry| entry.key.into()).or_else(|| {
+        store
+            .mappings
+            .values()
+            .find(|entry| entry.id == id)
+            .map(|entry| store.endpoint_of(entry))
+    })
 }

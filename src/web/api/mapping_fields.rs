@@ -15,10 +15,11 @@ use crate::domain::{
     key::ParameterKey,
     lookup::PathSet,
     message_type::TypePattern,
-    registry::{Dialect, Mapping, MappingOptions, StoreSnapshot},
+    registry::{Dialect, Mapping, MappingOptions, SigningSecrets, StoreSnapshot},
 };
 
 use super::super::fields::{Fields, Given, is_masked, kind_of};
+use crate::wire::standard_webhooks::SigningSecret;
 
 /// Members of our own answers, and of old ones, that a request may hold and that change nothing.
 pub const READ_ONLY: [&str; 8] = [
@@ -75,7 +76,7 @@ pub fn read(
             .unwrap_or_default(),
         url,
         token: read_token(fields, stored),
-        integration: read_integration(fields, stored),
+        integration: read_integration(fields, stored, store),
         messages: read_messages(fields, stored),
         parameters: read_parameters(fields, stored, store),
         identifiers: read_identifiers(fields, stored),
@@ -130,14 +131,22 @@ fn read_token(fields: &mut Fields<'_>, stored: Option<&Mapping>) -> String {
 fn read_integration(
     fields: &mut Fields<'_>,
     stored: Option<&Mapping>,
+    store: &StoreSnapshot,
 ) -> Option<crate::domain::key::IntegrationKey> {
     match fields.text("integration_id") {
         Given::Absent => stored.and_then(|stored| stored.integration),
         Given::Null => None,
         Given::Value(text) if text.is_empty() => None,
-        Given::Value(_) => {
-            fields.note("integration_id", "is no integration of this store");
-            None
+        Given::Value(text) => {
+            let id = text.parse::<Id>().ok();
+            let found = store
+                .integrations
+                .values()
+                .find(|entry| Some(entry.id) == id);
+            if found.is_none() {
+                fields.note("integration_id", "is no integration of this store");
+            }
+            found.map(|entry| entry.key)
         }
     }
 }
@@ -387,20 +396,40 @@ fn read_schedule(fields: &mut Fields<'_>, stored: Option<Vec<u32>>) -> Option<Ve
     }
 }
 
-fn read_secret(fields: &mut Fields<'_>, stored: Option<String>) -> Option<String> {
-    match fields.text("signing_secret") {
-        Given::Value(text) if is_masked(&text) => {
-            if stored.is_none() {
-                fields.note("signing_secret", "is masked, give the secret itself");
+/// One text, or a list of two during a rotation. The mask stands for what is stored at its place.
+fn read_secret(fields: &mut Fields<'_>, stored: Option<SigningSecrets>) -> Option<SigningSecrets> {
+    let texts = match fields.texts("signing_secret") {
+        Given::Absent => return stored,
+        Given::Null => return None,
+        Given::Value(texts) => texts,
+    };
+    let texts: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    let known = stored.as_ref().map_or(&[][..], SigningSecrets::texts);
+    let mut secrets = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        if is_masked(text) {
+            // A mask at a new place is the newest one known: {"signing_secret": ["new", "***"]} begins a rotation.
+            match known.get(index).or_else(|| known.first()) {
+                Some(known) => secrets.push(known.clone()),
+                None => fields.note("signing_secret", "is masked, give the secret itself"),
             }
+            continue;
+        }
+        match SigningSecret::read(text) {
+            Ok(_) => secrets.push(text.clone()),
+            Err(error) => fields.note("signing_secret", error),
+        }
+    }
+    match <[String; 2]>::try_from(secrets) {
+        Ok(both) => Some(SigningSecrets::Rotating(both)),
+        Err(mut secrets) if secrets.len() <= 1 => secrets.pop().map(SigningSecrets::One),
+        Err(_) => {
+            fields.note(
+                "signing_secret",
+                "must be one secret, or two during a rotation",
+            );
             stored
         }
-        Given::Value(text) if text.is_empty() => None,
-        Given::Value(text) if text.len() > 1_000 => {
-            fields.note("signing_secret", "must have at most 1000 characters");
-            stored
-        }
-        given => given.or_stored(stored),
     }
 }
 

@@ -108,7 +108,11 @@ fn find<'a>(
         .ok_or_else(|| ApiError::not_found("mapping"))
 }
 
-fn entry_document(entry: &Entry<MappingKey, Mapping>, store: &StoreSnapshot) -> MappingDocument {
+/// A mapping of a store as shown.
+pub(super) fn entry_document(
+    entry: &Entry<MappingKey, Mapping>,
+    store: &StoreSnapshot,
+) -> MappingDocument {
     document(
         entry.id,
         entry.created_at,
@@ -143,13 +147,16 @@ fn document(
     store: &StoreSnapshot,
 ) -> MappingDocument {
     let mut options = mapping.options;
-    options.signing_secret = options.signing_secret.map(|_| MASK.to_owned());
+    options.signing_secret = options.signing_secret.map(|secrets| secrets.masked());
     MappingDocument {
         id,
         name: mapping.name,
         url: mapping.url,
         token: if mapping.token.is_empty() { "" } else { MASK },
-        integration_id: None,
+        integration_id: mapping
+            .integration
+            .and_then(|key| store.integrations.get(&key))
+            .map(|entry| entry.id),
         messages: mapping.messages,
         parameters: mapping
             .parameters

@@ -30,7 +30,8 @@ use super::{
     },
     id_in_path, notifications,
     places::{
-        can_attempt, consumer_of, destination_of, origin_of, place_of, skip_document, why_not,
+        can_attempt, consumer_of, destination_of, icon_of, origin_of, place_of, skip_document,
+        why_not,
     },
 };
 
@@ -222,6 +223,7 @@ fn row(
     let (consumer, mapping_id) =
         consumer_of(store, delivery.as_ref().map(|delivery| delivery.mapping));
     let remote = delivery.is_some();
+    let icon = icon_of(store, delivery.as_ref().map(|delivery| delivery.mapping));
     let (due_at, attempted_at, completed_at, attempts, last_error) = match delivery {
         Some(own) => (
             own.due_at,
@@ -248,7 +250,7 @@ fn row(
         last_error,
         can_attempt: can_attempt(location),
         is_consumer_remote: remote,
-        integration_icon_url: None,
+        integration_icon_url: icon,
         locked_at: None,
         parent_id: parent_id.map_or_else(String::new, |id| id.to_string()),
         object: message.about.primary.as_ref().map(ToString::to_string),

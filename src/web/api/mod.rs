@@ -8,21 +8,28 @@
 //!
 //! Read next: `push.rs` for the way in, `places.rs` for how states are worded.
 
+mod accounts;
 mod endpoints;
-mod mapping_fields;
+mod integrations;
+pub(in crate::web) mod mapping_fields;
 mod mappings;
-mod message;
+pub(in crate::web) mod message;
 mod notifications;
 mod objects;
-mod parameter_value;
-mod parameters;
-mod places;
+pub(in crate::web) mod parameter_value;
+pub(in crate::web) mod parameters;
+pub(in crate::web) mod places;
 mod polling;
 mod push;
-mod pushed;
-mod queues;
-mod stores;
-mod tokens;
+pub(super) mod push2;
+pub(in crate::web) mod pushed;
+pub(in crate::web) mod queues;
+mod rules;
+mod samples;
+mod schedulers;
+mod signup;
+pub(in crate::web) mod stores;
+pub(in crate::web) mod tokens;
 
 use std::future::ready;
 
@@ -116,6 +123,11 @@ pub fn configure(config: &mut ServiceConfig) {
             at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
                 .route(get(objects::timeline)),
         )
+        .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
+        .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))
+        .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
+        .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
+        .configure(|config| applications(config, store))
         .configure(polled)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
@@ -125,6 +137,71 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(
             at(&format!("{store}/endpoints/{{id}}/resume"), "POST")
                 .route(on(Method::POST, endpoints::resume)),
+        );
+}
+
+/// What concerns endpoint applications: integrations, schedulers, rules.
+fn applications(config: &mut ServiceConfig, store: &str) {
+    let one = "GET, HEAD, PUT, DELETE";
+    let integration = format!("{store}/integrations/{{id}}");
+    config
+        .service(
+            at(&format!("{store}/integrations"), "GET, HEAD, POST")
+                .route(get(integrations::list))
+                .route(on(Method::POST, integrations::create)),
+        )
+        .service(
+            at(&integration, one)
+                .route(get(integrations::show))
+                .route(on(Method::PUT, integrations::update))
+                .route(on(Method::DELETE, integrations::delete)),
+        )
+        .service(
+            at(&format!("{integration}/signup"), "POST").route(on(Method::POST, signup::create)),
+        )
+        .service(
+            at(&format!("{integration}/refresh"), "POST")
+                .route(on(Method::POST, integrations::refresh)),
+        )
+        // No HEAD: these have an effect.
+        .service(
+            at(&format!("{integration}/enable_mappings"), "GET, POST")
+                .route(on(Method::GET, integrations::enable_mappings))
+                .route(on(Method::POST, integrations::enable_mappings)),
+        )
+        .service(
+            at(&format!("{integration}/disable_mappings"), "GET, POST")
+                .route(on(Method::GET, integrations::disable_mappings))
+                .route(on(Method::POST, integrations::disable_mappings)),
+        )
+        .service(
+            at(&format!("{store}/schedulers"), "GET, HEAD, POST")
+                .route(get(schedulers::list))
+                .route(on(Method::POST, schedulers::create)),
+        )
+        .service(
+            at(&format!("{store}/schedulers/{{id}}"), one)
+                .route(get(schedulers::show))
+                .route(on(Method::PUT, schedulers::update))
+                .route(on(Method::DELETE, schedulers::delete)),
+        )
+        .service(
+            at(&format!("{store}/rules"), "GET, HEAD, POST")
+                .route(get(rules::list))
+                .route(on(Method::POST, rules::create)),
+        )
+        .service(
+            at(&format!("{store}/rules/dry_run"), "POST").route(on(Method::POST, rules::dry_run)),
+        )
+        .service(
+            at(&format!("{store}/rules/{{id}}"), one)
+                .route(get(rules::show))
+                .route(on(Method::PUT, rules::update))
+                .route(on(Method::DELETE, rules::delete)),
+        )
+        .service(
+            at(&format!("{store}/rules/{{id}}/dry_run"), "POST")
+                .route(on(Method::POST, rules::dry_run_stored)),
         );
 }
 

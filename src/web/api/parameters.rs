@@ -109,7 +109,7 @@ fn find<'a>(
 }
 
 /// Reads a parameter over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
     let name = fields.name("name", 100);
     match &name {
         Some(name) if name.contains(char::is_whitespace) => {

@@ -84,6 +84,13 @@ pub fn consumer_of(
     )
 }
 
+/// The address of the picture of a mapping's integration, if it has one.
+pub fn icon_of(store: &StoreSnapshot, mapping: Option<MappingKey>) -> Option<String> {
+    let mapping = store.mappings.get(&mapping?)?;
+    let integration = store.integrations.get(&mapping.value.integration?)?;
+    integration.value.icon_address()
+}
+
 /// The endpoint's name in a mapping's: `acme` in `acme.send_order`.
 pub fn destination_of(consumer: &str) -> String {
     consumer
@@ -111,7 +118,7 @@ pub fn row_document(row: QueueRow, store: &StoreSnapshot) -> QueueRowDocument {
         last_error: row.last_error,
         can_attempt: can_attempt(row.location),
         is_consumer_remote: row.mapping.is_some(),
-        integration_icon_url: None,
+        integration_icon_url: icon_of(store, row.mapping),
         locked_at: None,
         parent_id: row.parent_id.map_or_else(String::new, |id| id.to_string()),
         object: row.object.map(|object| object.to_string()),

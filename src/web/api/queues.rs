@@ -104,7 +104,7 @@ pub async fn list(call: InStore<Read>, request: HttpRequest) -> Result<HttpRespo
 
 /// What the filters come to.
 #[derive(Debug, PartialEq)]
-enum Asked {
+pub enum Asked {
     /// These rows.
     Rows(Box<QueueQuery>),
     /// Rows that cannot be in this queue.
@@ -112,7 +112,7 @@ enum Asked {
 }
 
 /// Reads the filters; what is wrong is noted in `query`.
-fn read(
+pub fn read(
     query: &mut Query,
     queue: Queue,
     page: PageAsked,

@@ -27,6 +27,9 @@ use super::{
 
 const READ_ONLY: [&str; 5] = ["id", "_id", "token", "created_at", "updated_at"];
 
+/// The store's API is found out.
+pub const AUTO: &str = "auto";
+
 /// The kinds of store API that can be asked for: `auto`, and those of [`crate::sources::KINDS`].
 const SOURCES: [&str; 6] = {
     let [connector, v1, solidus, v2, v3] = crate::sources::KINDS;
@@ -136,7 +139,7 @@ pub async fn delete(call: InStore<Admin>) -> Result<HttpResponse, ApiError> {
 }
 
 /// Reads a store over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Store>) -> Store {
     let name = fields.name("name", 100);
     if name.is_none() && stored.is_none() {
         fields.note("name", "is missing");

@@ -1,6 +1,6 @@
 //! What the tests stand on: a hub in its own process, a sink that behaves as it is told, and an API client.
 
-mod hub;
+pub mod hub;
 mod shop;
 mod sink;
 
@@ -11,7 +11,7 @@ pub use shop::order;
 pub use sink::{Reply, Sink};
 
 /// How long a test waits for what must happen. Long, because machines are slow; only a failing test ever waits it out.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks `probe` until it gives something, at most [`PATIENCE`].
 pub async fn eventually<T, Fut: Future<Output = Option<T>>>(

@@ -4,8 +4,12 @@ use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sqlite::Sqli
 
 use super::{SqliteBackend, options};
 use crate::{
-    db::{Accepted, Backend, DbError, DbResult, conformance::cases::acceptance_of},
-    domain::{key::StoreKey, time::Micros},
+    db::{Accepted, Backend, DbError, DbResult, EntityChange, conformance::cases::acceptance_of},
+    domain::{
+        key::StoreKey,
+        registry::{Entity, Store},
+        time::Micros,
+    },
 };
 
 fn refused(outcome: DbResult<SqliteBackend>) -> DbError {
@@ -195,4 +199,32 @@ async fn what_waits_together_is_committed_together() {
         commits <= 2,
         "one for the slow command, one for all that waited behind it, but {commits}"
     );
+}
+
+#[tokio::test]
+async fn once_folded_the_file_alone_is_the_whole_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let backend = SqliteBackend::open(options(folder.path())).unwrap();
+    let store = Store {
+        name: "shop".into(),
+        api_url: None,
+        api_key: None,
+        source: None,
+        version: None,
+        webhook_secret: None,
+    };
+    let create = EntityChange::Create {
+        store: None,
+        subject: None,
+        entity: Entity::Store(store),
+    };
+    backend
+        .registry_change(vec![create], Micros(0))
+        .await
+        .unwrap();
+    backend.fold().unwrap();
+    std::fs::copy(folder.path().join("hub.db"), copy.path().join("hub.db")).unwrap();
+    let copied = SqliteBackend::open(options(copy.path())).unwrap();
+    assert_eq!(copied.registry_changes(0).await.unwrap().rows.len(), 1);
 }

@@ -1,0 +1,392 @@
+//! `/api/stores/:store/integrations`: endpoint applications, known by their address.
+//!
+//! A new one is *pending* until its `endpoint.json` was read in the background, or for as long as that is unusable (`error_messages`
+//! says why). Signing up turns its services into mappings. Every integration belongs to a store here: what the hub of 2013 offered to
+//! all stores (`store_id` null) is registered in each store that wants it.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use crate::{
+    db::EntityChange,
+    domain::{
+        id::Id,
+        integration::{Integration, IntegrationState, Service, ServicesFrom, join},
+        key::IntegrationKey,
+        registry::{Entity, EntityRow, Entry, Mapping, StoreSnapshot},
+        time::Micros,
+    },
+    wire::endpoint_json,
+};
+
+use super::{
+    super::{
+        auth::{Admin, InStore, Read},
+        error::ApiError,
+        extract::Body,
+        fields::{Fields, Given, MASK, is_masked},
+        forms,
+    },
+    id_in_path, mappings,
+    stores::only_row,
+};
+
+/// Members of our own answers that a request may hold and that change nothing.
+const READ_ONLY: [&str; 11] = [
+    "id",
+    "_id",
+    "store_id",
+    "state",
+    "error_messages",
+    "warnings",
+    "services_from",
+    "read_at",
+    "created_at",
+    "updated_at",
+    "icon_address",
+];
+
+/// An integration. Clients of 2013 make the picture's address of `url` and `icon_url`.
+#[derive(Debug, Serialize)]
+pub struct IntegrationDocument {
+    id: Id,
+    name: String,
+    display: Option<String>,
+    description: Option<String>,
+    help: Option<String>,
+    url: String,
+    category: String,
+    /// Masked; empty when none is sent.
+    token: &'static str,
+    state: IntegrationState,
+    error_messages: Vec<String>,
+    warnings: Vec<String>,
+    icon_url: Option<String>,
+    store_id: Id,
+    services: Vec<Service>,
+    /// `nowhere`, `endpoint_json`, `hand`.
+    services_from: &'static str,
+    /// When endpoint.json was last read.
+    read_at: Option<Micros>,
+    created_at: Micros,
+    updated_at: Micros,
+}
+
+/// `GET integrations`: oldest first.
+pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
+    let documents = call
+        .store
+        .integrations
+        .values()
+        .map(|entry| document(entry, &call.store));
+    Ok(HttpResponse::Ok().json(documents.collect::<Vec<_>>()))
+}
+
+/// `POST integrations`, as JSON, as a form or in the query: 201, pending until its description was read.
+pub async fn create(
+    call: InStore<Admin>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
+    let raw = forms::document(&body, request.query_string())?;
+    let mut fields = Fields::wrapped(&raw, "integration", &READ_ONLY)?;
+    let integration = read(&mut fields, None);
+    fields.finish("integration")?;
+    let change = EntityChange::Create {
+        store: Some(call.key()),
+        subject: None,
+        entity: Entity::Integration(Box::new(integration)),
+    };
+    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
+}
+
+/// `GET integrations/:id`
+pub async fn show(call: InStore<Read>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(document(find(&call.store, &request)?, &call.store)))
+}
+
+/// `PUT integrations/:id`. A new address or token goes to its mappings too, and a new address has the description read anew.
+pub async fn update(
+    call: InStore<Admin>,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, ApiError> {
+    let entry = find(&call.store, &request)?;
+    let raw = forms::document(&body, request.query_string())?;
+    let mut fields = Fields::wrapped(&raw, "integration", &READ_ONLY)?;
+    let integration = read(&mut fields, Some(&entry.value));
+    fields.finish("integration")?;
+    let moved = integration.url != entry.value.url;
+    let mut changes = vec![EntityChange::Replace {
+        key: entry.key.0,
+        entity: Entity::Integration(Box::new(integration.clone())),
+    }];
+    changes.extend(mappings_after(&call.store, entry, &integration));
+    let rows = call.hub().change_registry(changes).await?.rows;
+    let row = rows
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::internal(&"nothing came back from a change"))?;
+    if moved {
+        call.hub().survey(entry.key);
+    }
+    Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
+}
+
+/// What a changed integration changes in its mappings: those that still have its former address or token.
+fn mappings_after(
+    store: &StoreSnapshot,
+    before: &Entry<IntegrationKey, Integration>,
+    after: &Integration,
+) -> Vec<EntityChange> {
+    let (old, url) = (&before.value, &after.url);
+    let below = |mapping: &Mapping| {
+        let root = join(&old.url, "");
+        mapping.url.strip_prefix(&root).map(str::to_owned)
+    };
+    store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(before.key))
+        .filter_map(|mapping| {
+            let mut value = mapping.value.clone();
+            if let Some(path) = below(&value) {
+                value.url = join(url, &path);
+            }
+            if value.token == old.token {
+                value.token.clone_from(&after.token);
+            }
+            (value != mapping.value).then_some(EntityChange::Replace {
+                key: mapping.key.0,
+                entity: Entity::Mapping(value),
+            })
+        })
+        .collect()
+}
+
+/// `DELETE integrations/:id`: its mappings go with it, and what waits for them is archived as removed.
+pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let entry = find(&call.store, &request)?;
+    let mut changes = vec![EntityChange::Delete { key: entry.key.0 }];
+    changes.extend(
+        call.store
+            .mappings
+            .values()
+            .filter(|mapping| mapping.value.integration == Some(entry.key))
+            .map(|mapping| EntityChange::Delete { key: mapping.key.0 }),
+    );
+    call.hub().change_registry(changes).await?;
+    Ok(HttpResponse::Ok().json(document(entry, &call.store)))
+}
+
+/// `POST integrations/:id/refresh`: has the description read anew, in the background.
+pub async fn refresh(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let entry = find(&call.store, &request)?;
+    if entry.value.services_from == ServicesFrom::Hand {
+        return Err(ApiError::not_possible(
+            "integration",
+            "refreshed",
+            "its services were entered by hand; set them to null to have endpoint.json read",
+        ));
+    }
+    call.hub().survey(entry.key);
+    Ok(HttpResponse::Accepted().json(document(entry, &call.store)))
+}
+
+/// `GET` or `POST integrations/:id/enable_mappings`. (A GET with a side effect, which clients of 2013 send.)
+pub async fn enable_mappings(
+    call: InStore<Admin>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    switch(&call, &request, true).await
+}
+
+/// `GET` or `POST integrations/:id/disable_mappings`: required ones stay enabled.
+pub async fn disable_mappings(
+    call: InStore<Admin>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    switch(&call, &request, false).await
+}
+
+async fn switch(
+    call: &InStore<Admin>,
+    request: &HttpRequest,
+    enabled: bool,
+) -> Result<HttpResponse, ApiError> {
+    let key = find(&call.store, request)?.key;
+    let changes: Vec<EntityChange> = call
+        .store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(key))
+        .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
+        .map(|mapping| EntityChange::Replace {
+            key: mapping.key.0,
+            entity: Entity::Mapping(Mapping {
+                enabled,
+                ..mapping.value.clone()
+            }),
+        })
+        .collect();
+    if !changes.is_empty() {
+        call.hub().change_registry(changes).await?;
+    }
+    let registry = call.hub().registry();
+    let store = registry.stores.get(&call.key()).unwrap_or(&call.store);
+    let documents: Vec<_> = store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(key))
+        .map(|mapping| mappings::entry_document(mapping, store))
+        .collect();
+    Ok(HttpResponse::Ok().json(documents))
+}
+
+/// The integration in the path.
+pub(super) fn find<'a>(
+    store: &'a StoreSnapshot,
+    request: &HttpRequest,
+) -> Result<&'a Entry<IntegrationKey, Integration>, ApiError> {
+    let id = id_in_path(request);
+    store
+        .integrations
+        .values()
+        .find(|entry| Some(entry.id) == id)
+        .ok_or_else(|| ApiError::not_found("integration"))
+}
+
+/// Reads an integration over what is stored of it.
+fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
+    let of = |pick: fn(&Integration) -> Option<String>| stored.and_then(pick);
+    let mut text = |name: &'static str, stored: Option<String>| {
+        fields
+            .text(name)
+            .or_stored(stored)
+            .filter(|text| !text.trim().is_empty())
+    };
+    let name = text("name", of(|own| Some(own.name.clone())));
+    let url = text("url", of(|own| Some(own.url.clone())));
+    let category = text("category", of(|own| Some(own.category.clone())));
+    let display = text("display", of(|own| own.display.clone()));
+    let description = text("description", of(|own| own.description.clone()));
+    let help = text("help", of(|own| own.help.clone()));
+    let icon_url = text("icon_url", of(|own| own.icon_url.clone()));
+    let token = match fields.text("token") {
+        Given::Value(text) if is_masked(&text) => of(|own| Some(own.token.clone())),
+        given => given.or_stored(of(|own| Some(own.token.clone()))),
+    };
+    let stored_part = stored.cloned();
+    let mut integration = Integration {
+        name: name.unwrap_or_default().trim().to_owned(),
+        display,
+        description,
+        help,
+        url: url.unwrap_or_default().trim().to_owned(),
+        category: category.unwrap_or_default(),
+        token: token.unwrap_or_default().trim().to_owned(),
+        icon_url,
+        services: Vec::new(),
+        error_messages: Vec::new(),
+        warnings: Vec::new(),
+        services_from: ServicesFrom::Nowhere,
+    };
+    if let Some(own) = stored_part {
+        integration.services = own.services;
+        integration.error_messages = own.error_messages;
+        integration.warnings = own.warnings;
+        integration.services_from = own.services_from;
+        if own.name != integration.name && !integration.services.is_empty() {
+            fields.note(
+                "name",
+                "cannot be changed any more: parameters and mappings begin with it",
+            );
+        }
+    }
+    read_services(fields, &mut integration);
+    let mistakes = integration.mistakes();
+    fields.note_all(mistakes);
+    integration
+}
+
+/// Services entered by hand: in any of the spellings of endpoint.json. Null has the file read; our own answer sent back changes nothing.
+fn read_services(fields: &mut Fields<'_>, integration: &mut Integration) {
+    let raw = match fields.raw("services") {
+        Given::Absent => return,
+        Given::Null => {
+            if integration.services_from == ServicesFrom::Hand {
+                integration.services.clear();
+                integration.services_from = ServicesFrom::Nowhere;
+            }
+            return;
+        }
+        Given::Value(raw) => raw,
+    };
+    let value: serde_json::Value = match serde_json::from_str(raw.get()) {
+        // Old clients send structures as JSON inside a text.
+        Ok(serde_json::Value::String(text)) => serde_json::from_str(&text).unwrap_or_default(),
+        Ok(value) => value,
+        Err(error) => return fields.note("services", error),
+    };
+    let known = serde_json::to_value(&integration.services).unwrap_or_default();
+    if value == known {
+        return;
+    }
+    let read = endpoint_json::read_services(&value);
+    if !read.error_messages.is_empty() {
+        return fields.note_all(read.error_messages);
+    }
+    integration.services = read.services;
+    integration.error_messages = Vec::new();
+    integration.warnings = read.warnings;
+    integration.services_from = ServicesFrom::Hand;
+}
+
+fn row_document(row: EntityRow, store: &StoreSnapshot) -> Result<IntegrationDocument, ApiError> {
+    let Entity::Integration(value) = row.entity else {
+        return Err(ApiError::internal(
+            &"an integration was written, something else came back",
+        ));
+    };
+    let entry = Entry {
+        key: IntegrationKey(row.key),
+        id: row.id,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        value: *value,
+    };
+    Ok(document(&entry, store))
+}
+
+fn document(
+    entry: &Entry<IntegrationKey, Integration>,
+    store: &StoreSnapshot,
+) -> IntegrationDocument {
+    let own = entry.value.clone();
+    let (services_from, read_at) = match own.services_from {
+        ServicesFrom::Nowhere => ("nowhere", None),
+        ServicesFrom::EndpointJson { read_at } => ("endpoint_json", Some(read_at)),
+        ServicesFrom::Hand => ("hand", None),
+    };
+    IntegrationDocument {
+        id: entry.id,
+        state: own.state(),
+        name: own.name,
+        display: own.display,
+        description: own.description,
+        help: own.help,
+        url: own.url,
+        category: own.category,
+        token: if own.token.is_empty() { "" } else { MASK },
+        error_messages: own.error_messages,
+        warnings: own.warnings,
+        icon_url: own.icon_url,
+        store_id: store.store.id,
+        services: own.services,
+        services_from,
+        read_at,
+        created_at: entry.created_at,
+        updated_at: entry.updated_at,
+    }
+}

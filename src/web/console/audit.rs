@@ -1,0 +1,243 @@
+//! Changing the configuration, and recording who did: every form of the console goes through [`change`].
+
+use serde_json::Value;
+
+use crate::{
+    db::{EntityChange, NewAudit, RegistryDelta},
+    domain::{
+        key::StoreKey,
+        registry::{Entity, Registry},
+    },
+};
+
+use super::people::{Person, Refusal};
+
+/// Members of stored bodies that nobody may read in a log.
+const SECRET_MEMBERS: [&str; 7] = [
+    "token",
+    "hash",
+    "api_key",
+    "password",
+    "signing_secret",
+    "key",
+    "value",
+];
+
+/// Makes changes, then records them with what was and what is.
+///
+/// # Errors
+/// Those of the database.
+pub async fn change(
+    person: &Person,
+    changes: Vec<EntityChange>,
+) -> Result<RegistryDelta, crate::db::DbError> {
+    let entries: Vec<NewAudit> = changes
+        .iter()
+        .filter_map(|change| entry(person, change))
+        .collect();
+    let delta = person.hub.change_registry(changes).await?;
+    if let Err(error) = person
+        .hub
+        .backend()
+        .audit_insert(entries, person.hub.now())
+        .await
+    {
+        log::error!(who = person.name(); "a change of the configuration was made and could not be recorded: {error}");
+    }
+    Ok(delta)
+}
+
+/// Records something done to a message or the like.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note(
+    person: &Person,
+    store: Option<StoreKey>,
+    action: &str,
+    subject: String,
+) -> Result<(), Refusal> {
+    let change = NewAudit {
+        store,
+        who: person.name().to_owned(),
+        action: action.to_owned(),
+        subject,
+        was: None,
+        is: None,
+    };
+    Ok(person
+        .hub
+        .backend()
+        .audit_insert(vec![change], person.hub.now())
+        .await?)
+}
+
+fn entry(person: &Person, change: &EntityChange) -> Option<NewAudit> {
+    let who = person.name().to_owned();
+    match change {
+        EntityChange::Create {
+            store,
+            entity,
+            subject,
+        } => Some(NewAudit {
+            store: *store,
+            who,
+            action: if subject.is_some() {
+                "changed".into()
+            } else {
+                "created".into()
+            },
+            subject: subject_of(
+                entity,
+                subject.and_then(|key| endpoint_name(&person.registry, key)),
+            ),
+            was: None,
+            is: shown(entity),
+        }),
+        EntityChange::Replace { key, entity } => {
+            let (store, old) = find(&person.registry, *key)
+                .map_or((None, None), |(store, old)| (store, Some(old)));
+            Some(NewAudit {
+                store,
+                who,
+                action: "changed".into(),
+                subject: subject_of(entity, None),
+                was: old.as_ref().and_then(shown),
+                is: shown(entity),
+            })
+        }
+        EntityChange::Delete { key } => {
+            let (store, old) = find(&person.registry, *key)?;
+            Some(NewAudit {
+                store,
+                who,
+                action: "deleted".into(),
+                subject: subject_of(&old, None),
+                was: shown(&old),
+                is: None,
+            })
+        }
+    }
+}
+
+fn endpoint_name(registry: &Registry, key: i64) -> Option<String> {
+    registry.stores.values().find_map(|store| {
+        store
+            .mapping_name(crate::domain::key::MappingKey(key))
+            .map(str::to_owned)
+    })
+}
+
+fn subject_of(entity: &Entity, name: Option<String>) -> String {
+    let kind = match entity {
+        Entity::LinkKey { .. } => "key of links",
+        other => other.kind(),
+    };
+    let name = name.unwrap_or_else(|| match entity {
+        Entity::Store(store) => store.name.clone(),
+        Entity::Token(token) => token.name.clone(),
+        other => other.unique_name().unwrap_or_default().to_owned(),
+    });
+    format!("{kind} {name}").trim().to_owned()
+}
+
+/// The live entity with this key, and its store.
+fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
+    use crate::domain::key::{AccountKey, MappingKey, ParameterKey, TokenKey};
+    if let Some(account) = registry.accounts.get(&AccountKey(key)) {
+        return Some((None, Entity::Account(account.value.clone())));
+    }
+    registry.stores.values().find_map(|store| {
+        let own = Some(store.store.key);
+        if store.store.key.0 == key {
+            return Some((own, Entity::Store(store.store.value.clone())));
+        }
+        let mapping = store
+            .mappings
+            .get(&MappingKey(key))
+            .map(|entry| Entity::Mapping(entry.value.clone()));
+        let parameter = || {
+            store
+                .parameters
+                .get(&ParameterKey(key))
+                .map(|entry| Entity::Parameter(entry.value.clone()))
+        };
+        let token = || {
+            store
+                .tokens
+                .get(&TokenKey(key))
+                .map(|entry| Entity::Token(entry.value.clone()))
+        };
+        mapping
+            .or_else(parameter)
+            .or_else(token)
+            .map(|entity| (own, entity))
+    })
+}
+
+/// The stored body with its secrets masked.
+fn shown(entity: &Entity) -> Option<String> {
+    let mut body: Value = serde_json::from_str(&entity.to_json().ok()?).ok()?;
+    let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
+    mask(&mut body, open_value);
+    Some(body.to_string())
+}
+
+fn mask(body: &mut Value, open_value: bool) {
+    match body {
+        Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                let secret =
+                    SECRET_MEMBERS.contains(&name.as_str()) && !(open_value && name == "value");
+                match value {
+                    // A filter's value is an object's member inside a list of filters, and no secret.
+                    Value::Array(_) | Value::Object(_) if !secret => mask(value, true),
+                    Value::Null => {}
+                    Value::String(text) if text.is_empty() => {}
+                    _ if secret => *value = Value::from("***"),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, open_value)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::registry::{Account, Parameter, Role};
+
+    use super::*;
+
+    #[test]
+    fn no_secret_reaches_the_log() {
+        let account = Account {
+            name: "ann".into(),
+            password: "$argon2id$x".into(),
+            role: Role::Viewer,
+            stores: vec![],
+        };
+        let parameter = |secret| Parameter {
+            name: "acme.key".into(),
+            data_type: Default::default(),
+            value: "hunter22".into(),
+            secret,
+        };
+        assert!(
+            !shown(&Entity::Account(account))
+                .expect("JSON")
+                .contains("argon2id")
+        );
+        assert!(
+            !shown(&Entity::Parameter(parameter(true)))
+                .expect("JSON")
+                .contains("hunter22")
+        );
+        assert!(
+            shown(&Entity::Parameter(parameter(false)))
+                .expect("JSON")
+                .contains("hunter22")
+        );
+    }
+}

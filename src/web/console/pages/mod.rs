@@ -1,0 +1,100 @@
+//! The pages, one a file: what it asks of the hub, its regions, and the forms it takes.
+//!
+//! A handler is `async fn(Person, ...)` for a page and `async fn(Post, ...)` for a form; it answers with a page, or sends the
+//! browser on. A region that follows what happens is a block with an `id` and `data-region`.
+
+mod audit;
+mod bulk;
+mod endpoints;
+mod events;
+mod mapping_form;
+mod mappings;
+mod me;
+mod message;
+mod object;
+mod overview;
+mod parameters;
+mod people;
+mod pulse;
+mod queues;
+mod stores;
+mod story;
+mod test;
+
+use actix_web::web::{ServiceConfig, get, post, resource};
+
+pub use object::{embed_policy, signature_of};
+pub use pulse::Pulse;
+
+/// Registers the pages.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .service(resource("/console").route(get().to(overview::page)))
+        .service(resource("/console/go").route(get().to(queues::go)))
+        .service(resource("/console/theme").route(post().to(me::theme)))
+        .service(
+            resource("/console/me")
+                .route(get().to(me::page))
+                .route(post().to(me::change)),
+        )
+        .service(
+            resource("/console/people")
+                .route(get().to(people::page))
+                .route(post().to(people::act)),
+        )
+        .service(resource("/console/audit").route(get().to(audit::page)))
+        .service(resource("/console/events").route(get().to(events::page)))
+        .service(
+            resource("/console/queues/{queue}")
+                .route(get().to(queues::page))
+                .route(post().to(bulk::act)),
+        )
+        .service(
+            resource("/console/messages/{id}")
+                .route(get().to(message::page))
+                .route(post().to(message::act)),
+        )
+        .service(resource("/console/messages/{id}/raw").route(get().to(message::raw)))
+        .service(
+            resource("/console/endpoints")
+                .route(get().to(endpoints::list))
+                .route(post().to(endpoints::act)),
+        )
+        .service(resource("/console/mappings").route(get().to(mappings::list)))
+        .service(
+            resource("/console/mappings/new")
+                .route(get().to(mappings::new))
+                .route(post().to(mappings::create)),
+        )
+        .service(
+            resource("/console/mappings/{id}")
+                .route(get().to(mappings::page))
+                .route(post().to(mappings::act)),
+        )
+        .service(
+            resource("/console/parameters")
+                .route(get().to(parameters::list))
+                .route(post().to(parameters::act)),
+        )
+        .service(
+            resource("/console/stores")
+                .route(get().to(stores::list))
+                .route(post().to(stores::create)),
+        )
+        .service(
+            resource("/console/stores/{id}")
+                .route(get().to(stores::page))
+                .route(post().to(stores::act)),
+        )
+        .service(
+            resource("/console/test")
+                .route(get().to(test::page))
+                .route(post().to(test::push)),
+        )
+        .service(resource("/objects/{type}/{token}").route(get().to(object::page)))
+        .service(resource("/embed/objects/{type}/{token}").route(get().to(object::embedded)))
+        .service(
+            resource("/api/stores/{store}/objects/{type}/{token}/link")
+                .route(post().to(object::make_link)),
+        );
+}

@@ -1,0 +1,294 @@
+//! Who may see and do what, asked without a browser: forms that were forged, roles, stores of others.
+
+use serde_json::json;
+
+use crate::support::{Hub, hub::OPERATOR};
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A session's cookie, and the token of its forms.
+struct Visitor {
+    cookie: String,
+    form_token: String,
+}
+
+/// What stands between two marks.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    text.split(from)
+        .nth(1)
+        .and_then(|rest| rest.split(to).next())
+        .unwrap_or_default()
+}
+
+fn token_in(page: &str) -> String {
+    between(page, "name=\"form_token\" value=\"", "\"").to_owned()
+}
+
+async fn raw(
+    hub: &Hub,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> (u16, String, String) {
+    let client = awc::Client::builder().disable_redirects().finish();
+    let mut request = client
+        .request(method.parse().unwrap(), format!("{}{path}", hub.url))
+        .force_close();
+    for (name, value) in headers {
+        request = request.insert_header((*name, *value));
+    }
+    let mut answer = request.send_body(body).await.unwrap();
+    let cookie = answer
+        .headers()
+        .get("set-cookie")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .to_owned();
+    let text = answer.body().limit(4 << 20).await.unwrap();
+    (
+        answer.status().as_u16(),
+        cookie,
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
+async fn enter(hub: &Hub, fields: &[(&str, &str)]) -> Visitor {
+    let (_, before, page) = raw(hub, "GET", "/console/sign-in", &[], String::new()).await;
+    let token = token_in(&page);
+    let mut pairs = vec![("form_token", token.as_str())];
+    pairs.extend(fields);
+    let body = serde_urlencoded::to_string(pairs).unwrap();
+    let headers = [FORM, ("Cookie", before.as_str())];
+    let (status, cookie, page) = raw(hub, "POST", "/console/sign-in", &headers, body).await;
+    assert_eq!(status, 303, "{page}");
+    assert_ne!(cookie, before, "a session begins with a text of its own");
+    let (_, _, page) = raw(
+        hub,
+        "GET",
+        "/console/me",
+        &[("Cookie", cookie.as_str())],
+        String::new(),
+    )
+    .await;
+    Visitor {
+        cookie,
+        form_token: token_in(&page),
+    }
+}
+
+impl Visitor {
+    async fn first(hub: &Hub) -> Self {
+        let fields = [
+            ("token", OPERATOR),
+            ("name", "ann"),
+            ("new_password", PASSWORD),
+            ("again", PASSWORD),
+        ];
+        enter(hub, &fields).await
+    }
+
+    async fn get(&self, hub: &Hub, path: &str) -> (u16, String) {
+        let headers = [("Cookie", self.cookie.as_str())];
+        let (status, _, page) = raw(hub, "GET", path, &headers, String::new()).await;
+        (status, page)
+    }
+
+    async fn post(&self, hub: &Hub, path: &str, fields: &[(&str, &str)]) -> u16 {
+        let mut pairs = vec![("form_token", self.form_token.as_str())];
+        pairs.extend(fields);
+        let body = serde_urlencoded::to_string(pairs).unwrap();
+        let headers = [FORM, ("Cookie", self.cookie.as_str())];
+        raw(hub, "POST", path, &headers, body).await.0
+    }
+}
+
+#[actix_web::test]
+async fn a_form_from_elsewhere_changes_nothing() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let body = |token: &str| {
+        serde_urlencoded::to_string([("form_token", token), ("name", "Evil")]).unwrap()
+    };
+    let cookie = ("Cookie", ann.cookie.as_str());
+    let forged = [
+        (vec![FORM, cookie], body("")),
+        (vec![FORM, cookie], body(&"0".repeat(64))),
+        (
+            vec![FORM, cookie, ("Origin", "https://evil.example")],
+            body(&ann.form_token),
+        ),
+        (
+            vec![FORM, cookie, ("Sec-Fetch-Site", "cross-site")],
+            body(&ann.form_token),
+        ),
+    ];
+    for (headers, body) in forged {
+        let (status, _, page) = raw(&hub, "POST", "/console/stores", &headers, body).await;
+        assert_eq!(status, 403, "{page}");
+    }
+    let stores = hub.get(OPERATOR, "/api/stores").await;
+    assert_eq!(stores.body, json!([]));
+    let own = [FORM, cookie, ("Origin", hub.url.as_str())];
+    let (status, _, page) = raw(&hub, "POST", "/console/stores", &own, body(&ann.form_token)).await;
+    assert_eq!(status, 200, "{page}");
+}
+
+#[actix_web::test]
+async fn a_role_sees_and_does_what_is_its_own() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let (own, other) = (hub.store("Own").await, hub.store("Other").await);
+    let (_, page) = ann.get(&hub, "/console/people").await;
+    let label = page
+        .split("<label")
+        .find(|part| part.contains("name=\"stores\"") && part.contains(">Own<"))
+        .unwrap();
+    let key = between(label, "value=\"", "\"").to_owned();
+    let person = |name, role| {
+        [
+            ("action", "create"),
+            ("name", name),
+            ("new_password", PASSWORD),
+            ("again", PASSWORD),
+            ("role", role),
+        ]
+    };
+    let mut admin = person("bob", "store_admin").to_vec();
+    admin.push(("stores", key.as_str()));
+    assert_eq!(ann.post(&hub, "/console/people", &admin).await, 303);
+    assert_eq!(
+        ann.post(&hub, "/console/people", &person("eve", "viewer"))
+            .await,
+        303
+    );
+    let bob = enter(&hub, &[("name", "bob"), ("password", PASSWORD)]).await;
+    let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
+
+    let store_page = |id: &str| format!("/console/stores/{id}");
+    let parameters = |id: &str| format!("/console/parameters?store={id}");
+    let save = [
+        ("action", "save"),
+        ("name", "a.b"),
+        ("data_type", "string"),
+        ("value", "x"),
+    ];
+    assert_eq!(bob.get(&hub, &store_page(&own.id)).await.0, 200);
+    assert_eq!(
+        bob.get(&hub, &store_page(&other.id)).await.0,
+        404,
+        "a foreign store is not there"
+    );
+    assert_eq!(bob.post(&hub, &parameters(&own.id), &save).await, 303);
+    assert_eq!(bob.post(&hub, &parameters(&other.id), &save).await, 404);
+    assert_eq!(bob.get(&hub, "/console/people").await.0, 403);
+    assert_eq!(
+        bob.post(&hub, "/console/stores", &[("name", "Third")])
+            .await,
+        403
+    );
+
+    assert_eq!(eve.get(&hub, &store_page(&other.id)).await.0, 200);
+    assert_eq!(eve.post(&hub, &parameters(&other.id), &save).await, 403);
+    assert_eq!(
+        eve.post(
+            &hub,
+            &format!("/console/test?store={}", own.id),
+            &[("message", "a:b"), ("payload", "{}")]
+        )
+        .await,
+        403
+    );
+
+    let (_, log) = ann.get(&hub, "/console/audit").await;
+    assert!(
+        log.contains("parameter a.b") && log.contains("bob"),
+        "{log}"
+    );
+    assert!(!log.contains("argon2id"), "no hash in the log");
+    let (_, log) = bob.get(&hub, "/console/audit").await;
+    assert!(
+        !log.contains("account eve"),
+        "only what concerns their store"
+    );
+}
+
+#[actix_web::test]
+async fn a_changed_password_ends_all_other_sessions() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let elsewhere = enter(&hub, &[("name", "ann"), ("password", PASSWORD)]).await;
+    let change = [
+        ("password", PASSWORD),
+        ("new_password", "another good one"),
+        ("again", "another good one"),
+    ];
+    assert_eq!(ann.post(&hub, "/console/me", &change).await, 303);
+    assert_eq!(ann.get(&hub, "/console").await.0, 200);
+    assert_eq!(elsewhere.get(&hub, "/console").await.0, 303, "to the door");
+}
+
+#[actix_web::test]
+async fn guessing_is_slowed_down() {
+    let hub = Hub::start().await;
+    Visitor::first(&hub).await;
+    let (_, cookie, page) = raw(&hub, "GET", "/console/sign-in", &[], String::new()).await;
+    let token = token_in(&page);
+    let guess = serde_urlencoded::to_string([
+        ("form_token", token.as_str()),
+        ("name", "ann"),
+        ("password", "guess"),
+    ])
+    .unwrap();
+    let headers = [FORM, ("Cookie", cookie.as_str())];
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(
+            raw(&hub, "POST", "/console/sign-in", &headers, guess.clone())
+                .await
+                .0,
+        );
+    }
+    assert_eq!(answers[..5], [401; 5]);
+    assert!(answers.contains(&429), "{answers:?}");
+}
+
+#[actix_web::test]
+async fn every_page_has_a_policy_without_anything_inline() {
+    let hub = Hub::start().await;
+    let store = hub.store("Own").await;
+    let ann = Visitor::first(&hub).await;
+    let client = awc::Client::builder().disable_redirects().finish();
+    for path in crate::looks::pages(&store.id) {
+        let request = client
+            .get(format!("{}{path}", hub.url))
+            .insert_header(("Cookie", ann.cookie.as_str()))
+            .force_close();
+        let mut answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        let policy = header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        let page = answer.body().limit(4 << 20).await.unwrap();
+        let page = String::from_utf8_lossy(&page);
+        assert!(
+            !page.contains(" style=") && !page.contains(" onclick="),
+            "{path}"
+        );
+        assert!(page.len() < 60 * 1024, "{path} has {} bytes", page.len());
+    }
+}

@@ -1,0 +1,70 @@
+//! Standard Webhooks: an endpoint that verifies what it gets.
+
+use integrator::wire::standard_webhooks::{Signed, SigningSecret, verify};
+use serde_json::json;
+
+use crate::support::{Hub, Sink, order};
+
+#[actix_web::test]
+async fn a_signed_request_is_verified_with_either_secret_of_a_rotation() {
+    let sink = Sink::taking_everything().await;
+    let hub = Hub::start().await;
+    let store = hub.store("shop").await;
+    let (old, new) = (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "a raw text as key",
+    );
+    let id = hub
+        .mapping(
+            &store,
+            "acme.signed",
+            &sink.url,
+            json!({"options": {"signing_secret": old}}),
+        )
+        .await;
+    let path = store.path(&format!("/mappings/{id}"));
+    let shown = hub.get(&store.token, &path).await;
+    assert_eq!(
+        shown.body["options"]["signing_secret"], "***",
+        "{}",
+        shown.text
+    );
+    let rotated = hub
+        .put(
+            &store.token,
+            &path,
+            &json!({"mapping": {"options": {"signing_secret": [new, "***"]}}}),
+        )
+        .await;
+    assert_eq!(rotated.status, 200, "{}", rotated.text);
+    assert_eq!(
+        rotated.body["options"]["signing_secret"],
+        json!(["***", "***"])
+    );
+    hub.push(
+        &store,
+        "order:new",
+        json!({"order": order("R1", "complete")}),
+    )
+    .await;
+    let all = sink.wait("it arrives", |all| all.len() == 1).await;
+    let one = &all[0];
+    let header = |name| one.header(name).unwrap();
+    let timestamp = header("webhook-timestamp");
+    assert_eq!(header("webhook-id"), one.id());
+    for secret in [old, new] {
+        let signed = Signed {
+            id: header("webhook-id"),
+            timestamp,
+            signature: header("webhook-signature"),
+        };
+        let secret = SigningSecret::read(secret).unwrap();
+        verify(
+            &[secret],
+            signed,
+            one.bytes.as_bytes(),
+            timestamp.parse().unwrap(),
+        )
+        .unwrap();
+    }
+}
