@@ -5,6 +5,7 @@
 //! waits already. What is kept of an attempt is for people, so secrets are covered in it and bodies are cut.
 
 use std::{
+    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -401,7 +402,8 @@ fn conclude_openly(
         answer_bytes: 0,
     };
     let verdict = verdict(&posted, at.ended_at, order.policy.cap);
-    let mut mask = order.mask.clone();
+    // Most answers return no parameters, and then the secrets known before are all there are.
+    let mut mask = Cow::Borrowed(&order.mask);
     let finish = match posted {
         Posted::Answer(answer) => {
             record.status = Some(answer.status);
@@ -413,9 +415,9 @@ fn conclude_openly(
                 _ => crate::domain::settle::ServiceAnswer::default(),
             };
             // What the endpoint wants saved is a secret of the store from now on.
-            read.parameters
-                .iter()
-                .for_each(|parameter| mask.add_value(&parameter.value));
+            for parameter in &read.parameters {
+                mask.to_mut().add_value(&parameter.value);
+            }
             record.answer_headers = shown::answer_headers(&answer.headers, &mask);
             record.answer_body = shown::body_start(&answer.body, order.kept_body_bytes, &mask);
             Finish::Answered {
