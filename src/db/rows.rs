@@ -142,6 +142,24 @@ pub enum RouteOutcome {
     Fenced,
 }
 
+/// What a read of due deliveries leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Those that the reader holds already.
+    pub deliveries: Vec<DeliveryKey>,
+    /// All of these mappings: they have their share of the reader's window.
+    pub mappings: Vec<MappingKey>,
+}
+
+impl From<Vec<DeliveryKey>> for LeftOut {
+    fn from(deliveries: Vec<DeliveryKey>) -> Self {
+        Self {
+            deliveries,
+            mappings: Vec::new(),
+        }
+    }
+}
+
 /// Deliveries that are due.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Due {

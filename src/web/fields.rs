@@ -172,6 +172,12 @@ impl<'a> Fields<'a> {
             .push(format!("{}{field}: {problem}", self.prefix));
     }
 
+    /// Nothing is wrong so far.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Notes what another reader has already put into sentences.
     pub fn note_all(&mut self, problems: impl IntoIterator<Item = String>) {
         self.problems.extend(problems);

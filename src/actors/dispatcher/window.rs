@@ -50,6 +50,12 @@ impl Window {
         }
     }
 
+    /// How many it can hold.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// How many more it can hold.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -92,6 +98,13 @@ impl Window {
     #[must_use]
     pub fn in_flight_of(&self, mapping: MappingKey) -> usize {
         self.by_mapping.get(&mapping).copied().unwrap_or(0)
+    }
+
+    /// Read and not begun, of this mapping.
+    #[must_use]
+    pub fn waiting_of(&self, mapping: MappingKey) -> usize {
+        let own = self.waiting.iter().filter(|one| one.mapping == mapping);
+        own.count()
     }
 
     /// Takes in what was read. What is held already is dropped.
@@ -208,7 +221,7 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -222,7 +235,7 @@ mod tests {
         reference::About,
     };
 
-    fn delivery(key: i64, mapping: i64) -> Delivery {
+    pub fn delivery(key: i64, mapping: i64) -> Delivery {
         let id = IdSeal::new(1).seal(key, Micros(0));
         Delivery {
             key: DeliveryKey(key),

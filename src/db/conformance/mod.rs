@@ -43,6 +43,7 @@ macro_rules! conformance_suite {
             a_held_delivery_leaves_its_lane_until_released,
             what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            a_read_may_leave_mappings_out,
             large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
@@ -87,6 +88,7 @@ macro_rules! conformance_suite {
             a_stopped_backfill_writes_nothing_more,
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
+            nothing_known_of_a_deleted_store_is_left,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

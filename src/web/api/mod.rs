@@ -10,6 +10,7 @@
 
 mod accounts;
 mod endpoints;
+mod global_integrations;
 mod integrations;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
@@ -145,6 +146,21 @@ fn applications(config: &mut ServiceConfig, store: &str) {
     let one = "GET, HEAD, PUT, DELETE";
     let integration = format!("{store}/integrations/{{id}}");
     config
+        .service(
+            at("/api/integrations", "GET, HEAD, POST")
+                .route(get(global_integrations::list))
+                .route(on(Method::POST, global_integrations::create)),
+        )
+        .service(
+            at("/api/integrations/{id}", one)
+                .route(get(global_integrations::show))
+                .route(on(Method::PUT, global_integrations::update))
+                .route(on(Method::DELETE, global_integrations::delete)),
+        )
+        .service(
+            at("/api/integrations/{id}/refresh", "POST")
+                .route(on(Method::POST, global_integrations::refresh)),
+        )
         .service(
             at(&format!("{store}/integrations"), "GET, HEAD, POST")
                 .route(get(integrations::list))

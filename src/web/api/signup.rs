@@ -93,7 +93,9 @@ async fn carry_out(
         .values()
         .map(|own| (own.value.name.as_str(), own.key))
         .collect();
-    let mut changes = Vec::new();
+    let mut changes: Vec<EntityChange> = integrations::first_use(store, Some(entry.key))
+        .into_iter()
+        .collect();
     for planned in plan.mappings {
         let parameters = planned
             .parameters
