@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::NewAudit;
 pub use crate::domain::routing::{RouteProgress, Skip};
 use crate::domain::{
     delivery::{ArchiveReason, Delivery, NewDelivery, WaitState},
@@ -62,6 +63,8 @@ pub enum EntityChange {
         /// Its key.
         key: i64,
     },
+    /// No change: what people read of the others in the audit log, written with them. Gives no row.
+    Record(Box<NewAudit>),
 }
 
 /// A message to accept.

@@ -15,8 +15,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    filter::Filter, identifier::Identifiers, message_type::TypePattern, parameter::DataType,
-    registry::{Dialect, SigningSecrets}, schedule::Schedule, signup::whole_name, time::Micros,
+    filter::Filter,
+    identifier::Identifiers,
+    message_type::TypePattern,
+    parameter::DataType,
+    registry::{Dialect, SigningSecrets},
+    schedule::Schedule,
+    signup::whole_name,
+    time::Micros,
 };
 
 /// The longest name of an integration, service or parameter, in bytes.
@@ -138,6 +144,9 @@ impl Integration {
             mistakes.push("name: must be small letters, digits, - and _".to_owned());
         }
         match Url::parse(&self.url) {
+            _ if self.url.chars().any(char::is_control) => {
+                mistakes.push("url: must not hold control characters".to_owned());
+            }
             Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
                 mistakes.push("url: must begin with http:// or https://".to_owned());
             }

@@ -611,11 +611,10 @@ impl StoreSnapshot {
 
     /// An integration that its mappings may belong to: its own or a global one.
     #[must_use]
-    pub fn integration(
-        &self,
-        key: IntegrationKey,
-    ) -> Option<&Entry<IntegrationKey, Integration>> {
-        self.integrations.get(&key).or_else(|| self.globals.get(&key))
+    pub fn integration(&self, key: IntegrationKey) -> Option<&Entry<IntegrationKey, Integration>> {
+        self.integrations
+            .get(&key)
+            .or_else(|| self.globals.get(&key))
     }
 
     /// All integrations it can use, its own first.

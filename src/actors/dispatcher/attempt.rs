@@ -276,10 +276,12 @@ fn outgoing(
         Dialect::One => vec![("X-Augury-Token", mapping.token.clone())],
         Dialect::Two => dialect2::headers(&mapping.token, store.store.id),
     };
-    for (name, value) in named
-        .into_iter()
-        .chain(signature(delivery, signing_secrets(store, mapping), &body, now)?)
-    {
+    for (name, value) in named.into_iter().chain(signature(
+        delivery,
+        signing_secrets(store, mapping),
+        &body,
+        now,
+    )?) {
         let value = HeaderValue::from_str(&value)
             .map_err(|_| "the mapping's token has characters that no header can hold".to_owned())?;
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -540,16 +542,5 @@ fn length(bytes: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn a_panic_in_an_attempt_is_an_outcome() {
-        let posted = perform(
-            Duration::from_secs(1),
-            async { panic!("on purpose") }.boxed_local(),
-        )
-        .await;
-        assert!(matches!(posted, Posted::Panicked));
-    }
-}
+#[path = "tests/attempt.rs"]
+mod tests;

@@ -378,7 +378,10 @@ impl Dispatcher {
         let low = self.shared.config.dispatch.concurrency;
         let room = self.window.room();
         self.more |= self.shares.let_in(&self.window);
-        if !self.more || self.reading || room == 0 || self.shares.waiting_freely(&self.window) >= low
+        if !self.more
+            || self.reading
+            || room == 0
+            || self.shares.waiting_freely(&self.window) >= low
         {
             return;
         }

@@ -76,6 +76,7 @@ macro_rules! conformance_suite {
             each_change_moves_the_version_and_is_told_once,
             a_name_is_unique_among_the_living_of_a_store,
             settings_of_an_endpoint_replace_the_former_ones,
+            a_record_is_written_with_its_change_or_not_at_all,
             a_deleted_store_takes_what_is_its_own_with_it,
             a_sweep_takes_only_what_is_old_and_finished,
             a_sweep_takes_expired_keys_and_old_events,

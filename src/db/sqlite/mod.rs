@@ -53,11 +53,10 @@ use async_trait::async_trait;
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
     DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LeftOut,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
-    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
-    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
-    SweepBounds, SweepReport, Tick, Timeline,
+    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey,
+    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
+    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
+    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},

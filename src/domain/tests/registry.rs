@@ -108,10 +108,7 @@ fn a_change_of_a_global_integration_reaches_every_store_old_and_new() {
     );
     let registry = two_stores().apply(vec![row(5, None, integration("post")), later], 2);
     for store in registry.stores.values() {
-        let names: Vec<&str> = store
-            .offered()
-            .map(|own| own.value.name.as_str())
-            .collect();
+        let names: Vec<&str> = store.offered().map(|own| own.value.name.as_str()).collect();
         assert_eq!(names, ["post"]);
     }
     let gone = EntityRow {
@@ -144,8 +141,5 @@ fn a_stores_own_integration_is_one_endpoint_for_all_its_mappings() {
         .values()
         .map(|mapping| store.endpoint_of(mapping))
         .collect();
-    assert_eq!(
-        endpoints,
-        [EndpointKey(6), EndpointKey(6), EndpointKey(13)]
-    );
+    assert_eq!(endpoints, [EndpointKey(6), EndpointKey(6), EndpointKey(13)]);
 }

@@ -15,7 +15,10 @@ use crate::{
 use super::{
     super::{auth::Caller, error::ApiError, extract::Body, fields::Fields, forms},
     id_in_path,
-    integrations::{Offered, READ_ONLY, note_clash, of_store, read, read_anew, removed_mappings, replace, row_document},
+    integrations::{
+        Offered, READ_ONLY, note_clash, of_store, read, read_anew, removed_mappings, replace,
+        row_document,
+    },
     stores::only_row,
 };
 
@@ -44,7 +47,7 @@ pub async fn create(
         subject: None,
         entity: Entity::Integration(Box::new(integration)),
     };
-    let row = only_row(caller.hub.change_registry(vec![change]).await?.rows)?;
+    let row = only_row(caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &caller.registry)?))
 }
 
@@ -75,7 +78,7 @@ pub async fn delete(caller: Caller, request: HttpRequest) -> Result<HttpResponse
         let endpoint = store.shared_endpoints.get(&entry.key);
         changes.extend(endpoint.map(|own| EntityChange::Delete { key: own.0 }));
     }
-    caller.hub.change_registry(changes).await?;
+    caller.change(changes).await?;
     Ok(HttpResponse::Ok().json(of_store(entry, None)))
 }
 

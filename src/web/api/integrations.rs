@@ -98,14 +98,19 @@ pub async fn create(
     let raw = forms::document(&body, request.query_string())?;
     let mut fields = Fields::wrapped(&raw, "integration", &READ_ONLY)?;
     let integration = read(&mut fields, None);
-    note_clash(&mut fields, &call.caller.registry, Offered::ToItsStore, &integration);
+    note_clash(
+        &mut fields,
+        &call.caller.registry,
+        Offered::ToItsStore,
+        &integration,
+    );
     fields.finish("integration")?;
     let change = EntityChange::Create {
         store: Some(call.key()),
         subject: None,
         entity: Entity::Integration(Box::new(integration)),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call.caller.registry)?))
 }
 
@@ -161,7 +166,7 @@ pub(super) async fn replace(
     for store in caller.registry.stores.values() {
         changes.extend(mappings_after(store, entry, &integration));
     }
-    let rows = caller.hub.change_registry(changes).await?.rows;
+    let rows = caller.change(changes).await?.rows;
     let row = rows
         .into_iter()
         .next()
@@ -213,7 +218,7 @@ pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
     }
     changes.extend(removed_mappings(&call.store, entry.key));
     if !changes.is_empty() {
-        call.hub().change_registry(changes).await?;
+        call.caller.change(changes).await?;
     }
     Ok(HttpResponse::Ok().json(document(entry, &call.store)))
 }
@@ -257,7 +262,8 @@ pub(super) fn note_clash(
             let stores = registry.stores.values();
             let holders = stores.filter(|store| has_name(&store.integrations)).count();
             if holders > 0 {
-                let problem = format!("is that of an integration of its own in {holders} of the stores");
+                let problem =
+                    format!("is that of an integration of its own in {holders} of the stores");
                 fields.note("name", problem);
             }
         }
@@ -338,7 +344,7 @@ async fn switch(
         })
         .collect();
     if !changes.is_empty() {
-        call.hub().change_registry(changes).await?;
+        call.caller.change(changes).await?;
     }
     let registry = call.hub().registry();
     let store = registry.stores.get(&call.key()).unwrap_or(&call.store);

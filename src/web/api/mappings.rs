@@ -85,8 +85,8 @@ pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
             "is required and cannot be deleted",
         ));
     }
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
 }
@@ -98,7 +98,7 @@ async fn write(
     change: EntityChange,
 ) -> Result<EntityRow, ApiError> {
     let changes = first_use.into_iter().chain([change]).collect();
-    let rows = call.hub().change_registry(changes).await?.rows;
+    let rows = call.caller.change(changes).await?.rows;
     rows.into_iter()
         .next_back()
         .ok_or_else(|| ApiError::internal(&"nothing came back from a change"))

@@ -61,7 +61,7 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
         subject: None,
         entity: Entity::Parameter(parameter),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
 }
 
@@ -85,15 +85,15 @@ pub async fn update(
         key: entry.key.0,
         entity: Entity::Parameter(parameter),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
 }
 
 /// `DELETE parameters/:id`: mappings send it no more.
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
 }
@@ -192,7 +192,11 @@ pub fn as_declared(
         if stored.is_some_and(|own| own.data_type != parameter.data_type)
             && parameter.data_type != data_type
         {
-            let wanted = format_args!("must be {}, as {} declares it", data_type.word(), integration.name);
+            let wanted = format_args!(
+                "must be {}, as {} declares it",
+                data_type.word(),
+                integration.name
+            );
             fields.note("data_type", wanted);
             return parameter;
         }
@@ -338,7 +342,8 @@ mod tests {
             {"name": "speed", "allowed": ["slow", "fast"], "optional": true},
             {"name": "acme.tries", "data_type": "integer", "allowed": "^[1-9]$"},
         ]);
-        let services = json!([{"name": "send", "path": "/send", "requires": {"parameters": parameters}}]);
+        let services =
+            json!([{"name": "send", "path": "/send", "requires": {"parameters": parameters}}]);
         let integration = json!({"name": "acme", "url": "http://app.example", "category": "custom", "services": services});
         let rows = vec![
             row(1, "store", json!({"name": "shop"})),

@@ -84,7 +84,7 @@ async fn carry_out(
         .map(|parameter| parameter_change(store, parameter));
     let values: Vec<EntityChange> = values.collect();
     if !values.is_empty() {
-        call.hub().change_registry(values).await?;
+        call.caller.change(values).await?;
     }
     let registry = call.hub().registry();
     let store = registry.stores.get(&call.key()).unwrap_or(&call.store);
@@ -120,7 +120,7 @@ async fn carry_out(
         scheduler_change(store, scheduler)
     }));
     log::debug!(store = store.store.key.0, integration = entry.key.0; "a signup makes {} changes", changes.len());
-    call.hub().change_registry(changes).await?;
+    call.caller.change(changes).await?;
     Ok(())
 }
 

@@ -341,8 +341,12 @@ async fn a_global_application_serves_every_store_and_only_the_operator_changes_i
     let pause = one.path(&format!("/endpoints/{id}/pause"));
     assert_eq!(hub.post(&one.token, &pause, &json!({})).await.status, 200);
     for store in [&one, &two] {
-        hub.push(store, "order:new", json!({"order": order("R1", "complete")}))
-            .await;
+        hub.push(
+            store,
+            "order:new",
+            json!({"order": order("R1", "complete")}),
+        )
+        .await;
     }
     let key_of = |one: &Received| one.body["payload"]["parameters"][0]["value"].clone();
     let sent = |all: &[Received]| {
@@ -373,7 +377,10 @@ async fn a_global_application_serves_every_store_and_only_the_operator_changes_i
     let left = hub.get(&one.token, &one.path("/mappings")).await.body;
     let used = hub.get(&two.token, &two.path("/mappings")).await.body;
     assert_eq!(
-        (left.as_array().unwrap().len(), used.as_array().unwrap().len()),
+        (
+            left.as_array().unwrap().len(),
+            used.as_array().unwrap().len()
+        ),
         (0, 2)
     );
     assert_eq!(hub.get(&one.token, &own).await.status, 200);
