@@ -3,6 +3,7 @@
 // Helpers of tests fail as tests do; the lint knows test functions only.
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 mod crash;
 mod interop;
 mod isolation;
