@@ -85,7 +85,7 @@ pub enum JobStep {
     /// Written.
     Stepped {
         /// The job after it.
-        job: Job,
+        job: Box<Job>,
         /// Deliveries that were touched and whose dispatchers are to be told.
         touched: Vec<(EndpointKey, DeliveryKey)>,
     },

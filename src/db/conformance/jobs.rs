@@ -125,7 +125,7 @@ impl Hub {
         match self.db.job_step(self.turn(job), now).await.unwrap() {
             JobStep::Stepped { job, touched } => {
                 assert!(touched.iter().all(|(endpoint, _)| *endpoint == ENDPOINT));
-                Some((job, touched.into_iter().map(|(_, key)| key).collect()))
+                Some((*job, touched.into_iter().map(|(_, key)| key).collect()))
             }
             JobStep::Nothing => None,
             JobStep::RegistryMoved => panic!("the registry did not move"),
@@ -228,7 +228,7 @@ pub(in crate::db) async fn a_retry_goes_on_in_steps_across_a_restart(rig: &dyn R
 
     let hub = hub.again(rig).await;
     let open = hub.db.job_list(all_open()).await.unwrap();
-    assert_eq!(open, [job.clone()]);
+    assert_eq!(open, std::slice::from_ref(&job));
     let (job, rest) = hub.carry_out(&job).await;
     assert_eq!(
         (job.state, job.done, job.skipped, job.ended_at.is_some()),

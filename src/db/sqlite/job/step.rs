@@ -73,7 +73,7 @@ pub(in crate::db::sqlite) fn step(
     let after = job.stepped(picked.stepped(done), now);
     write(session, &after)?;
     Ok(JobStep::Stepped {
-        job: after,
+        job: Box::new(after),
         touched,
     })
 }
