@@ -8,7 +8,10 @@ fn root() -> PathBuf {
 
 /// The files that may hold the tests of `module`, as the table writes it.
 fn files_of(module: &str) -> Vec<PathBuf> {
-    let parts: Vec<&str> = module.split("::").flat_map(|part| part.split('/')).collect();
+    let parts: Vec<&str> = module
+        .split("::")
+        .flat_map(|part| part.split('/'))
+        .collect();
     let (leaf, above) = parts.split_last().expect("a module");
     let above = above.join("/");
     match parts[0] {
@@ -32,7 +35,10 @@ fn has_test(files: &[PathBuf], name: &str) -> bool {
             return false;
         };
         let line = before.rsplit("\n\n").next().unwrap_or_default();
-        line.contains("test]") || file.components().any(|part| part.as_os_str() == "conformance")
+        line.contains("test]")
+            || file
+                .components()
+                .any(|part| part.as_os_str() == "conformance")
     })
 }
 
