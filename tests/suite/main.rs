@@ -5,6 +5,7 @@
 
 mod bulk;
 mod crash;
+mod documents;
 mod interop;
 mod isolation;
 mod order;

@@ -102,8 +102,10 @@ impl Shares {
     /// What waits in the window and no limit of a mapping holds up.
     #[must_use]
     pub fn waiting_freely(&self, window: &Window) -> usize {
-        let held_up = self.limited.iter().map(|one| window.waiting_of(*one));
-        window.waiting().saturating_sub(held_up.sum())
+        if self.limited.is_empty() {
+            return window.waiting();
+        }
+        window.waiting_that(|one| !self.limited.contains(&one.mapping))
     }
 }
 

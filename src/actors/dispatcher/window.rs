@@ -103,8 +103,13 @@ impl Window {
     /// Read and not begun, of this mapping.
     #[must_use]
     pub fn waiting_of(&self, mapping: MappingKey) -> usize {
-        let own = self.waiting.iter().filter(|one| one.mapping == mapping);
-        own.count()
+        self.waiting_that(|one| one.mapping == mapping)
+    }
+
+    /// How many of those read and not begun are such.
+    #[must_use]
+    pub fn waiting_that(&self, is_such: impl Fn(&Delivery) -> bool) -> usize {
+        self.waiting.iter().filter(|one| is_such(one)).count()
     }
 
     /// Takes in what was read. What is held already is dropped.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{BreakerState, DispatcherState};
-use super::rig::{Act, Rig, Stage, counts, mapping, until};
+use super::rig::{Act, Rig, Stage, counts, mapping, order_new, until};
 use crate::{
     db::{EntityChange, Queue, QueueQuery},
     domain::{
         key::{DeliveryKey, IntegrationKey},
+        message_type::MessageType,
         registry::{EndpointSettings, Entity, Mapping, MappingOptions},
     },
 };
@@ -206,6 +207,7 @@ async fn a_slow_mappings_backlog_leaves_its_neighbours_at_one_integration_alone(
         _ => Act::Answer(200),
     });
     let rig = Rig::start_with(stage, |config| {
+        config.dispatch.timeout_secs = 60;
         config.dispatch.concurrency = 4;
         config.dispatch.window = 8;
     })
@@ -225,10 +227,10 @@ async fn a_slow_mappings_backlog_leaves_its_neighbours_at_one_integration_alone(
         .await
         .expect("an integration");
     let integration = IntegrationKey(made.rows[0].key);
-    let add = |name, options| {
+    let add = |name, kind, options| {
         let own = Mapping {
             integration: Some(integration),
-            ..mapping(name, "order:new", options)
+            ..mapping(name, kind, options)
         };
         rig.hub.change_registry(vec![create(Entity::Mapping(own))])
     };
@@ -236,7 +238,9 @@ async fn a_slow_mappings_backlog_leaves_its_neighbours_at_one_integration_alone(
         concurrency: Some(1),
         ..MappingOptions::default()
     };
-    add("slow", one_at_a_time).await.expect("a mapping");
+    add("slow", "order:new", one_at_a_time)
+        .await
+        .expect("a mapping");
     for order in 0..40 {
         rig.push(&format!("R{order}")).await;
     }
@@ -244,11 +248,13 @@ async fn a_slow_mappings_backlog_leaves_its_neighbours_at_one_integration_alone(
         (!rig.stage.orders_at("/slow").is_empty()).then_some(())
     })
     .await;
-    add("quick", MappingOptions::default())
+    add("quick", "order:paid", MappingOptions::default())
         .await
         .expect("a mapping");
     for order in 40..60 {
-        rig.push(&format!("R{order}")).await;
+        let mut paid = order_new(rig.store, &format!("R{order}"));
+        paid.message.kind = MessageType::parse("order:paid").expect("a type");
+        rig.hub.accept(vec![paid]).await.expect("accepted");
     }
     until("its neighbour has all of its own", || async {
         (rig.stage.orders_at("/quick").len() == 20).then_some(())

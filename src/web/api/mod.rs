@@ -41,7 +41,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, openapi};
 
 /// Registers every route below `/api`.
 pub fn configure(config: &mut ServiceConfig) {
@@ -125,6 +125,8 @@ pub fn configure(config: &mut ServiceConfig) {
             at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
                 .route(get(objects::timeline)),
         )
+        // Asked for as openapi.json: `.json` at the end of a path means nothing.
+        .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))
         .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
         .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))
         .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
@@ -275,6 +277,8 @@ fn polled(config: &mut ServiceConfig) {
 
 /// A resource that answers other methods than `allow` with 405.
 pub(super) fn at(path: &str, allow: &'static str) -> Resource {
+    #[cfg(test)]
+    super::tests::note_route(path, allow);
     let refuse = move || {
         ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(
             allow,

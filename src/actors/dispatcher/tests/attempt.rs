@@ -164,3 +164,25 @@ fn what_an_attempt_says_of_its_endpoint() {
         assert_eq!(verdict(&posted, Micros(0), cap), expected, "{posted:?}");
     }
 }
+
+#[test]
+fn a_failure_of_the_hub_itself_is_put_off_and_spends_no_attempt() {
+    let registry = registry(json!({}), json!({}));
+    let order = ordered(&registry, &config());
+    let at = Circumstances {
+        epoch: 1,
+        started_at: Micros(0),
+        ended_at: Micros(1_000_000),
+        random: 0.5,
+    };
+    let posted = Posted::Failure(Failure::OutOfSockets);
+    let concluded = conclude(&delivery(7, 10), &order, posted, at);
+    assert_eq!(
+        concluded.settlement.disposition,
+        Disposition::Postponed {
+            due_at: Micros(6_000_000)
+        }
+    );
+    assert_eq!(concluded.settlement.attempt, None);
+    assert_eq!(concluded.verdict, Verdict::Silent);
+}
