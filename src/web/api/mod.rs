@@ -10,6 +10,7 @@
 
 mod accounts;
 mod endpoints;
+mod erasures;
 mod integrations;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
@@ -120,8 +121,17 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get(queues::available_messages)),
         )
         .service(
-            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
-                .route(get(objects::timeline)),
+            at(
+                &format!("{store}/objects/{{type}}/{{token}}"),
+                "GET, HEAD, DELETE",
+            )
+            .route(get(objects::timeline))
+            .route(on(Method::DELETE, erasures::object)),
+        )
+        .service(
+            at(&format!("{store}/erasures"), "GET, HEAD, POST")
+                .route(get(erasures::list))
+                .route(on(Method::POST, erasures::customer)),
         )
         .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
         .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))

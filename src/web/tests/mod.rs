@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod erasing;
 mod pushing;
 mod reading;
 
