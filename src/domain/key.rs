@@ -49,6 +49,8 @@ keys! {
     BackfillKey,
     /// A stored job.
     JobKey,
+    /// An erasure on request. Everything with a smaller key was there when it was asked for.
+    ErasureKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

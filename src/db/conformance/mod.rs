@@ -8,6 +8,7 @@ mod accepting;
 mod claims;
 mod configuring;
 mod jobs;
+mod erasing;
 mod known;
 mod lanes;
 mod noting;
@@ -25,6 +26,7 @@ pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
         accepting::*, claims::*, configuring::*, jobs::*, known::*, lanes::*, noting::*,
+        accepting::*, claims::*, configuring::*, erasing::*, known::*, lanes::*, noting::*,
         polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
@@ -100,6 +102,12 @@ macro_rules! conformance_suite {
             an_older_registry_replays_nothing,
             a_stopped_job_does_nothing_more,
             jobs_that_ended_long_ago_are_swept,
+            an_erased_object_leaves_states_and_times_and_no_words,
+            what_comes_after_it_was_asked_for_is_not_erased,
+            an_erasure_goes_on_after_opening_again,
+            what_descends_and_is_about_nothing_is_erased_with_its_parent,
+            a_customers_objects_are_found_by_the_address,
+            an_erased_snapshot_is_known_without_its_name,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

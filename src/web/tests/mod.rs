@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod openapi;
+mod erasing;
 mod pushing;
 mod reading;
 
