@@ -31,7 +31,8 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-    Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange, Erasure, Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
+        Erasure, Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
     },
     domain::{
         job::{Job, JobEnd, NewJob},
@@ -432,18 +433,6 @@ impl Hub {
             .await?;
         self.shared.directory.forget(endpoint, vec![delivery]);
         Ok(())
-    }
-
-    /// What a dispatcher has read of this delivery is out of date.
-    fn forget(&self, endpoint: EndpointKey, delivery: DeliveryKey) {
-        let told = self
-            .shared
-            .directory
-            .seat(endpoint)
-            .is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
-        if !told {
-            self.shared.directory.ring_dispatcher(endpoint);
-        }
     }
 
     /// Begins to erase something; the Sweeper does it, in small steps.

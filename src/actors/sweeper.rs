@@ -5,6 +5,7 @@
 //! to post them: should a wake-up and a restart both be lost, this finds it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     db::{DbResult, ErasureStep, HeldMapping, SweepBounds},
-    domain::key::MappingKey,
+    domain::key::{DeliveryKey, EndpointKey, MappingKey},
 };
 
 /// Between two rounds with nothing to do.
@@ -139,10 +140,14 @@ async fn erase_some(shared: &Shared) -> DbResult<Ran> {
     let ErasureStep::Worked { archived } = step else {
         return Ok(Ran::Done);
     };
+    let mut by_endpoint: BTreeMap<EndpointKey, Vec<DeliveryKey>> = BTreeMap::new();
     for (endpoint, delivery) in archived {
+        by_endpoint.entry(endpoint).or_default().push(delivery);
+    }
+    for (endpoint, deliveries) in by_endpoint {
         match shared.directory.seat(endpoint) {
             // A dispatcher that ends meanwhile forgets everything.
-            Some(seat) => drop(seat.address.send(Forget(delivery)).await),
+            Some(seat) => drop(seat.address.send(Forget(deliveries)).await),
             None => shared.directory.ring_dispatcher(endpoint),
         }
     }

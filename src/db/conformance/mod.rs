@@ -7,8 +7,8 @@
 mod accepting;
 mod claims;
 mod configuring;
-mod jobs;
 mod erasing;
+mod jobs;
 mod known;
 mod lanes;
 mod noting;
@@ -25,9 +25,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, jobs::*, known::*, lanes::*, noting::*,
-        accepting::*, claims::*, configuring::*, erasing::*, known::*, lanes::*, noting::*,
-        polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, erasing::*, jobs::*, known::*, lanes::*,
+        noting::*, polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 

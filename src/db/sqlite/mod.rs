@@ -54,7 +54,12 @@ use async_trait::async_trait;
 
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures, FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
+    FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, ObjectState, OwnerKind, PageKey,
+    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
+    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
+    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -610,23 +615,6 @@ impl Backend for SqliteBackend {
             counting = counted;
             if !more {
                 return Ok(counting.finish());
-    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
-        self.writer
-            .write(1, move |session| erasure::insert(session, &erasure, now))
-            .await
-    }
-
-    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
-        let next = self
-            .readers
-            .read(move |conn| erasure::next(conn, limit))
-            .await?;
-        match next {
-            None => Ok(ErasureStep::Idle),
-            Some(next) => {
-                let step =
-                    move |session: &mut session::Session| erasure::step(session, &next, limit, now);
-                self.writer.write(limit, step).await
             }
         }
     }
@@ -679,6 +667,30 @@ impl Backend for SqliteBackend {
     async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
         self.writer
             .write(1, move |session| job::end(session, &end, now))
+            .await
+    }
+
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
+        self.writer
+            .write(1, move |session| erasure::insert(session, &erasure, now))
+            .await
+    }
+
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
+        let next = self
+            .readers
+            .read(move |conn| erasure::next(conn, limit))
+            .await?;
+        match next {
+            None => Ok(ErasureStep::Idle),
+            Some(next) => {
+                let step =
+                    move |session: &mut session::Session| erasure::step(session, &next, limit, now);
+                self.writer.write(limit, step).await
+            }
+        }
+    }
+
     async fn erasure_list(
         &self,
         store: StoreKey,

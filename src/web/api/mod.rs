@@ -10,8 +10,8 @@
 
 mod accounts;
 mod endpoints;
-mod global_integrations;
 mod erasures;
+mod global_integrations;
 mod integrations;
 pub(in crate::web) mod jobs;
 pub(in crate::web) mod mapping_fields;

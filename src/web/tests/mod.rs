@@ -2,8 +2,8 @@
 
 mod access;
 mod admin;
-mod openapi;
 mod erasing;
+mod openapi;
 mod pushing;
 mod reading;
 

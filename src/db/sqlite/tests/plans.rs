@@ -8,9 +8,8 @@ use diesel::{
 
 use super::{
     super::{
-        archive, delivery, detail, due, event, event_list, incoming, job, known, lists, loops,
-        archive, delivery, detail, due, erasure, event, event_list, incoming, known, lists, loops,
-        message, objects, person, polling, registry, route, session, settle, sweep, walk,
+        archive, delivery, detail, due, erasure, event, event_list, incoming, job, known, lists,
+        loops, message, objects, person, polling, registry, route, session, settle, sweep, walk,
     },
     options,
 };
