@@ -21,6 +21,8 @@ mod due;
 mod event;
 mod event_list;
 mod fault;
+mod fold;
+mod gather;
 mod incoming;
 mod known;
 mod lists;
@@ -32,6 +34,7 @@ mod people;
 mod person;
 mod polling;
 mod reader;
+mod recent;
 mod registry;
 mod route;
 mod session;
@@ -51,12 +54,12 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
-    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
-    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
-    SweepBounds, SweepReport, Tick, Timeline,
+    Acceptance, Accepted, Admitted, AtOnce, AuditQuery, AuditRow, Backend, Backfill, BackfillState,
+    Backlog, DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping,
+    Learnt, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey,
+    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
+    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
+    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -83,8 +86,11 @@ pub struct SqliteOptions {
     pub writer_cache_kib: u32,
     /// Page cache of each reading connection, in KiB.
     pub reader_cache_kib: u32,
-    /// How much of the file readers see through a memory map, in bytes; 0 for none.
+    /// How much of the file readers see through a memory map, in bytes; 0 for none. Through a map a failing disk is no error but the end
+    /// of the process, and what was read once counts to its memory.
     pub mmap_bytes: u64,
+    /// How much of the newest messages is kept in memory for those who read them next, in bytes.
+    pub recent_bytes: usize,
     /// How deep and wide messages may descend from one another.
     pub loop_bounds: LoopBounds,
     /// How long what a mapping took counts as taken.
@@ -100,7 +106,8 @@ impl SqliteOptions {
             readers: 3,
             writer_cache_kib: 16_384,
             reader_cache_kib: 4096,
-            mmap_bytes: 256 << 20,
+            mmap_bytes: 0,
+            recent_bytes: 8 << 20,
             loop_bounds: LoopBounds {
                 max_depth: 16,
                 max_descendants: 10_000,
@@ -117,6 +124,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    recent: Arc<recent::Recent>,
     path: PathBuf,
     _lock: File,
 }
@@ -135,12 +143,14 @@ impl SqliteBackend {
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
         let path = options.path.clone();
+        let folding = open::open_folder(&options)?;
         let session = session::Session::new(conn, options)?;
-        let seal = session.seal;
+        let (seal, recent) = (session.seal, Arc::clone(&session.recent));
         Ok(Self {
             readers: reader::Readers::start(readers)?,
-            writer: writer::Writer::start(session)?,
+            writer: writer::Writer::start(session, folding)?,
             seal,
+            recent,
             path,
             _lock: lock,
         })
@@ -195,15 +205,28 @@ impl Backend for SqliteBackend {
             .await
     }
 
+    async fn incoming_admit(
+        &self,
+        batch: Arc<Vec<Acceptance>>,
+        at_once: AtOnce,
+        now: Micros,
+    ) -> DbResult<Admitted> {
+        self.writer
+            .write(batch.len(), move |session| {
+                incoming::admit(session, &batch, &at_once, now)
+            })
+            .await
+    }
+
     async fn incoming_waiting(
         &self,
         limit: usize,
         held: Vec<MessageKey>,
     ) -> DbResult<Vec<Incoming>> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (waiting, unreadable) = self
             .readers
-            .read(move |conn| incoming::waiting(conn, seal, limit, &held))
+            .read(move |conn| incoming::waiting(conn, seal, &recent, limit, &held))
             .await?;
         if !unreadable.is_empty() {
             self.writer
@@ -237,10 +260,10 @@ impl Backend for SqliteBackend {
         limit: usize,
         held: Vec<DeliveryKey>,
     ) -> DbResult<Due> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (due, unreadable) = self
             .readers
-            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &held))
+            .read(move |conn| due::due(conn, seal, &recent, endpoint, now, limit, &held))
             .await?;
         if !unreadable.is_empty() {
             let archive = move |session: &mut session::Session| {
@@ -373,6 +396,7 @@ impl Backend for SqliteBackend {
             commits: tally.commits.load(Ordering::Relaxed),
             commands: tally.commands.load(Ordering::Relaxed),
             rollbacks: tally.rollbacks.load(Ordering::Relaxed),
+            syncs: tally.syncs(),
             writing: Duration::from_micros(tally.writing_us.load(Ordering::Relaxed)),
         })
     }
