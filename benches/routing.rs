@@ -3,7 +3,7 @@
 //! A message of 10 KB meets 1,000 mappings of one store, each with two filters (one of them a regular expression) and an identifier. Paths and
 //! expressions are compiled once, with the registry's snapshot; what is measured is a routing decision as the router makes it.
 
-use std::{fmt::Write, hint::black_box, time::Instant};
+use std::{fmt::Write, hint::black_box, sync::Arc, time::Instant};
 
 use integrator::domain::{
     id::IdSeal,
@@ -81,7 +81,7 @@ fn message() -> Incoming {
     let payload = Payload::parse(&text, PayloadLimits::default()).expect("a payload");
     let kind = MessageType::parse("order:new").expect("a type");
     Incoming {
-        message: Message {
+        message: Arc::new(Message {
             key: MessageKey(9),
             id: IdSeal::new(7).seal(9, Micros(0)),
             store: StoreKey(1),
@@ -93,7 +93,7 @@ fn message() -> Incoming {
             test: false,
             extra: None,
             accepted_at: Micros(0),
-        },
+        }),
         routed_up_to: None,
     }
 }

@@ -366,16 +366,13 @@ impl Hub {
         let away = || AcceptError::Db(DbError::Unavailable("the intake is being restarted".into()));
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
-        intake
-            .send(Submit {
-                batch,
-                room,
-                keys,
-                answer,
-                piece,
-            })
-            .await
-            .map_err(|_| away())?;
+        intake.put(Submit {
+            batch,
+            room,
+            keys,
+            answer,
+            piece,
+        });
         // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
         let patience =
             Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));

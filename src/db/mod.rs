@@ -46,8 +46,8 @@ pub use query::{
     QueueRow, QueueStats, Timeline, TimelineEntry,
 };
 pub use rows::{
-    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, Figures,
-    HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow,
+    Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
+    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow,
     RegistryDelta, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds,
     SweepReport,
 };
@@ -104,6 +104,25 @@ pub trait Backend: Send + Sync + 'static {
     /// Accepts messages durably: when it returns they are on disk. One answer per message, in order.
     async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros)
     -> DbResult<Vec<Accepted>>;
+
+    /// Accepts messages as [`Backend::incoming_insert`] does, and routes them in the same transaction as far as that changes nothing but the
+    /// time it takes: while nothing of the message's store waits for routing (what came first goes first), the registry is the one
+    /// decided with, and one chunk is the whole fan-out. The rest is left in the incoming queue. A database that cannot do it leaves all.
+    async fn incoming_admit(
+        &self,
+        batch: Arc<Vec<Acceptance>>,
+        at_once: AtOnce,
+        now: Micros,
+    ) -> DbResult<Admitted> {
+        let _ = at_once;
+        let answers = self.incoming_insert(batch.to_vec(), now).await?;
+        let is_new = |answer: &&Accepted| matches!(answer, Accepted::New { .. });
+        Ok(Admitted {
+            left: answers.iter().filter(is_new).count(),
+            answers,
+            ..Admitted::default()
+        })
+    }
 
     /// The oldest messages that wait for routing, at most `limit`, stores taking turns (each gets an equal share of the
     /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out.

@@ -9,7 +9,7 @@ use crate::domain::{
     event::{Level, NewEvent},
     id::Id,
     key::{DeliveryKey, EndpointKey, EventKey, MappingKey, MessageKey, StoreKey, TokenKey},
-    message::{Message, NewMessage},
+    message::{Incoming, Message, NewMessage},
     reference::ObjectRef,
     registry::{Entity, EntityRow},
     time::Micros,
@@ -125,6 +125,43 @@ pub struct Routed {
     pub events: Vec<NewEvent>,
     /// Whether more chunks follow.
     pub progress: RouteProgress,
+}
+
+/// How messages are routed in the transaction that accepts them.
+pub struct AtOnce {
+    /// The version of the registry that `decide` knows.
+    pub version: i64,
+    /// Decides about one message; pure.
+    pub decide: Box<dyn Fn(&Incoming) -> Routed + Send + Sync>,
+    /// After so many deliveries the rest is left to the router, so that a transaction stays short.
+    pub most_deliveries: u64,
+}
+
+impl std::fmt::Debug for AtOnce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtOnce")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of messages that were accepted and, where that was possible, routed at once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Admitted {
+    /// One answer per message, in order.
+    pub answers: Vec<Accepted>,
+    /// How many of them are routed.
+    pub routed: usize,
+    /// How many wait for the router, messages derived from the others included.
+    pub left: usize,
+    /// Those of the new deliveries that may be posted at once: first in their lanes. A hint: whoever reads what is due finds them, too.
+    pub fresh: Vec<Delivery>,
+    /// Endpoints that have new deliveries.
+    pub endpoints: Vec<EndpointKey>,
+    /// Deliveries accepted.
+    pub deliveries: u64,
+    /// Messages derived, which are incoming now.
+    pub derived: u64,
 }
 
 /// What became of a batch of routing decisions.
@@ -347,6 +384,9 @@ pub struct Figures {
     pub commands: u64,
     /// Transactions abandoned.
     pub rollbacks: u64,
+    /// Syncs asked of the operating system, as far as this process asks itself: on the embedded database one for each commit, and two each
+    /// time its log is folded into the file.
+    pub syncs: u64,
     /// Time spent in writing transactions.
     pub writing: Duration,
 }

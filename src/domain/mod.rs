@@ -37,6 +37,7 @@ pub mod message;
 pub mod message_type;
 pub mod parameter;
 pub mod path;
+pub mod quick;
 pub mod reference;
 pub mod registry;
 pub mod retry;

@@ -22,6 +22,8 @@ mod erasure;
 mod event;
 mod event_list;
 mod fault;
+mod fold;
+mod gather;
 mod incoming;
 mod job;
 mod known;
@@ -34,6 +36,7 @@ mod people;
 mod person;
 mod polling;
 mod reader;
+mod recent;
 mod registry;
 mod route;
 mod session;
@@ -53,8 +56,8 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
+    Acceptance, Accepted, Admitted, AtOnce, AuditQuery, AuditRow, Backend, Backfill, BackfillState,
+    Backlog, DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
     FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut,
     LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, ObjectState, OwnerKind, PageKey,
     PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
@@ -87,8 +90,11 @@ pub struct SqliteOptions {
     pub writer_cache_kib: u32,
     /// Page cache of each reading connection, in KiB.
     pub reader_cache_kib: u32,
-    /// How much of the file readers see through a memory map, in bytes; 0 for none.
+    /// How much of the file readers see through a memory map, in bytes; 0 for none. Through a map a failing disk is no error but the end
+    /// of the process, and what was read once counts to its memory.
     pub mmap_bytes: u64,
+    /// How much of the newest messages is kept in memory for those who read them next, in bytes.
+    pub recent_bytes: usize,
     /// How deep and wide messages may descend from one another.
     pub loop_bounds: LoopBounds,
     /// How long what a mapping took counts as taken.
@@ -104,7 +110,8 @@ impl SqliteOptions {
             readers: 3,
             writer_cache_kib: 16_384,
             reader_cache_kib: 4096,
-            mmap_bytes: 256 << 20,
+            mmap_bytes: 0,
+            recent_bytes: 8 << 20,
             loop_bounds: LoopBounds {
                 max_depth: 16,
                 max_descendants: 10_000,
@@ -121,6 +128,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    recent: Arc<recent::Recent>,
     path: PathBuf,
     _lock: File,
 }
@@ -139,12 +147,14 @@ impl SqliteBackend {
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
         let path = options.path.clone();
+        let folding = open::open_folder(&options)?;
         let session = session::Session::new(conn, options)?;
-        let seal = session.seal;
+        let (seal, recent) = (session.seal, Arc::clone(&session.recent));
         Ok(Self {
             readers: reader::Readers::start(readers)?,
-            writer: writer::Writer::start(session)?,
+            writer: writer::Writer::start(session, folding)?,
             seal,
+            recent,
             path,
             _lock: lock,
         })
@@ -199,15 +209,28 @@ impl Backend for SqliteBackend {
             .await
     }
 
+    async fn incoming_admit(
+        &self,
+        batch: Arc<Vec<Acceptance>>,
+        at_once: AtOnce,
+        now: Micros,
+    ) -> DbResult<Admitted> {
+        self.writer
+            .write(batch.len(), move |session| {
+                incoming::admit(session, &batch, &at_once, now)
+            })
+            .await
+    }
+
     async fn incoming_waiting(
         &self,
         limit: usize,
         held: Vec<MessageKey>,
     ) -> DbResult<Vec<Incoming>> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (waiting, unreadable) = self
             .readers
-            .read(move |conn| incoming::waiting(conn, seal, limit, &held))
+            .read(move |conn| incoming::waiting(conn, seal, &recent, limit, &held))
             .await?;
         if !unreadable.is_empty() {
             self.writer
@@ -241,10 +264,10 @@ impl Backend for SqliteBackend {
         limit: usize,
         but: LeftOut,
     ) -> DbResult<Due> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (due, unreadable) = self
             .readers
-            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &but))
+            .read(move |conn| due::due(conn, seal, &recent, endpoint, now, limit, &but))
             .await?;
         if !unreadable.is_empty() {
             let archive = move |session: &mut session::Session| {
@@ -377,6 +400,7 @@ impl Backend for SqliteBackend {
             commits: tally.commits.load(Ordering::Relaxed),
             commands: tally.commands.load(Ordering::Relaxed),
             rollbacks: tally.rollbacks.load(Ordering::Relaxed),
+            syncs: tally.syncs(),
             writing: Duration::from_micros(tally.writing_us.load(Ordering::Relaxed)),
         })
     }

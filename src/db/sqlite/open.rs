@@ -29,6 +29,9 @@ const APPLICATION_ID: i64 = 0x4948_7562;
 /// costs more to write than the better packing saves.
 const PAGE_BYTES: u32 = 8192;
 
+/// A log of so many pages is folded inside a commit: the net below `fold.rs`, which does it earlier and elsewhere.
+const NET_PAGES: u32 = 16_000;
+
 /// How long a connection waits for a lock that another process holds (a backup, a person's shell).
 const BUSY_MILLIS: u32 = 5000;
 
@@ -90,7 +93,7 @@ pub(super) fn open_writer(options: &SqliteOptions) -> DbResult<SqliteConnection>
     conn.batch_execute(&format!(
         "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA cache_size = -{kib}; PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;",
+         PRAGMA wal_autocheckpoint = {NET_PAGES}; PRAGMA journal_size_limit = 67108864;",
         kib = options.writer_cache_kib,
     ))
     .map_err(|error| told(fault(error), &options.path))?;
@@ -124,6 +127,14 @@ pub(super) fn open_reader(options: &SqliteOptions) -> DbResult<SqliteConnection>
         mmap = options.mmap_bytes,
     ))
     .map_err(fault)?;
+    Ok(conn)
+}
+
+/// The connection that folds the log into the file while others work.
+pub(super) fn open_folder(options: &SqliteOptions) -> DbResult<SqliteConnection> {
+    let mut conn = connect(&options.path)?;
+    conn.batch_execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -256;")
+        .map_err(fault)?;
     Ok(conn)
 }
 

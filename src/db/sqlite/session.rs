@@ -3,13 +3,14 @@
 //! Everything here can be read again from the database, and is after a rollback ([`Session::forget`]): then nothing in
 //! memory says what the disk does not.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 
 use super::{
     SqliteOptions,
     fault::fault,
+    recent::Recent,
     statement::{Command, Question, statements},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     domain::{
         delivery::WaitState,
         id::{Id, IdSeal},
+        message::Message,
         time::Micros,
     },
 };
@@ -90,6 +92,10 @@ pub(super) struct Session {
     pub(super) store_looked_at: i64,
     /// Up to which lane (endpoint and lane) the sweep has looked for lost heads.
     pub(super) lane_looked_at: (i64, i64),
+    /// What readers find in memory.
+    pub(super) recent: Arc<Recent>,
+    /// Messages of the open transaction.
+    fresh: Vec<Arc<Message>>,
     next: i64,
     written: i64,
     counts: HashMap<(i64, Place), i64>,
@@ -103,6 +109,8 @@ impl Session {
         let seal = IdSeal::new(meta(&mut conn, "seal")? as u64);
         let mut session = Self {
             conn,
+            recent: Arc::new(Recent::new(options.recent_bytes)),
+            fresh: Vec::new(),
             options,
             seal,
             registry_version: 0,
@@ -147,6 +155,7 @@ impl Session {
         }
         self.conn.batch_execute("COMMIT").map_err(fault)?;
         self.commits += 1;
+        self.recent.keep(&mut self.fresh);
         Ok(())
     }
 
@@ -158,6 +167,7 @@ impl Session {
     }
 
     fn forget(&mut self) -> DbResult<()> {
+        self.fresh.clear();
         self.counts.clear();
         self.kinds.clear();
         self.epochs.clear();
@@ -176,6 +186,11 @@ impl Session {
     /// The last number given out.
     pub(super) fn last(&self) -> i64 {
         self.next
+    }
+
+    /// Kept for readers once the open transaction is committed.
+    pub(super) fn fresh(&mut self, message: Arc<Message>) {
+        self.fresh.push(message);
     }
 
     /// The id of row `seq`.

@@ -1,8 +1,8 @@
 //! The one thread that writes, and the group commit that makes it fast.
 //!
 //! Callers put commands into a bounded channel. The writer takes everything that waits there into one transaction, commits
-//! once (one fsync), and only then answers all of them. No timer: idle, a command commits at once; under load the next
-//! batch gathers while the former one commits.
+//! once (one fsync), and only then answers all of them. Idle, a command commits at once; under load the next
+//! batch gathers while the former one commits, and a little longer the more there is to do (`gather.rs`).
 //!
 //! There are no savepoints: after `SQLITE_FULL` SQLite has rolled everything back by itself, and what came after a
 //! savepoint would commit alone. So any unexpected error abandons the whole batch, whose commands are then tried one by
@@ -19,10 +19,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::connection::SimpleConnection;
+use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{fault::is_refusal, session::Session};
+use super::{
+    fault::is_refusal,
+    fold::{Folder, Folds},
+    gather::Gather,
+    session::Session,
+};
 use crate::db::{DbError, DbResult};
 
 /// The most rows that the commands of one transaction may stand for, so that a transaction stays short.
@@ -94,9 +99,16 @@ pub(super) struct Tally {
     /// Commands that failed because nothing could be written, and how many of those were known when a probe last went well.
     failures: AtomicU64,
     healed: AtomicU64,
+    pub(super) folds: Arc<Folds>,
 }
 
 impl Tally {
+    /// Syncs asked of the system: one for each commit, and those of folding.
+    pub(super) fn syncs(&self) -> u64 {
+        let folds = self.folds.syncs.load(Ordering::Relaxed);
+        self.commits.load(Ordering::Relaxed) + folds
+    }
+
     fn note(&self, committed: bool, commands: usize, took: Duration) {
         let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
         add(
@@ -120,14 +132,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(session: Session) -> DbResult<Self> {
+    /// Starts the thread, and with it the one that folds the log, on a connection of its own.
+    pub(super) fn start(session: Session, folding: SqliteConnection) -> DbResult<Self> {
         let (sender, receiver) = mpsc::channel(COMMANDS_WAITING);
         let tally = Arc::new(Tally::default());
         let counted = Arc::clone(&tally);
+        let folder = Folder::start(folding, Arc::clone(&tally.folds))?;
         let thread = thread::Builder::new()
             .name("db-writer".into())
-            .spawn(move || run(session, receiver, &counted))
+            .spawn(move || run(session, receiver, &counted, folder))
             .map_err(|error| DbError::Unavailable(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             sender: Some(sender),
@@ -203,10 +216,20 @@ impl Drop for Farewell {
     }
 }
 
-fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>, tally: &Tally) {
+fn run(
+    mut session: Session,
+    mut receiver: mpsc::Receiver<Box<dyn Job>>,
+    tally: &Tally,
+    mut folder: Folder,
+) {
     let _farewell = Farewell;
     let mut batch = Vec::new();
+    let (mut gather, mut last) = (Gather::default(), Instant::now());
     while let Some(first) = receiver.blocking_recv() {
+        let pause = gather.pause(last.elapsed());
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
         let mut rows = first.rows();
         batch.push(first);
         while rows < ROWS_PER_TRANSACTION {
@@ -214,8 +237,13 @@ fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>, tally: 
             rows += next.rows();
             batch.push(next);
         }
+        let now = Instant::now();
+        gather.note(rows, now.saturating_duration_since(last));
+        last = now;
         write_batch(&mut session, std::mem::take(&mut batch), tally);
+        folder.note(rows, &mut session.conn);
     }
+    drop(folder);
     if let Err(error) = session
         .conn
         .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")

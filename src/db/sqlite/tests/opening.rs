@@ -234,3 +234,21 @@ async fn once_folded_the_file_alone_is_the_whole_database() {
     let copied = SqliteBackend::open(options(copy.path())).unwrap();
     assert_eq!(copied.registry_changes(0).await.unwrap().rows.len(), 1);
 }
+
+/// `.cargo/config.toml` names the options; without them everything works, at twice the cost.
+#[test]
+fn sqlite_is_built_without_what_nobody_needs() {
+    #[derive(diesel::QueryableByName)]
+    struct Option {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        compile_options: String,
+    }
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    let options: Vec<Option> =
+        diesel::sql_query("SELECT compile_options FROM pragma_compile_options")
+            .load(&mut conn)
+            .unwrap();
+    let has = |name: &str| options.iter().any(|one| one.compile_options == name);
+    assert!(has("THREADSAFE=2") && has("DEFAULT_MEMSTATUS=0"));
+    assert!(!has("ENABLE_MEMORY_MANAGEMENT") && !has("ENABLE_API_ARMOR"));
+}
