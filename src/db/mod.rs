@@ -47,9 +47,9 @@ pub use query::{
 };
 pub use rows::{
     Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
-    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, OwnerKind, ParentRow,
-    RegistryDelta, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds,
-    SweepReport,
+    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, OwnerKind,
+    ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip,
+    SweepBounds, SweepReport,
 };
 
 use crate::domain::{

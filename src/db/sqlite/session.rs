@@ -166,6 +166,12 @@ impl Session {
         self.forget()
     }
 
+    /// Keeps no message in memory: some of them are being erased.
+    pub(super) fn forget_messages(&mut self) {
+        self.fresh.clear();
+        self.recent.clear();
+    }
+
     fn forget(&mut self) -> DbResult<()> {
         self.fresh.clear();
         self.counts.clear();

@@ -381,7 +381,7 @@ impl Stretch {
         .rows(conn)?;
         let full = rows.len();
         let keys: Vec<i64> = rows.iter().map(|row| row.0).collect();
-        rows.truncate(fit_in_memory(conn, &keys)?);
+        rows.truncate(fit_in_memory(conn, &keys, &keys)?);
         let up_to = if rows.len() < full {
             rows.last().map(|row| row.0)
         } else {
@@ -455,6 +455,7 @@ pub(super) fn step(
             archived: Vec::new(),
         });
     }
+    session.forget_messages();
     // What is freed is overwritten with zeros, so that nothing of it stays in the file.
     session
         .conn
