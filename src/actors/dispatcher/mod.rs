@@ -234,8 +234,9 @@ impl Dispatcher {
             self.more = true;
         }
         let registry = self.shared.registry.current();
-        self.shares
-            .refresh(&registry, self.endpoint, self.window.size());
+        self.more |= self
+            .shares
+            .refresh(&registry, self.endpoint, &mut self.window);
         let (state, mut look_at) = match self.gate(&registry, now) {
             Gate::Shut { state, until } => {
                 if state == DispatcherState::Paused {

@@ -29,10 +29,16 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Takes in what is configured now, for a window of `size`.
-    pub fn refresh(&mut self, registry: &Registry, endpoint: EndpointKey, size: usize) {
+    /// Takes in what is configured now. When that makes other shares, what waits in the window was taken in under the former ones: it goes back, to be
+    /// read anew. True then.
+    pub fn refresh(
+        &mut self,
+        registry: &Registry,
+        endpoint: EndpointKey,
+        window: &mut Window,
+    ) -> bool {
         if self.version == Some(registry.version) {
-            return;
+            return false;
         }
         self.version = Some(registry.version);
         let owner = registry.endpoints.get(&endpoint);
@@ -51,13 +57,19 @@ impl Shares {
         if all < 2 {
             limited.clear();
         }
-        self.bound(limited, size);
+        self.bound(limited, window)
     }
 
     /// The share leaves room for one more mapping than those that are limited.
-    fn bound(&mut self, limited: HashSet<MappingKey>, size: usize) {
-        self.share = (size / (limited.len() + 1)).max(1);
+    fn bound(&mut self, limited: HashSet<MappingKey>, window: &mut Window) -> bool {
+        if self.limited == limited {
+            return false;
+        }
+        self.share = (window.size() / (limited.len() + 1)).max(1);
         self.limited = limited;
+        self.left_out.clear();
+        window.forget_waiting();
+        true
     }
 
     /// Of what was read, what the window may take in. The rest stays in the database, and its mapping is left out of the next reads.
@@ -122,7 +134,8 @@ mod tests {
 
     fn shares(size: usize) -> Shares {
         let mut shares = Shares::default();
-        shares.bound(HashSet::from([MappingKey(SLOW)]), size);
+        let limited = HashSet::from([MappingKey(SLOW)]);
+        assert!(shares.bound(limited, &mut Window::new(size)));
         shares
     }
 
@@ -163,10 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_that_stands_alone_has_the_whole_window() {
-        let mut shares = Shares::default();
-        shares.bound(HashSet::new(), 10);
-        let taken = shares.admit(&Window::new(10), backlog(SLOW, 0..10));
-        assert_eq!(taken.len(), 10);
+    fn a_window_filled_before_there_were_shares_is_read_anew() {
+        let (mut shares, mut window) = (Shares::default(), Window::new(8));
+        window.take_in(shares.admit(&window, backlog(SLOW, 0..8)));
+        assert_eq!(window.room(), 0, "standing alone it has the whole window");
+        window.begin_first(|_, _| true);
+        let limited = HashSet::from([MappingKey(SLOW)]);
+        assert!(shares.bound(limited.clone(), &mut window));
+        assert_eq!((window.in_flight(), window.room()), (1, 7));
+        assert!(!shares.bound(limited, &mut window), "nothing has changed");
     }
 }
