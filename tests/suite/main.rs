@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod faults;
 mod interop;
 mod isolation;
 mod order;
