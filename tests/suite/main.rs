@@ -6,6 +6,7 @@
 mod bulk;
 mod crash;
 mod documents;
+mod faults;
 mod interop;
 mod isolation;
 mod order;

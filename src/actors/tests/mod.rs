@@ -1,6 +1,7 @@
 //! The hub as a whole on a real database, with a stage in place of the network.
 
 mod accepting;
+mod clock;
 mod delivering;
 mod rig;
 mod routing;

@@ -268,7 +268,7 @@ pub(in crate::db) async fn what_descends_and_is_about_nothing_is_erased_with_its
 
 pub(in crate::db) async fn a_customers_objects_are_found_by_the_address(rig: &dyn Rig) {
     let hub = Hub::start(rig).await;
-    let theirs = format!(r#"{{"order":{{"number":"R1","email":"Ada@Example.org"}}}}"#);
+    let theirs = r#"{"order":{"number":"R1","email":"Ada@Example.org"}}"#.to_owned();
     push_text(&hub, Some("R1"), &theirs).await;
     push_text(&hub, Some("R1"), r#"{"order":{"number":"R1"}}"#).await;
     let other = push_text(

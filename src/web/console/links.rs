@@ -20,6 +20,16 @@ pub fn object(store: Id, object: &ObjectRef) -> String {
     )
 }
 
+/// The page that asks whether an object is to be erased.
+#[must_use]
+pub fn erase(store: Id, object: &ObjectRef) -> String {
+    format!(
+        "/objects/{}/{}/erase?store={store}",
+        part(object.kind()),
+        part(object.token())
+    )
+}
+
 /// A queue with filters.
 #[must_use]
 pub fn queue(store: Id, queue: &str, filters: &[(&str, &str)]) -> String {

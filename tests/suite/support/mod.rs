@@ -1,12 +1,14 @@
 //! What the tests stand on: a hub in its own process, a sink that behaves as it is told, and an API client.
 
 pub mod hub;
+pub mod raw;
 mod shop;
 mod sink;
 
 use std::time::Duration;
 
 pub use hub::{Hub, OPERATOR, Setup, Store};
+pub use raw::RawSink;
 pub use shop::order;
 pub use sink::{Received, Reply, Sink};
 

@@ -41,6 +41,7 @@ impl Notice {
             "password" => good("The password is changed. All your other sessions are signed out."),
             "gone" => bad("It went on meanwhile, so nothing was done. This is how it stands now."),
             "undone" => good("Stopped before it began: nothing was done."),
+            "erased" => good("Asked for: it is being erased. The audit log has the record."),
             "stopped" => good("Stopped. What was done so far stays done."),
             _ => None,
         }

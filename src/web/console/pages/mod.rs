@@ -6,6 +6,7 @@
 mod audit;
 mod bulk;
 mod endpoints;
+mod erase;
 mod events;
 mod mapping_form;
 mod mappings;
@@ -92,6 +93,11 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(post().to(test::push)),
         )
         .service(resource("/objects/{type}/{token}").route(get().to(object::page)))
+        .service(
+            resource("/objects/{type}/{token}/erase")
+                .route(get().to(erase::page))
+                .route(post().to(erase::act)),
+        )
         .service(resource("/embed/objects/{type}/{token}").route(get().to(object::embedded)))
         .service(
             resource("/api/stores/{store}/objects/{type}/{token}/link")
