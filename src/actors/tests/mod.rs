@@ -3,6 +3,7 @@
 mod accepting;
 mod clock;
 mod delivering;
+mod jobs;
 mod rig;
 mod routing;
 mod supervision;
