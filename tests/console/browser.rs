@@ -101,8 +101,30 @@ impl Browser {
 
     /// Light or dark, as the system would have it.
     pub async fn prefer(&self, scheme: &str) {
-        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.emulate("prefers-color-scheme", scheme).await;
+    }
+
+    /// A feature that style sheets ask for.
+    pub async fn emulate(&self, feature: &str, value: &str) {
+        let media = json!({"features": [{"name": feature, "value": value}]});
         self.cdp("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Opens another tab, and goes there.
+    pub async fn new_tab(&self) {
+        let made = self.post("/window/new", json!({"type": "tab"})).await;
+        let handle = made.unwrap()["handle"].clone();
+        self.post("/window", json!({"handle": handle}))
+            .await
+            .unwrap();
+    }
+
+    /// Presses a key that writes nothing.
+    pub async fn key(&self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": if key == "Tab" { 9 } else { 13 }});
+            self.cdp("Input.dispatchKeyEvent", event).await;
+        }
     }
 
     /// Opens a path of the hub, or a whole address.

@@ -28,6 +28,7 @@ impl Handler<Answered> for Dispatcher {
             key,
             verdict,
             told,
+            took,
             settler,
         } = answered;
         // From here on the task lives by itself, until the outcome is written.
@@ -56,7 +57,12 @@ impl Handler<Answered> for Dispatcher {
             }
             Verdict::Silent => self.breaker.abstain(key, now),
         }
-        self.cell.tell(|cell| cell.rate.count(now));
+        self.cell.tell(|cell| {
+            cell.rate.count(now);
+            if let Some(took) = took {
+                cell.times.count(took);
+            }
+        });
         self.cell.tell(|cell| match told {
             AttemptTold::Completed => {
                 cell.completed += 1;

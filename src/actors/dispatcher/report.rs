@@ -1,6 +1,6 @@
 //! What an attempt's task tells its dispatcher, and how its outcome gets to the Settler.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::{Addr, Message};
 use tokio::sync::oneshot;
@@ -29,6 +29,8 @@ pub(super) struct Answered {
     pub(super) key: DeliveryKey,
     pub(super) verdict: Verdict,
     pub(super) told: AttemptTold,
+    /// How long the attempt took; `None` when none was spent.
+    pub(super) took: Option<Duration>,
     pub(super) settler: u64,
 }
 
@@ -91,6 +93,9 @@ impl Report {
             key: settlement.key,
             verdict,
             told,
+            took: settlement.attempt.as_ref().map(|attempt| {
+                Duration::from_micros(attempt.duration_us.try_into().unwrap_or_default())
+            }),
             settler,
         };
         // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.

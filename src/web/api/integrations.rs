@@ -118,11 +118,7 @@ pub async fn update(
     let integration = read(&mut fields, Some(&entry.value));
     fields.finish("integration")?;
     let moved = integration.url != entry.value.url;
-    let mut changes = vec![EntityChange::Replace {
-        key: entry.key.0,
-        entity: Entity::Integration(Box::new(integration.clone())),
-    }];
-    changes.extend(mappings_after(&call.store, entry, &integration));
+    let changes = changes_of(&call.store, entry, integration);
     let rows = call.hub().change_registry(changes).await?.rows;
     let row = rows
         .into_iter()
@@ -132,6 +128,20 @@ pub async fn update(
         call.hub().survey(entry.key);
     }
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
+}
+
+/// What an integration's new form changes: itself, and what follows in its mappings.
+pub fn changes_of(
+    store: &StoreSnapshot,
+    before: &Entry<IntegrationKey, Integration>,
+    after: Integration,
+) -> Vec<EntityChange> {
+    let mut changes = vec![EntityChange::Replace {
+        key: before.key.0,
+        entity: Entity::Integration(Box::new(after.clone())),
+    }];
+    changes.extend(mappings_after(store, before, &after));
+    changes
 }
 
 /// What a changed integration changes in its mappings: those that still have its former address or token.
@@ -168,16 +178,21 @@ fn mappings_after(
 /// `DELETE integrations/:id`: its mappings go with it, and what waits for them is archived as removed.
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    let mut changes = vec![EntityChange::Delete { key: entry.key.0 }];
-    changes.extend(
-        call.store
-            .mappings
-            .values()
-            .filter(|mapping| mapping.value.integration == Some(entry.key))
-            .map(|mapping| EntityChange::Delete { key: mapping.key.0 }),
-    );
+    let changes = removal_of(&call.store, entry.key);
     call.hub().change_registry(changes).await?;
     Ok(HttpResponse::Ok().json(document(entry, &call.store)))
+}
+
+/// What removing an integration deletes: itself and its mappings.
+pub fn removal_of(store: &StoreSnapshot, key: IntegrationKey) -> Vec<EntityChange> {
+    let own = store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(key))
+        .map(|mapping| EntityChange::Delete { key: mapping.key.0 });
+    std::iter::once(EntityChange::Delete { key: key.0 })
+        .chain(own)
+        .collect()
 }
 
 /// `POST integrations/:id/refresh`: has the description read anew, in the background.
@@ -216,20 +231,7 @@ async fn switch(
     enabled: bool,
 ) -> Result<HttpResponse, ApiError> {
     let key = find(&call.store, request)?.key;
-    let changes: Vec<EntityChange> = call
-        .store
-        .mappings
-        .values()
-        .filter(|mapping| mapping.value.integration == Some(key))
-        .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
-        .map(|mapping| EntityChange::Replace {
-            key: mapping.key.0,
-            entity: Entity::Mapping(Mapping {
-                enabled,
-                ..mapping.value.clone()
-            }),
-        })
-        .collect();
+    let changes = switching_of(&call.store, key, enabled);
     if !changes.is_empty() {
         call.hub().change_registry(changes).await?;
     }
@@ -242,6 +244,27 @@ async fn switch(
         .map(|mapping| mappings::entry_document(mapping, store))
         .collect();
     Ok(HttpResponse::Ok().json(documents))
+}
+
+/// What switching an integration's mappings on or off changes: required ones stay enabled.
+pub fn switching_of(
+    store: &StoreSnapshot,
+    key: IntegrationKey,
+    enabled: bool,
+) -> Vec<EntityChange> {
+    store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(key))
+        .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
+        .map(|mapping| EntityChange::Replace {
+            key: mapping.key.0,
+            entity: Entity::Mapping(Mapping {
+                enabled,
+                ..mapping.value.clone()
+            }),
+        })
+        .collect()
 }
 
 /// The integration in the path.
@@ -258,7 +281,7 @@ pub(super) fn find<'a>(
 }
 
 /// Reads an integration over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
     let of = |pick: fn(&Integration) -> Option<String>| stored.and_then(pick);
     let mut text = |name: &'static str, stored: Option<String>| {
         fields

@@ -10,7 +10,7 @@
 
 mod accounts;
 mod endpoints;
-mod integrations;
+pub(in crate::web) mod integrations;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
 pub(in crate::web) mod message;
@@ -19,15 +19,15 @@ mod objects;
 pub(in crate::web) mod parameter_value;
 pub(in crate::web) mod parameters;
 pub(in crate::web) mod places;
-mod polling;
+pub(in crate::web) mod polling;
 mod push;
 pub(super) mod push2;
 pub(in crate::web) mod pushed;
 pub(in crate::web) mod queues;
-mod rules;
+pub(in crate::web) mod rules;
 mod samples;
-mod schedulers;
-mod signup;
+pub(in crate::web) mod schedulers;
+pub(in crate::web) mod signup;
 pub(in crate::web) mod stores;
 pub(in crate::web) mod tokens;
 

@@ -13,12 +13,13 @@ use crate::{
 use super::people::{Person, Refusal};
 
 /// Members of stored bodies that nobody may read in a log.
-const SECRET_MEMBERS: [&str; 7] = [
+const SECRET_MEMBERS: [&str; 8] = [
     "token",
     "hash",
     "api_key",
     "password",
     "signing_secret",
+    "webhook_secret",
     "key",
     "value",
 ];
@@ -121,9 +122,12 @@ fn entry(person: &Person, change: &EntityChange) -> Option<NewAudit> {
 }
 
 fn endpoint_name(registry: &Registry, key: i64) -> Option<String> {
+    use crate::domain::key::{IntegrationKey, MappingKey};
     registry.stores.values().find_map(|store| {
-        store
-            .mapping_name(crate::domain::key::MappingKey(key))
+        let integration = store.integrations.get(&IntegrationKey(key));
+        integration
+            .map(|entry| entry.value.name.as_str())
+            .or_else(|| store.mapping_name(MappingKey(key)))
             .map(str::to_owned)
     })
 }
@@ -136,6 +140,7 @@ fn subject_of(entity: &Entity, name: Option<String>) -> String {
     let name = name.unwrap_or_else(|| match entity {
         Entity::Store(store) => store.name.clone(),
         Entity::Token(token) => token.name.clone(),
+        Entity::Scheduler(scheduler) => scheduler.key.to_string(),
         other => other.unique_name().unwrap_or_default().to_owned(),
     });
     format!("{kind} {name}").trim().to_owned()
@@ -143,7 +148,9 @@ fn subject_of(entity: &Entity, name: Option<String>) -> String {
 
 /// The live entity with this key, and its store.
 fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
-    use crate::domain::key::{AccountKey, MappingKey, ParameterKey, TokenKey};
+    use crate::domain::key::{
+        AccountKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey, TokenKey,
+    };
     if let Some(account) = registry.accounts.get(&AccountKey(key)) {
         return Some((None, Entity::Account(account.value.clone())));
     }
@@ -168,9 +175,30 @@ fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
                 .get(&TokenKey(key))
                 .map(|entry| Entity::Token(entry.value.clone()))
         };
+        let integration = || {
+            store
+                .integrations
+                .get(&IntegrationKey(key))
+                .map(|entry| Entity::Integration(Box::new(entry.value.clone())))
+        };
+        let scheduler = || {
+            store
+                .schedulers
+                .get(&SchedulerKey(key))
+                .map(|entry| Entity::Scheduler(entry.value.clone()))
+        };
+        let rule = || {
+            store
+                .rules
+                .get(&RuleKey(key))
+                .map(|entry| Entity::Rule(entry.value.clone()))
+        };
         mapping
             .or_else(parameter)
             .or_else(token)
+            .or_else(integration)
+            .or_else(scheduler)
+            .or_else(rule)
             .map(|entity| (own, entity))
     })
 }
@@ -178,8 +206,20 @@ fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
 /// The stored body with its secrets masked.
 fn shown(entity: &Entity) -> Option<String> {
     let mut body: Value = serde_json::from_str(&entity.to_json().ok()?).ok()?;
-    let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
-    mask(&mut body, open_value);
+    match entity {
+        // What stands under these names is a message type, or the names of a payload's members.
+        Entity::Scheduler(_) | Entity::Rule(_) => {}
+        Entity::Integration(integration) => {
+            mask(&mut body, false);
+            // All that an application says of its services would be the larger part of the log.
+            let names = integration.services.iter().map(|own| own.name.clone());
+            body["services"] = names.collect::<Vec<_>>().into();
+        }
+        entity => {
+            let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
+            mask(&mut body, open_value);
+        }
+    }
     Some(body.to_string())
 }
 

@@ -44,6 +44,8 @@
     const selection = getSelection();
     if (selection && !selection.isCollapsed && selection.anchorNode && node.contains(selection.anchorNode)) return true;
     if ($$("input", node).some((i) => i.checked !== i.defaultChecked || (i.type !== "checkbox" && i.type !== "radio" && i.value !== i.defaultValue))) return true;
+    if ($$("textarea", node).some((area) => area.value !== area.defaultValue)) return true;
+    if ($$("option", node).some((option) => option.selected !== option.defaultSelected && option.closest("select").querySelector("[selected]"))) return true;
     return $$("details[data-touched]", node).length > 0;
   };
   let announced = 0;
@@ -131,8 +133,11 @@
     if (paused) { close(); say("paused", `Paused ${clock(last)}`); } else { open(); refresh(); }
   };
   if (pause) { pause.hidden = false; pause.addEventListener("click", toggle); }
-  const calm = $("[data-refresh]");
-  if (calm) setInterval(() => { if (!document.hidden) refresh(); }, Number(calm.dataset.refresh) * 1000);
+  // What waits for something outside asks more often than the stream tells, for as long as it waits.
+  setInterval(() => {
+    const waiting = $("[data-refresh]");
+    if (waiting && !document.hidden && !paused && Date.now() - lastFetch >= Number(waiting.dataset.refresh) * 1000) refresh();
+  }, 1000);
   document.addEventListener("click", (event) => { const s = event.target.closest?.("summary"); if (s) s.parentElement.dataset.touched = ""; });
 
   // ---- forms ------------------------------------------------------------------------------------------------------
@@ -144,12 +149,23 @@
   addEventListener("pageshow", () => { for (const field of $$("[data-filters] :disabled")) field.disabled = false; });
   for (const form of $$("[data-choose]")) { $("button", form).hidden = true; $("select", form).addEventListener("change", () => form.submit()); }
 
+  // Fields that matter only with another one appear and go with it.
+  const bind = (form) => {
+    for (const part of $$("[data-needs]", form)) {
+      const [name, value] = part.dataset.needs.split("=");
+      const fields = [...form.elements].filter((field) => field.name === name);
+      part.hidden = fields.length > 0 && !fields.some((field) => value ? field.checked && field.value === value : field.type === "checkbox" ? field.checked : field.value !== "false");
+    }
+  };
+  document.addEventListener("change", (event) => { if (event.target.form) bind(event.target.form); });
+
   // ---- copying, finding -------------------------------------------------------------------------------------------
   const copy = async (button, text) => {
     try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch { button.textContent = "Not copied"; }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
   function dress(root) {
+    for (const form of $$("form", root)) bind(form);
     for (const node of $$("[data-copy]", root)) {
       if (node.nextElementSibling?.dataset.copies || $("[data-copies]", node) || !navigator.clipboard) continue;
       const button = document.createElement("button");
