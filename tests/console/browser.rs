@@ -4,7 +4,8 @@
 //! anyway: the crates for it bring a web server and a second HTTP stack along.
 
 use std::{
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -135,6 +136,12 @@ impl Browser {
             format!("{}{path}", self.url)
         };
         self.post("/url", json!({"url": address})).await.unwrap();
+        eventually("the page is loaded", || async {
+            let body = json!({"script": "return document.readyState", "args": []});
+            let state = self.post("/execute/sync", body).await.ok()?;
+            (state == "complete").then_some(())
+        })
+        .await;
     }
 
     /// Runs a script in the page.
@@ -268,11 +275,28 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium is the driver's child: a polite end takes it along, a kill would not.
+        // Ending the session ends Chromium; the driver's end alone would leave it behind.
+        let _ = self.end_session();
         let _ = Command::new("kill")
             .args(["-TERM", &self.driver.id().to_string()])
             .status();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Without a runtime: a test that has panicked has none to wait on.
+    fn end_session(&self) -> std::io::Result<()> {
+        let place = self.session.trim_start_matches("http://");
+        let (host, path) = place.split_once('/').unwrap_or((place, ""));
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let request =
+            format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(())
     }
 }
 

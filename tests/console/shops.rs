@@ -25,7 +25,7 @@ async fn a_shop_is_added_and_its_first_order_watched() {
     browser.make_first_account(OPERATOR).await;
     browser.press("Add a store").await;
     browser.fill("name", "Tidewater").await;
-    browser.fill("api_url", "not an address").await;
+    browser.fill("api_url", "ftp://shop.example/api/").await;
     browser.press("Add the store").await;
     browser.reads("Not saved yet").await;
     browser

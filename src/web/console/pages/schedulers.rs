@@ -314,7 +314,7 @@ async fn save(
         let next = scheduler
             .schedule
             .next_runs(person.now, person.now, PREVIEWED);
-        let tried = html! { div .notice role="status" { div { p { strong { "It would run " (Foreign(&scheduler.schedule.describe())) } ". Saved now, the next runs are:" } (next_list(&next, person.now)) } } };
+        let tried = html! { div .notice role="status" { div { p { strong { "It would run: " (Foreign(&scheduler.schedule.describe())) } ". Saved now, the next runs are:" } (next_list(&next, person.now)) } } };
         return Ok(edit_page(
             &person,
             &store,

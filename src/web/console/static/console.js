@@ -31,7 +31,7 @@
   setInterval(tell, 5000);
 
   // ---- live -------------------------------------------------------------------------------------------------------
-  let source = null, paused = false, heard = Date.now(), last = new Date(Date.now() + skew), busy = false, again = false, lastFetch = 0;
+  let source = null, paused = false, heard = Date.now(), last = new Date(Date.now() + skew), busy = false, again = false, lastFetch = 0, asking = null, leaving = false;
   const say = (state, text) => {
     if (!status) return;
     status.dataset.state = state;
@@ -79,11 +79,13 @@
     announce(newer.textContent);
   };
   const refresh = async () => {
+    if (leaving) return;
     if (busy) { again = true; return; }
     busy = true;
+    asking = new AbortController();
     lastFetch = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "follow", cache: "no-store" });
+      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "follow", cache: "no-store", signal: asking.signal });
       if (answer.redirected) { location.reload(); return; }
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -103,6 +105,8 @@
       if (again) { again = false; setTimeout(soon, 1000); }
     }
   };
+  // What is shown may be gone with the form that was sent: nothing is asked of it any more.
+  const leave = () => { leaving = true; asking?.abort(); setTimeout(() => { leaving = false; }, 3000); };
   const soon = () => { if (Date.now() - lastFetch >= 1000) refresh(); else if (!again) { again = true; setTimeout(() => { again = false; refresh(); }, 1000); } };
   const open = () => {
     if (source || paused || document.hidden || !body.dataset.live) return;
@@ -144,7 +148,7 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.matches("[data-filters]")) for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
-    if (form.method === "post") { if (form.dataset.sent) event.preventDefault(); form.dataset.sent = "1"; setTimeout(() => delete form.dataset.sent, 3000); }
+    if (form.method === "post") { if (form.dataset.sent) event.preventDefault(); form.dataset.sent = "1"; setTimeout(() => delete form.dataset.sent, 3000); leave(); }
   });
   addEventListener("pageshow", () => { for (const field of $$("[data-filters] :disabled")) field.disabled = false; });
   for (const form of $$("[data-choose]")) { $("button", form).hidden = true; $("select", form).addEventListener("change", () => form.submit()); }

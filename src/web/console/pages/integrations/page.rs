@@ -109,8 +109,7 @@ pub async fn show(
             } }
         }
         @if may {
-            section .panel { h2 { "Do" } (deeds(person, store, entry, &action, connected)) }
-            section .panel { (edit(person, own, &action, refused)) }
+            section .panel { h2 { "Do" } (deeds(person, store, entry, &action, connected)) (edit(person, own, &action, refused)) }
             @let mappings = store.mappings.values().filter(|mapping| mapping.value.integration == Some(entry.key)).count();
             @let what = format!("Its {mappings} mappings go with it, and what waits for them is archived as removed. Its parameters stay.");
             (delete_fold(&action, &person.form_token, &own.name, &what, refused.delete.as_ref().unwrap_or(&none)))
@@ -146,7 +145,7 @@ async fn about(
                 ServicesFrom::Hand => { "hand" }
                 ServicesFrom::EndpointJson { read_at } => { "its endpoint.json, read " (When { at: read_at, now: person.now }) }
             } }
-            dt { "Mappings" } dd { @for mapping in store.mappings.values().filter(|mapping| mapping.value.integration == Some(entry.key)) { a href=(format!("/console/mappings/{}?store={}", mapping.id, store.store.id)) { (Foreign(&mapping.value.name)) } " " @if !mapping.value.enabled { "(off) " } } }
+            @if is_connected(store, entry.key) { dt { "Mappings" } dd { @for mapping in store.mappings.values().filter(|mapping| mapping.value.integration == Some(entry.key)) { a href=(format!("/console/mappings/{}?store={}", mapping.id, store.store.id)) { (Foreign(&mapping.value.name)) } " " @if !mapping.value.enabled { "(off) " } } } }
             @if let Some(help) = &own.help { dt { "Help" } dd { (Passage(help, 1_000)) } }
         }
     })

@@ -180,7 +180,14 @@ fn hint(one: &Wanted<'_>, kept: bool) -> String {
         parts.push("Set, and kept secret. Leave it empty to keep it.".into());
     }
     if !one.declared.description.is_empty() {
-        parts.push(one.declared.description.chars().take(300).collect());
+        let words: String = one.declared.description.chars().take(300).collect();
+        let words = words.trim();
+        let end = if words.ends_with(['.', '!', '?', ':', ')']) {
+            ""
+        } else {
+            "."
+        };
+        parts.push(format!("{words}{end}"));
     }
     match &one.declared.allowed {
         Some(Allowed::Pattern(pattern)) => parts.push(format!("Must match {pattern}")),

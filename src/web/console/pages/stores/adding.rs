@@ -27,6 +27,8 @@ use super::{
 const STEPS: [&str; 4] = ["Shop", "Token", "What answers", "First order"];
 /// Messages that the last step shows.
 const SHOWN: usize = 5;
+/// Messages that are read for it.
+const READ: usize = 20;
 
 /// `GET /console/stores/new`
 pub async fn new(person: Person) -> Result<HttpResponse, Refusal> {
@@ -153,7 +155,10 @@ pub async fn begin(
 
 /// What arrived so far, and what to do for something to arrive.
 async fn first_messages(person: &Person, store: &StoreSnapshot) -> Result<Markup, Refusal> {
-    let messages = last_messages(person, store, SHOWN).await?;
+    let mut messages = last_messages(person, store, READ).await?;
+    // The hub's own words about the shop are no news of the shop.
+    messages.retain(|message| message.kind.noun() != "notification");
+    messages.truncate(SHOWN);
     let id = store.store.id;
     Ok(html! {
         section .panel {

@@ -155,7 +155,7 @@ pub fn findings(shop: &Shop, now: Micros) -> Markup {
                 }
             }
             @match (&shop.report.problem, &shop.found) {
-                (Some(problem), _) => { div .notice .bad { span .s-parked { (Mark::Parked.shape()) } p { strong { "It cannot be polled like this." } " " (Foreign(problem)) } } }
+                (Some(problem), _) => { div .notice .bad { span .s-parked { (Mark::Parked.shape()) } p { strong { "It cannot be polled like this:" } " " (Foreign(problem)) } } }
                 (None, Some(found)) => { div .notice .good { span .s-done { (Mark::Completed.shape()) } p { "It is polled as: " strong { (source_words(found.name())) } "." } } }
                 (None, None) => {}
             }
