@@ -265,9 +265,13 @@ impl Browser {
             return;
         };
         std::fs::create_dir_all(&folder).unwrap();
-        let picture = self
-            .cdp("Page.captureScreenshot", json!({"format": "png"}))
-            .await;
+        // The whole page, as far as it is not endless.
+        let sizes = self.cdp("Page.getLayoutMetrics", json!({})).await;
+        let size = &sizes["cssContentSize"];
+        let height = size["height"].as_f64().unwrap_or(900.0).min(6000.0);
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1});
+        let wanted = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.cdp("Page.captureScreenshot", wanted).await;
         let png = decode_base64(picture["data"].as_str().unwrap_or_default());
         std::fs::write(format!("{folder}/{name}.png"), png).unwrap();
     }

@@ -199,7 +199,7 @@ async fn pages_fit_their_window_and_leave_nobody_out() {
     }
     let mut wrong = Vec::new();
     for (width, scheme) in looks {
-        browser.resize(width, width * 5 / 8 + 100).await;
+        browser.resize(width, 900).await;
         browser.prefer(scheme).await;
         for page in &pages {
             browser.open(page).await;

@@ -407,3 +407,50 @@ fn form(person: &Person, action: &str, typed: &Fields, problems: &Problems) -> M
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_back(own: &Scheduler) -> Scheduler {
+        let raw = to_raw_value(&body_of(&stored_as_fields(own))).expect("JSON");
+        let mut reader = fields::Fields::read(&raw, "", &[]);
+        let again = read(&mut reader, Some(own), Micros(5));
+        reader.finish("scheduler").expect("no fault");
+        again.expect("a scheduler")
+    }
+
+    #[test]
+    fn a_scheduler_sent_back_as_shown_changes_nothing() {
+        let cron = Schedule::cron("30 6 * * 1-5", "Europe/Berlin").expect("a schedule");
+        let every = Schedule::every(5, Interval::Minutes).expect("a schedule");
+        for schedule in [cron, every] {
+            let own = Scheduler {
+                schedule,
+                key: "acme:poll".parse().expect("a type"),
+                payload: Some(r#"{"a":1}"#.into()),
+                enabled: true,
+                anchor: Micros(1),
+            };
+            assert_eq!(read_back(&own), own);
+        }
+    }
+
+    #[test]
+    fn one_that_is_off_has_no_next_run() {
+        let mut own = Scheduler {
+            schedule: Schedule::every(1, Interval::Hours).expect("a schedule"),
+            key: "acme:poll".parse().expect("a type"),
+            payload: None,
+            enabled: true,
+            anchor: Micros(0),
+        };
+        let hour = 3_600_000_000;
+        assert_eq!(
+            next_runs(&own, None, Micros(1), 2),
+            [Micros(hour), Micros(2 * hour)]
+        );
+        own.enabled = false;
+        assert_eq!(next_runs(&own, None, Micros(1), 2), []);
+    }
+}

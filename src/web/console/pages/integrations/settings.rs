@@ -329,3 +329,70 @@ pub fn complaints(integration: &Integration) -> Markup {
         } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn acme() -> Integration {
+        let parameter = |name: &str, more: Value| {
+            let mut whole = json!({ "name": name });
+            if let (Some(whole), Some(more)) = (whole.as_object_mut(), more.as_object()) {
+                whole.extend(more.clone());
+            }
+            whole
+        };
+        serde_json::from_value(json!({
+            "name": "acme", "url": "https://acme.example", "category": "shipping",
+            "services": [
+                {"name": "send", "path": "/send", "requires": {"parameters": [
+                    parameter("insurer", json!({"depends_on": "insured"})),
+                    parameter("acme.api_key", json!({"data_type": "password"})),
+                    parameter("insured", json!({"data_type": "boolean", "enables": ["sum"]})),
+                    parameter("sum", json!({"data_type": "integer"}))]}},
+                {"name": "cancel", "path": "/cancel", "requires": {"parameters": [parameter("api_key", json!({}))]}},
+            ],
+        }))
+        .expect("an integration")
+    }
+
+    #[test]
+    fn what_a_box_enables_stands_behind_it_and_nothing_is_asked_twice() {
+        let acme = acme();
+        let asked: Vec<_> = wanted(&acme)
+            .iter()
+            .map(|one| (one.short.to_owned(), one.needs.map(str::to_owned)))
+            .collect();
+        let needs = Some("insured".to_owned());
+        assert_eq!(
+            asked,
+            [
+                ("api_key".to_owned(), None),
+                ("insured".to_owned(), None),
+                ("insurer".to_owned(), needs.clone()),
+                ("sum".to_owned(), needs),
+            ]
+        );
+        assert_eq!(wanted(&acme)[0].services, ["send", "cancel"]);
+    }
+
+    #[test]
+    fn a_refused_value_is_told_at_its_field() {
+        let problems = problems_of_signup(&[
+            "parameters.speed: must be one of slow, fast".to_owned(),
+            "services: acme has none yet".to_owned(),
+        ]);
+        assert_eq!(
+            problems.0,
+            [
+                (
+                    "p.speed".to_owned(),
+                    "speed must be one of slow, fast".to_owned()
+                ),
+                ("main".to_owned(), "services: acme has none yet".to_owned()),
+            ]
+        );
+    }
+}

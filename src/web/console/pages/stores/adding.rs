@@ -7,6 +7,7 @@ use crate::{
     db::{EntityChange, PulseState},
     domain::{
         key::StoreKey,
+        message::Message,
         registry::{Entity, Scope, StoreSnapshot},
     },
     web::console::{
@@ -117,21 +118,23 @@ pub async fn begin(
         .is_some_and(|pulse| pulse.state == PulseState::Up);
     let address = format!("/console/stores/{}", store.store.id);
     let step = if asked == Asked::Known && up { 3 } else { 2 };
-    let first = if step == 3 {
-        first_messages(&person, &store).await?
+    let arrived = if step == 3 {
+        arrived(&person, &store).await?
     } else {
-        html! {}
+        Vec::new()
     };
+    // As long as one waits for something to happen, the page asks every second.
+    let waits = shop.polled && arrived.is_empty();
     let body = html! {
         p .crumbs { a href="/console/stores" { "Stores" } " / " a href=(address) { (Foreign(&store.store.value.name)) } }
         h1 { "Add a store: " (Foreign(&store.store.value.name)) }
-        div #begin data-region="" data-refresh="1" {
+        div #begin data-region="" data-refresh=[waits.then_some("1")] {
             (rail(&STEPS, step))
             @if !shop.polled { div .panel .empty { p { "This store is push only: nothing is polled." } a .button .main href=(address) { "To the store" } } }
             @else {
                 section .panel { h2 { "What answers" } (findings(&shop, person.now)) }
                 @if asked == Asked::Known && !up { p .state .s-sending { (Mark::Sending.shape()) "It is polled for the first time..." } }
-                (first)
+                @if step == 3 { (first_order(&store, &arrived)) }
             }
         }
         @if shop.polled { div .actions {
@@ -153,24 +156,29 @@ pub async fn begin(
     Ok(ok(frame.around(body)))
 }
 
-/// What arrived so far, and what to do for something to arrive.
-async fn first_messages(person: &Person, store: &StoreSnapshot) -> Result<Markup, Refusal> {
+/// The newest messages about what is in the shop.
+async fn arrived(person: &Person, store: &StoreSnapshot) -> Result<Vec<Message>, Refusal> {
     let mut messages = last_messages(person, store, READ).await?;
     // The hub's own words about the shop are no news of the shop.
     messages.retain(|message| message.kind.noun() != "notification");
     messages.truncate(SHOWN);
+    Ok(messages)
+}
+
+/// What arrived so far, and what to do for something to arrive.
+fn first_order(store: &StoreSnapshot, arrived: &[Message]) -> Markup {
     let id = store.store.id;
-    Ok(html! {
+    html! {
         section .panel {
             h2 { "First order" }
-            @if messages.is_empty() {
+            @if arrived.is_empty() {
                 p { "The shop is polled from now on. What is there already is no news: place or change an order in the shop, and it appears here with the next poll." }
                 p .muted { "To tell the past as well, begin a backfill on the store's page." }
             } @else {
                 p .state .s-done { (Mark::Completed.shape()) "Messages arrive." }
-                ul .family { @for message in &messages { li { a href=(links::message(id, message.id)) { (Foreign(message.kind.as_str())) } " " @if let Some(object) = &message.about.primary { (object_link(id, object)) } } } }
+                ul .family { @for message in arrived { li { a href=(links::message(id, message.id)) { (Foreign(message.kind.as_str())) } " " @if let Some(object) = &message.about.primary { (object_link(id, object)) } } } }
                 @if store.mappings.is_empty() { p { "Nobody gets them yet. " a href=(format!("/console/integrations/new?store={id}")) { "Connect an application" } } }
             }
         }
-    })
+    }
 }

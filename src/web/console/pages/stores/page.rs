@@ -69,7 +69,7 @@ async fn show(
         p .crumbs { a href="/console/stores" { "Stores" } }
         h1 { (Foreign(&own.name)) }
         div .columns {
-            section .panel #about data-region="" { (about(person, store).await?) }
+            section .panel #about data-region="" { (about(person, store, &shop).await?) }
             section .panel { (tokens::section(person, store, &address, may)) }
         }
         @if shop.polled {
@@ -104,7 +104,7 @@ async fn show(
     .around(body)))
 }
 
-async fn about(person: &Person, store: &StoreSnapshot) -> Result<Markup, Refusal> {
+async fn about(person: &Person, store: &StoreSnapshot, shop: &Shop) -> Result<Markup, Refusal> {
     let stats = person.hub.backend().queue_stats(store.store.key).await?;
     let (own, id) = (&store.store.value, store.store.id);
     let waiting = stats.pending + stats.failing + stats.scheduled + stats.parked;
@@ -113,7 +113,10 @@ async fn about(person: &Person, store: &StoreSnapshot) -> Result<Markup, Refusal
         dl .facts {
             dt { "Id" } dd .mono data-copy="" { (id) }
             dt { "API" } dd { @match &own.api_url { Some(url) => { (Foreign(url)) } None => { "none: it pushes" } } }
-            dt { "Kind" } dd { (source_words(own.source.as_deref().unwrap_or("none"))) }
+            dt { "Kind" } dd { @match (own.source.as_deref(), shop.found_words()) {
+                (Some("auto"), Some(found)) => { (found) ", found out" }
+                (source, _) => { (source_words(source.unwrap_or("none"))) }
+            } }
             dt { "API key" } dd { @if own.api_key.is_some() { "set, kept secret" } @else { "none" } }
             dt { "Since" } dd { (When { at: store.store.created_at, now: person.now }) }
             dt { "Waiting" } dd { a href=(links::queue(id, "accepted", &[])) { (count_words(waiting)) } }

@@ -117,6 +117,13 @@ impl Shop {
         cursors
             .find(|cursor| cursor.noun == noun && cursor.job == job)
             .and_then(|cursor| cursor.mark)
+            // An empty collection is read from the beginning of time.
+            .filter(|mark| mark.0 > 0)
+    }
+
+    /// What it was found to be, in words.
+    pub fn found_words(&self) -> Option<&str> {
+        self.found.as_ref().map(|found| source_words(found.name()))
     }
 }
 
@@ -159,10 +166,26 @@ pub fn findings(shop: &Shop, now: Micros) -> Markup {
                 (None, Some(found)) => { div .notice .good { span .s-done { (Mark::Completed.shape()) } p { "It is polled as: " strong { (source_words(found.name())) } "." } } }
                 (None, None) => {}
             }
-            @for caution in &shop.report.cautions { div .notice .warn { span .s-failing { (Mark::Failing.shape()) } p { (Foreign(caution)) } } }
+            @for caution in &shop.report.cautions { div .notice .warn { span .s-failing { (Mark::Failing.shape()) } p { (Foreign(&sentence(caution))) } } }
             @if let Some(row) = &shop.state.found { p .meta { "Asked " (When { at: row.probed_at, now }) } }
         }
     }
+}
+
+/// A text with a capital at its beginning and a full stop at its end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    let stop = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{stop}", letters.as_str())
 }
 
 /// The heartbeats of the shop and its collections.

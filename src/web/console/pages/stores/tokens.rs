@@ -29,7 +29,7 @@ pub fn section(person: &Person, store: &StoreSnapshot, address: &str, may: bool)
         h2 { "Tokens" }
         @if store.tokens.is_empty() { p .muted { "None: nobody can push." } }
         ul .needs { @for entry in store.tokens.values() { li {
-            span .grows { strong { (Foreign(&entry.value.name)) } span .meta { @for scope in &entry.value.scopes { (crate::web::scope_word(*scope)) " " } ", made " (When { at: entry.created_at, now: person.now }) @if !entry.value.alive(person.now) { " " (Mark::Failing.shape()) "expired" } } }
+            span .grows { strong { (Foreign(&entry.value.name)) } span .meta { @for scope in &entry.value.scopes { (crate::web::scope_word(*scope)) ", " } "made " (When { at: entry.created_at, now: person.now }) @if !entry.value.alive(person.now) { " " (Mark::Failing.shape()) "expired" } } }
             @if may { form method="post" action=(address) { (hidden("form_token", &person.form_token)) (hidden("token", &entry.key.to_string())) button .danger name="action" value="revoke" { "Revoke" } } }
         } } }
         @if may {
