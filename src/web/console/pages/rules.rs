@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn a_rule_sent_back_as_shown_changes_nothing() {
         let body = json!({
-            "name": "large", "messages": ["order:new", "order:*"], "message": "order:large", "enabled": true,
+            "name": "large", "messages": ["order:new", "cart:*"], "message": "order:large", "enabled": true,
             "filters": [{"path": "payload.order.totals.order", "operator": "gt", "value": "300"}],
             "payload": {"order.number": {"path": "payload.order.number"}, "channel": {"value": "warehouse"}, "lines": {"value": [1, null]}},
         });
