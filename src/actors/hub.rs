@@ -32,7 +32,7 @@ use crate::{
     consumers::{self, Consumer},
     db::{
         Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
-        Erasure, Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
+        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
     },
     domain::{
         job::{Job, JobEnd, NewJob},
@@ -499,6 +499,15 @@ impl Hub {
         snapshot.is_some_and(|snapshot| poller::Entry::of(&snapshot.store.value).is_some())
     }
 
+    /// Whether a probe was made with the address, key and kind that the store has now.
+    #[must_use]
+    pub fn is_probed(&self, store: StoreKey, found: &FoundRow) -> bool {
+        let registry = self.registry();
+        let snapshot = registry.stores.get(&store);
+        let entry = snapshot.and_then(|snapshot| poller::Entry::of(&snapshot.store.value));
+        entry.is_some_and(|entry| entry.settings == found.settings)
+    }
+
     /// Polls all collections of a store now.
     pub fn poll_now(&self, store: StoreKey) {
         self.shared.directory.door(store).poll_now();
@@ -567,6 +576,13 @@ impl Hub {
             who: Some(person.to_owned()),
         };
         self.shared.backend.job_end(end, self.now()).await
+    }
+
+    /// Tries an endpoint now that is left alone for a while: its breaker is open, or it asked to be left alone. One delivery goes
+    /// to a broken one; paused ones stay paused.
+    pub fn probe_endpoint(&self, endpoint: EndpointKey) {
+        self.shared.directory.cell(endpoint).ask_for_probe();
+        self.shared.directory.ring(Office::Dispatcher(endpoint));
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.

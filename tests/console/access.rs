@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Hub, hub::OPERATOR};
+use crate::support::{Hub, Reply, Sink, hub::OPERATOR, order};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -291,4 +291,61 @@ async fn every_page_has_a_policy_without_anything_inline() {
         );
         assert!(page.len() < 60 * 1024, "{path} has {} bytes", page.len());
     }
+}
+
+#[actix_web::test]
+async fn words_are_found_however_many_events_came_since() {
+    let hub = Hub::start().await;
+    let store = hub.store("Own").await;
+    // One event with the word, then more than two thousand others.
+    let sink = Sink::start(|request, _| {
+        let order = request.order().to_owned();
+        let subject = |at: usize| match order.as_str() {
+            "R0" => format!("a needle {at}"),
+            _ => format!("hay {order} {at}"),
+        };
+        let said: Vec<_> = (0..if order == "R0" { 1 } else { 100 })
+            .map(|at| json!({"level": "info", "subject": subject(at)}))
+            .collect();
+        Reply::json(200, json!({"notifications": said}))
+    })
+    .await;
+    hub.mapping(&store, "books.record", &sink.url, json!({}))
+        .await;
+    let push = async |number: usize| {
+        let order = order(&format!("R{number}"), "complete");
+        hub.push(&store, "order:new", json!({"order": order})).await;
+    };
+    push(0).await;
+    hub.quiet(&store).await;
+    for number in 1..=25 {
+        push(number).await;
+    }
+    hub.quiet(&store).await;
+    let ann = Visitor::first(&hub).await;
+    let mut path = format!("/console/events?store={}&q=needle", store.id);
+    // On a slow machine one page may end before it: then it says how far it came, and leads on.
+    let page = loop {
+        let (status, page) = ann.get(&hub, &path).await;
+        assert_eq!(status, 200, "{page}");
+        if page.contains("a needle 0") {
+            break page;
+        }
+        assert!(page.contains("Search further"), "{page}");
+        path = between(&page, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    };
+    assert!(!page.contains("hay R"));
+    let (_, page) = ann
+        .get(&hub, &format!("/console/events?store={}&q=hay", store.id))
+        .await;
+    assert_eq!(page.matches("<tr id=\"v").count(), 50, "a page of them");
+    let older = between(&page, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    let (_, second) = ann.get(&hub, &older).await;
+    assert_eq!(second.matches("<tr id=\"v").count(), 50);
+    let last = |page: &str| between(page, "<tr id=\"v", "\"").to_owned();
+    assert_ne!(last(&page), last(&second));
+    let (_, none) = ann
+        .get(&hub, &format!("/console/events?store={}&q=straw", store.id))
+        .await;
+    assert!(none.contains("Nothing matches among"), "{none}");
 }

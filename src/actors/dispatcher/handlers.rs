@@ -62,6 +62,7 @@ impl Dispatcher {
             key,
             verdict,
             told,
+            took,
             settler,
         } = answered;
         // It has ended.
@@ -88,7 +89,12 @@ impl Dispatcher {
             }
             Verdict::Silent => self.breaker.abstain(key, now),
         }
-        self.cell.tell(|cell| cell.rate.count(now));
+        self.cell.tell(|cell| {
+            cell.rate.count(now);
+            if let Some(took) = took {
+                cell.times.count(took);
+            }
+        });
         self.cell.tell(|cell| match told {
             AttemptTold::Completed => {
                 cell.completed += 1;

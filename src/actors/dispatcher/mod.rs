@@ -229,6 +229,10 @@ impl Dispatcher {
             return;
         }
         let now = self.shared.now();
+        if self.cell.take_probe() {
+            self.breaker.hurry(now);
+            self.asked_to_wait = None;
+        }
         let settler = self.shared.directory.vitals(Office::Settler).generation();
         if self.window.let_go(settler, now) > 0 || self.next_due_at.is_some_and(|due| due <= now) {
             self.more = true;

@@ -3,7 +3,7 @@
 //! Both ways lead over trays ([`super::super::tray`]): an attempt that has ended puts a word on its dispatcher's tray and its outcome on the
 //! Settler's, and is over; the Settler puts what became of it on the dispatcher's. So a batch of outcomes costs one turn of the actor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -40,6 +40,8 @@ pub struct Answered {
     pub(super) key: DeliveryKey,
     pub(super) verdict: Verdict,
     pub(super) told: AttemptTold,
+    /// How long the attempt took; `None` when none was spent.
+    pub(super) took: Option<Duration>,
     pub(super) settler: u64,
 }
 
@@ -124,6 +126,9 @@ impl Report {
             key: settlement.key,
             verdict,
             told,
+            took: settlement.attempt.as_ref().map(|attempt| {
+                Duration::from_micros(attempt.duration_us.try_into().unwrap_or_default())
+            }),
             settler,
         }));
         self.settle(settlement);

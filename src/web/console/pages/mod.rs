@@ -8,6 +8,7 @@ mod bulk;
 mod endpoints;
 mod erase;
 mod events;
+mod integrations;
 mod jobs;
 mod mapping_form;
 mod mappings;
@@ -19,6 +20,8 @@ mod parameters;
 mod people;
 mod pulse;
 mod queues;
+mod rules;
+mod schedulers;
 mod stores;
 mod story;
 mod test;
@@ -91,11 +94,14 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get().to(stores::list))
                 .route(post().to(stores::create)),
         )
+        .service(resource("/console/stores/new").route(get().to(stores::new)))
+        .service(resource("/console/stores/{id}/begin").route(get().to(stores::begin)))
         .service(
             resource("/console/stores/{id}")
                 .route(get().to(stores::page))
                 .route(post().to(stores::act)),
         )
+        .configure(applications)
         .service(
             resource("/console/test")
                 .route(get().to(test::page))
@@ -111,5 +117,43 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(
             resource("/api/stores/{store}/objects/{type}/{token}/link")
                 .route(post().to(object::make_link)),
+        );
+}
+
+/// The pages about applications: integrations, schedulers, rules.
+fn applications(config: &mut ServiceConfig) {
+    config
+        .service(resource("/console/integrations").route(get().to(integrations::list)))
+        .service(
+            resource("/console/integrations/new")
+                .route(get().to(integrations::new))
+                .route(post().to(integrations::create)),
+        )
+        .service(
+            resource("/console/integrations/{id}")
+                .route(get().to(integrations::page))
+                .route(post().to(integrations::act)),
+        )
+        .service(resource("/console/schedulers").route(get().to(schedulers::list)))
+        .service(
+            resource("/console/schedulers/new")
+                .route(get().to(schedulers::new))
+                .route(post().to(schedulers::create)),
+        )
+        .service(
+            resource("/console/schedulers/{id}")
+                .route(get().to(schedulers::page))
+                .route(post().to(schedulers::act)),
+        )
+        .service(resource("/console/rules").route(get().to(rules::list)))
+        .service(
+            resource("/console/rules/new")
+                .route(get().to(rules::new))
+                .route(post().to(rules::create)),
+        )
+        .service(
+            resource("/console/rules/{id}")
+                .route(get().to(rules::page))
+                .route(post().to(rules::act)),
         );
 }
