@@ -408,7 +408,10 @@ impl Model for Life {
                 state.decided.clear();
                 // What was on the wire may still arrive.
                 state.flights.retain(|flight| flight.stage == Stage::Sent);
-                state.flights.iter_mut().for_each(|flight| flight.lives = false);
+                state
+                    .flights
+                    .iter_mut()
+                    .for_each(|flight| flight.lives = false);
                 state.router_epoch += 1;
                 state.epochs.iter_mut().for_each(|epoch| *epoch += 1);
             }
@@ -431,22 +434,29 @@ impl Model for Life {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = vec![
-            Property::always("what was answered is never lost", |life: &Life, state: &State| {
-                (0..state.answered).all(|message| {
-                    state.incoming.contains_key(&message)
-                        || (0..life.bounds.mappings)
-                            .all(|mapping| state.rows.contains_key(&(message, mapping)))
-                })
-            }),
+            Property::always(
+                "what was answered is never lost",
+                |life: &Life, state: &State| {
+                    (0..state.answered).all(|message| {
+                        state.incoming.contains_key(&message)
+                            || (0..life.bounds.mappings)
+                                .all(|mapping| state.rows.contains_key(&(message, mapping)))
+                    })
+                },
+            ),
             Property::always("a mapping gets a message once", |_, state: &State| {
                 !state.accepted_twice
             }),
             Property::always("an endpoint sees an object's messages in order", in_order),
-            Property::always("each lane has one head, its first", |life: &Life, state: &State| {
-                state.rows.iter().all(|(key, row)| {
-                    row.head == (life.lane(state, *key).first() == Some(key))
-                })
-            }),
+            Property::always(
+                "each lane has one head, its first",
+                |life: &Life, state: &State| {
+                    state
+                        .rows
+                        .iter()
+                        .all(|(key, row)| row.head == (life.lane(state, *key).first() == Some(key)))
+                },
+            ),
             Property::always("what is completed was taken", |_, state: &State| {
                 let done = Place::Archived(ArchiveReason::Completed);
                 state
@@ -458,20 +468,27 @@ impl Model for Life {
                 "only the owner's latest attempt can fail a delivery",
                 |_, state: &State| !state.failed_by_a_stranger,
             ),
-            Property::eventually("everything is done or waits for a person", |life: &Life, state: &State| {
-                let over = |row: &Row| {
-                    matches!(row.place, Place::Archived(_) | Place::Waits(WaitState::Parked))
-                };
-                state.answered == life.bounds.orders.len()
-                    && state.incoming.is_empty()
-                    && state.rows.values().all(over)
-            }),
+            Property::eventually(
+                "everything is done or waits for a person",
+                |life: &Life, state: &State| {
+                    let over = |row: &Row| {
+                        matches!(
+                            row.place,
+                            Place::Archived(_) | Place::Waits(WaitState::Parked)
+                        )
+                    };
+                    state.answered == life.bounds.orders.len()
+                        && state.incoming.is_empty()
+                        && state.rows.values().all(over)
+                },
+            ),
             Property::sometimes("a repeat arrives", |_, state: &State| state.repeated),
         ];
         if self.bounds.takeovers > 0 {
-            all.push(Property::sometimes("a late success settles", |_, state: &State| {
-                state.late_success
-            }));
+            all.push(Property::sometimes(
+                "a late success settles",
+                |_, state: &State| state.late_success,
+            ));
         }
         all
     }

@@ -21,7 +21,11 @@ use life::{Bounds, Life};
 use rules::Rules;
 
 fn check(bounds: Bounds, rules: Rules) -> impl Checker<Life> {
-    Life::new(bounds, rules).checker().threads(1).spawn_bfs().join()
+    Life::new(bounds, rules)
+        .checker()
+        .threads(1)
+        .spawn_bfs()
+        .join()
 }
 
 /// One mapping; two messages about one order and one about another; a crash, a takeover, a release.
@@ -49,7 +53,11 @@ fn the_promises_hold_in_every_order_of_events() {
     for bounds in [ONE_MAPPING, TWO_MAPPINGS] {
         let checked = check(bounds, Rules::default());
         checked.assert_properties();
-        assert!(checked.unique_state_count() > 1000, "{}", checked.unique_state_count());
+        assert!(
+            checked.unique_state_count() > 1000,
+            "{}",
+            checked.unique_state_count()
+        );
         eprintln!("{} states", checked.unique_state_count());
     }
 }
@@ -61,7 +69,11 @@ fn a_failing_head_that_left_its_lane_would_be_found() {
         ..Rules::default()
     };
     let checked = check(ONE_MAPPING, rules);
-    assert!(checked.discovery("an endpoint sees an object's messages in order").is_some());
+    assert!(
+        checked
+            .discovery("an endpoint sees an object's messages in order")
+            .is_some()
+    );
 }
 
 #[test]
@@ -71,5 +83,9 @@ fn a_fence_that_let_everything_through_would_be_found() {
         ..Rules::default()
     };
     let checked = check(ONE_MAPPING, rules);
-    assert!(checked.discovery("only the owner's latest attempt can fail a delivery").is_some());
+    assert!(
+        checked
+            .discovery("only the owner's latest attempt can fail a delivery")
+            .is_some()
+    );
 }

@@ -108,14 +108,20 @@ pub fn message(number: usize, order: &str) -> Message {
 /// One mapping's share of the fan-out, going on after `up_to`.
 pub fn next_chunk(message: &Message, up_to: Option<MappingKey>, store: &StoreSnapshot) -> Decision {
     let incoming = Incoming {
-        message: message.clone(),
+        message: std::sync::Arc::new(message.clone()),
         routed_up_to: up_to,
     };
     route(&incoming, store, 1)
 }
 
 /// What becomes of a delivery whose attempt ended so.
-pub fn settled(message: &Message, attempts: u32, failures: u32, word: Word, most: u32) -> Disposition {
+pub fn settled(
+    message: &Message,
+    attempts: u32,
+    failures: u32,
+    word: Word,
+    most: u32,
+) -> Disposition {
     let delivery = Delivery {
         key: DeliveryKey(1),
         id: message.id,

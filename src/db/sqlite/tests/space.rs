@@ -77,7 +77,11 @@ async fn the_file_gets_smaller_when_old_rows_go() {
     db.fold().unwrap();
     let rest = size_of(folder.path());
     assert!(rest < full / 4, "{rest} of {full}");
-    assert_eq!(full - rest, given_back);
+    // Pages that the sweep itself needed may have come anew at the end.
+    assert!(
+        (full - rest).abs_diff(given_back) < 64 * 4096,
+        "{given_back}"
+    );
 }
 
 #[tokio::test]

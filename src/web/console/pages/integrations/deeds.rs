@@ -112,7 +112,8 @@ impl Deed<'_> {
         let key = self.store.store.key;
         let store = registry.stores.get(&key).map_or(self.store, |store| store);
         let now = self.person.hub.now();
-        self.change(mapping_changes(store, self.entry.key, plan, now)).await?;
+        self.change(mapping_changes(store, self.entry.key, plan, now))
+            .await?;
         Ok(self.done("connected"))
     }
 
