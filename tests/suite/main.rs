@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod documents;
 mod interop;
 mod isolation;
 mod order;

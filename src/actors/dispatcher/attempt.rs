@@ -466,16 +466,5 @@ fn length(bytes: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn a_panic_in_an_attempt_is_an_outcome() {
-        let posted = perform(
-            Duration::from_secs(1),
-            async { panic!("on purpose") }.boxed_local(),
-        )
-        .await;
-        assert!(matches!(posted, Posted::Panicked));
-    }
-}
+#[path = "tests/attempt.rs"]
+mod tests;

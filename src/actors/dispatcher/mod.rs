@@ -27,6 +27,7 @@ mod handlers;
 mod pace;
 mod prepared;
 mod report;
+mod shares;
 mod shown;
 mod window;
 
@@ -40,6 +41,7 @@ use self::{
     pace::Pace,
     prepared::Preparations,
     report::Report,
+    shares::Shares,
     window::Window,
 };
 use super::{
@@ -51,7 +53,7 @@ use super::{
     vitals::{End, Guard, Office},
 };
 use crate::{
-    db::{DbResult, Due, OwnerKind},
+    db::{DbResult, Due, LeftOut, OwnerKind},
     domain::{
         delivery::Delivery,
         key::{DeliveryKey, EndpointKey},
@@ -124,6 +126,7 @@ pub struct Dispatcher {
     cell: Arc<EndpointCell>,
     life: Life,
     window: Window,
+    shares: Shares,
     tasks: HashMap<DeliveryKey, Task>,
     breaker: Breaker,
     preparations: Preparations,
@@ -163,6 +166,7 @@ impl Dispatcher {
             cell: shared.directory.cell(endpoint),
             life: Life::Starting,
             window: Window::new(dispatch.window.max(dispatch.concurrency)),
+            shares: Shares::default(),
             tasks: HashMap::new(),
             breaker: Breaker::new(
                 dispatch.breaker_failures,
@@ -230,6 +234,8 @@ impl Dispatcher {
             self.more = true;
         }
         let registry = self.shared.registry.current();
+        self.shares
+            .refresh(&registry, self.endpoint, self.window.size());
         let (state, mut look_at) = match self.gate(&registry, now) {
             Gate::Shut { state, until } => {
                 if state == DispatcherState::Paused {
@@ -379,19 +385,24 @@ impl Dispatcher {
     fn read_some(&mut self, now: Micros, ctx: &mut Context<Self>) {
         let low = self.shared.config.dispatch.concurrency;
         let room = self.window.room();
-        if !self.more || self.reading || room == 0 || self.window.waiting() >= low {
+        self.more |= self.shares.let_in(&self.window);
+        if !self.more
+            || self.reading
+            || room == 0
+            || self.shares.waiting_freely(&self.window) >= low
+        {
             return;
         }
         // Cleared before the read: whatever comes while it runs asks for another.
         self.reading = true;
         self.more = false;
         self.next_due_at = None;
-        let (backend, endpoint, held) = (
-            Arc::clone(&self.shared.backend),
-            self.endpoint,
-            self.window.held(),
-        );
-        let read = async move { backend.accepted_due(endpoint, now, room, held).await };
+        let (backend, endpoint) = (Arc::clone(&self.shared.backend), self.endpoint);
+        let but = LeftOut {
+            deliveries: self.window.held(),
+            mappings: self.shares.left_out(),
+        };
+        let read = async move { backend.accepted_due(endpoint, now, room, but).await };
         ctx.spawn(read.into_actor(self).map(move |due, act, ctx| {
             act.reading = false;
             act.take_in(due, room, ctx);
@@ -419,11 +430,14 @@ impl Dispatcher {
         }
     }
 
-    /// Puts deliveries into the window.
+    /// Puts deliveries into the window, as far as their mappings' shares go.
     fn hold(&mut self, deliveries: Vec<Delivery>) {
         let newest = deliveries.iter().map(|one| one.key).max();
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
-        self.window.take_in(deliveries);
+        let offered = deliveries.len();
+        let admitted = self.shares.admit(&self.window, deliveries);
+        self.more |= admitted.len() < offered;
+        self.window.take_in(admitted);
     }
 
     fn note_due(&mut self, due_at: Option<Micros>) {

@@ -89,16 +89,12 @@ impl Prepared {
             .parameters_of(mapping)
             .filter(|parameter| parameter.secret)
             .for_each(|parameter| mask.add_value(&parameter.value));
-        let texts = || {
-            options
-                .signing_secret
-                .iter()
-                .flat_map(SigningSecrets::texts)
-        };
-        for secret in texts() {
+        let texts = signing_secrets(store, mapping);
+        for secret in texts {
             mask.add(secret);
         }
-        let secrets = texts()
+        let secrets = texts
+            .iter()
             .map(|text| SigningSecret::read(text))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| format!("the signing secret {error}"));
@@ -188,6 +184,15 @@ fn prefix_of(mapping: &str) -> &str {
     mapping
         .split_once('.')
         .map_or(mapping, |(prefix, _)| prefix)
+}
+
+/// The secrets that sign a mapping's requests: its own, else its integration's.
+fn signing_secrets<'a>(store: &'a StoreSnapshot, mapping: &'a Mapping) -> &'a [String] {
+    let integration = || store.integration(mapping.integration?);
+    let of_integration = || integration()?.value.signing_secret.as_ref();
+    let own = mapping.options.signing_secret.as_ref();
+    own.or_else(of_integration)
+        .map_or(&[][..], SigningSecrets::texts)
 }
 
 fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
