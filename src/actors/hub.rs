@@ -31,8 +31,8 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
-        NewBackfill, RegistryDelta, SharedBackend,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Erasure,
+        Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
     },
     domain::{
         key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
@@ -205,6 +205,7 @@ impl Hub {
             surveys: Mutex::default(),
             forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
+            closing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
             metrics: Metrics::default(),
@@ -244,6 +245,11 @@ impl Hub {
     fn missing(&self) -> Vec<Office> {
         let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
         Office::FIXED.into_iter().filter(is_down).collect()
+    }
+
+    /// The hub is about to stop: from now on no delivery begins, while requests that are being answered are still accepted.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
     }
 
     /// Stops: nothing new is accepted or begun; what is in flight is finished and written, for at most `deadline`; then the
@@ -437,6 +443,20 @@ impl Hub {
         }
     }
 
+    /// Begins to erase something; the Sweeper does it, in small steps.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was begun then.
+    pub async fn erase(&self, erasure: NewErasure) -> DbResult<Erasure> {
+        let begun = self
+            .shared
+            .backend
+            .erasure_insert(erasure, self.now())
+            .await?;
+        self.shared.directory.ring(Office::Sweeper);
+        Ok(begun)
+    }
+
     /// Reads an integration's description anew, in the background.
     pub fn survey(&self, integration: IntegrationKey) {
         let mut surveys = self
@@ -617,7 +637,7 @@ impl Hub {
     /// Whether all actors are up and messages are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.shared.is_stopping() && self.overseer.connected() && self.missing().is_empty()
+        !self.shared.is_closing() && self.overseer.connected() && self.missing().is_empty()
     }
 }
 

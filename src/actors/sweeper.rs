@@ -1,6 +1,6 @@
 //! Sweeper: upkeep in small steps, so that none of them is felt.
 //!
-//! It lets the database drop what is too old and mend what should not be broken, releases what a mapping held while it was
+//! It erases what somebody asked to have erased, lets the database drop what is too old and mend what should not be broken, releases what a mapping held while it was
 //! disabled, archives what waits for a mapping that is gone, and looks for endpoints that have deliveries waiting and nobody
 //! to post them: should a wake-up and a restart both be lost, this finds it.
 
@@ -13,20 +13,23 @@ use actix::prelude::*;
 
 use super::{
     bell::{Ringing, Wake},
+    dispatcher::Forget,
     shared::Shared,
     vitals::{Guard, Ping},
 };
 use crate::{
-    db::{DbResult, HeldMapping, SweepBounds},
+    db::{DbResult, ErasureStep, HeldMapping, SweepBounds},
     domain::key::MappingKey,
 };
 
 /// Between two rounds with nothing to do.
 const REST: Duration = Duration::from_secs(60);
 /// Between two steps when something is left.
-const BREATH: Duration = Duration::from_millis(100);
-/// Rows of each kind in one step.
-const ROWS: usize = 500;
+const BREATH: Duration = Duration::from_millis(20);
+/// Rows of each kind in one step: a few milliseconds of the writer.
+const ROWS: usize = 100;
+/// Messages that one step of an erasure looks at.
+const ERASED_AT_ONCE: usize = 200;
 
 /// Whether something is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,9 @@ impl Sweeper {
 
 async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
     let _piece = shared.work.begin();
+    if erase_some(&shared).await? == Ran::MoreLeft {
+        return Ok(Ran::MoreLeft);
+    }
     if tidy_some(&shared).await? == Ran::MoreLeft {
         return Ok(Ran::MoreLeft);
     }
@@ -100,6 +106,12 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
         event_age: days(retention.events_days),
     };
     let report = shared.backend.sweep(bounds, shared.now()).await?;
+    if report.given_back > 0 {
+        log::debug!(
+            "the database gave {} bytes back to the disk",
+            report.given_back
+        );
+    }
     if report.lanes > 0 {
         log::error!(
             "{} lanes had no head and were mended: a defect of the hub",
@@ -116,6 +128,25 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
     } else {
         Ran::Done
     })
+}
+
+/// One step of what was asked to be erased. Dispatchers forget what they have read of it.
+async fn erase_some(shared: &Shared) -> DbResult<Ran> {
+    let step = shared
+        .backend
+        .erasure_step(ERASED_AT_ONCE, shared.now())
+        .await?;
+    let ErasureStep::Worked { archived } = step else {
+        return Ok(Ran::Done);
+    };
+    for (endpoint, delivery) in archived {
+        match shared.directory.seat(endpoint) {
+            // A dispatcher that ends meanwhile forgets everything.
+            Some(seat) => drop(seat.address.send(Forget(delivery)).await),
+            None => shared.directory.ring_dispatcher(endpoint),
+        }
+    }
+    Ok(Ran::MoreLeft)
 }
 
 /// Takes mappings off the list until one has much to do.

@@ -15,6 +15,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod erasure;
 mod error;
 mod known;
 mod people;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use erasure::{ErasedRows, Erasure, ErasureStep, NewErasure};
 pub use error::DbError;
 pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
 pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
@@ -251,7 +253,8 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> DbResult<Timeline>;
 
-    /// Fails when the database cannot be read and written now; for `/health/ready`.
+    /// Fails when the database cannot be read and written now; for `/health/ready`. After a write failed it is believed only when
+    /// something large could be written.
     async fn ping(&self) -> DbResult<()>;
 
     /// Writes events of the hub's own that belong to no settlement or routing (a dispatcher restarted, a store went down);
@@ -354,6 +357,32 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Recorded changes, newest first.
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
+
+    // ---- erasing ---------------------------------------------------------------------------------------------------
+
+    /// Takes down what is to be erased, with an entry in the record of changes. From now on [`Backend::erasure_step`] does it.
+    /// The same subject that is being erased already is not begun again: that erasure is returned.
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure>;
+
+    /// One bounded step of the oldest erasure that is not done: about `limit` messages or other rows are looked at. What it
+    /// erases was there when the erasure was asked for; what came later stays. Takes up after a crash where it was.
+    ///
+    /// Of an object: waiting deliveries of its messages are archived as erased, so that a settlement that comes late finds nothing to
+    /// write. Payloads and further members of its messages give way to [`crate::domain::erasure::ERASED_PAYLOAD`], the object's name to nothing;
+    /// texts of attempts and deliveries go, events go, what is known of it goes, and of a snapshot a digest stays under a
+    /// digest of its name. So does what descends from its messages and is about nothing. Numbers, times, types and states stay.
+    ///
+    /// Of a customer: first whatever is stored is searched for the address ([`crate::domain::erasure::mention`]), then each
+    /// object found is erased.
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep>;
+
+    /// Erasures of a store, newest first, older than `before`.
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

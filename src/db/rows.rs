@@ -415,6 +415,8 @@ pub struct SweepReport {
     pub events: usize,
     /// Lanes without a head that got one: a defect was mended.
     pub lanes: usize,
+    /// Bytes that the database's file gave back to the disk.
+    pub given_back: u64,
     /// Something is left to do: call again soon.
     pub more: bool,
 }

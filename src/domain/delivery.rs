@@ -101,17 +101,20 @@ pub enum ArchiveReason {
     Removed,
     /// It could not be read any more (a damaged row, a retired format); never tried again.
     Unreadable,
+    /// What it was about was erased on request.
+    Erased,
 }
 
 impl ArchiveReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Completed,
         Self::NoSubscriber,
         Self::NotWanted,
         Self::Archived,
         Self::Removed,
         Self::Unreadable,
+        Self::Erased,
     ];
 
     /// The number the database stores.
@@ -124,6 +127,7 @@ impl ArchiveReason {
             Self::Archived => 3,
             Self::Removed => 4,
             Self::Unreadable => 5,
+            Self::Erased => 6,
         }
     }
 
@@ -141,7 +145,7 @@ impl ArchiveReason {
         match self {
             Self::Completed => "completed",
             Self::NoSubscriber | Self::NotWanted => "never_processed",
-            Self::Archived | Self::Removed | Self::Unreadable => "archived",
+            Self::Archived | Self::Removed | Self::Unreadable | Self::Erased => "archived",
         }
     }
 
@@ -155,6 +159,7 @@ impl ArchiveReason {
             Self::Archived => "archived_by_person",
             Self::Removed => "removed",
             Self::Unreadable => "unreadable",
+            Self::Erased => "erased",
         }
     }
 }

@@ -8,7 +8,8 @@
 //! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
 //!
 //! Beside that way stand [`integration`] and [`signup`] (what applications offer, and the mappings made of it), [`schedule`] (when
-//! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect).
+//! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect),
+//! [`erasure`] (what is forgotten on request).
 //!
 //! For polled stores, [`snapshot::compare`] says which message a document becomes, and [`generic_order`] how it reads.
 //!
@@ -16,6 +17,7 @@
 
 pub mod decimal;
 pub mod delivery;
+pub mod erasure;
 pub mod event;
 pub mod filter;
 pub mod generic_order;

@@ -264,7 +264,7 @@ impl Dispatcher {
 
     fn gate(&self, registry: &Registry, now: Micros) -> Gate {
         let shut = |state, until| Gate::Shut { state, until };
-        if self.shared.is_stopping() {
+        if self.shared.is_closing() {
             return shut(DispatcherState::Running, None);
         }
         if attempt::is_paused(self.endpoint, registry) {

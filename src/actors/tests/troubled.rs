@@ -268,6 +268,7 @@ impl Backend for Troubled {
     }
 
     async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        self.befall("poll_state")?;
         self.inner.poll_state(store).await
     }
 
@@ -323,6 +324,23 @@ impl Backend for Troubled {
 
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
         self.inner.poll_forget(store, limit).await
+    }
+
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
+        self.inner.erasure_insert(erasure, now).await
+    }
+
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
+        self.inner.erasure_step(limit, now).await
+    }
+
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>> {
+        self.inner.erasure_list(store, before, limit).await
     }
 
     async fn ping(&self) -> DbResult<()> {

@@ -7,6 +7,7 @@
 mod accepting;
 mod claims;
 mod configuring;
+mod erasing;
 mod known;
 mod lanes;
 mod noting;
@@ -23,8 +24,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
-        random::*, reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, erasing::*, known::*, lanes::*, noting::*,
+        polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -94,6 +95,12 @@ macro_rules! conformance_suite {
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
             nothing_known_of_a_deleted_store_is_left,
+            an_erased_object_leaves_states_and_times_and_no_words,
+            what_comes_after_it_was_asked_for_is_not_erased,
+            an_erasure_goes_on_after_opening_again,
+            what_descends_and_is_about_nothing_is_erased_with_its_parent,
+            a_customers_objects_are_found_by_the_address,
+            an_erased_snapshot_is_known_without_its_name,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

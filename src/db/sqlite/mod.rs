@@ -18,6 +18,7 @@ mod codec;
 mod delivery;
 mod detail;
 mod due;
+mod erasure;
 mod event;
 mod event_list;
 mod fault;
@@ -55,11 +56,12 @@ use async_trait::async_trait;
 
 use super::{
     Acceptance, Accepted, Admitted, AtOnce, AuditQuery, AuditRow, Backend, Backfill, BackfillState,
-    Backlog, DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping,
-    Learnt, LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind,
-    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
-    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd,
-    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    Backlog, DbResult, Due, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
+    FoundRow, HeldMapping, Learnt, LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill,
+    NewErasure, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState,
+    Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
+    ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick,
+    Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -450,7 +452,8 @@ impl Backend for SqliteBackend {
         self.readers
             .read(|conn| session::meta(conn, "sequence"))
             .await?;
-        self.writer.write(0, session::Session::touch).await
+        self.writer.write(0, session::Session::touch).await?;
+        self.writer.heal().await
     }
 
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
@@ -612,6 +615,39 @@ impl Backend for SqliteBackend {
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
         self.readers
             .read(move |conn| people::audit_list(conn, &query))
+            .await
+    }
+
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
+        self.writer
+            .write(1, move |session| erasure::insert(session, &erasure, now))
+            .await
+    }
+
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
+        let next = self
+            .readers
+            .read(move |conn| erasure::next(conn, limit))
+            .await?;
+        match next {
+            None => Ok(ErasureStep::Idle),
+            Some(next) => {
+                let step =
+                    move |session: &mut session::Session| erasure::step(session, &next, limit, now);
+                self.writer.write(limit, step).await
+            }
+        }
+    }
+
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| erasure::list(conn, seal, store, before, limit))
             .await
     }
 

@@ -97,6 +97,9 @@ pub(super) struct Tally {
     pub(super) rollbacks: AtomicU64,
     pub(super) writing_us: AtomicU64,
     pub(super) folds: Arc<Folds>,
+    /// Commands that failed because nothing could be written, and how many of those were known when a probe last went well.
+    failures: AtomicU64,
+    healed: AtomicU64,
 }
 
 impl Tally {
@@ -175,6 +178,21 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// After a command failed because nothing could be written: tries with something large, for on a disk that is all but full
+    /// small changes still find room. Nothing to do when none failed since the last time that went well.
+    pub(super) async fn heal(&self) -> DbResult<()> {
+        let known = self.tally.failures.load(Ordering::Acquire);
+        if known == self.tally.healed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.write(0, Session::probe_fill).await?;
+        self.write(0, Session::probe_empty).await?;
+        self.tally.healed.store(known, Ordering::Release);
+        Ok(())
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
@@ -244,6 +262,9 @@ fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>, tally: &Tall
         Ok(()) => batch.into_iter().for_each(|job| job.answer(None)),
         Err(error) if batch.len() == 1 => {
             log::error!("a database transaction failed: {error}");
+            if error.is_transient() || matches!(error, DbError::Corrupt(_)) {
+                tally.failures.fetch_add(1, Ordering::AcqRel);
+            }
             batch
                 .into_iter()
                 .for_each(|job| job.answer(Some(repeated(&error))));

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod endpoints;
+mod erasures;
 mod global_integrations;
 mod integrations;
 pub(in crate::web) mod mapping_fields;
@@ -121,8 +122,17 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get(queues::available_messages)),
         )
         .service(
-            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
-                .route(get(objects::timeline)),
+            at(
+                &format!("{store}/objects/{{type}}/{{token}}"),
+                "GET, HEAD, DELETE",
+            )
+            .route(get(objects::timeline))
+            .route(on(Method::DELETE, erasures::object)),
+        )
+        .service(
+            at(&format!("{store}/erasures"), "GET, HEAD, POST")
+                .route(get(erasures::list))
+                .route(on(Method::POST, erasures::customer)),
         )
         // Asked for as openapi.json: `.json` at the end of a path means nothing.
         .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))

@@ -317,6 +317,29 @@ pub const OPERATIONS: &[Operation] = &[
         One("Timeline"),
     )
     .asking(&["after", "next"]),
+    delete(
+        "/api/stores/{store}/objects/{type}/{token}",
+        Admin,
+        "Erases an object and all that is known of it",
+        202,
+        One("Erasure"),
+    ),
+    get(
+        "/api/stores/{store}/erasures",
+        Admin,
+        "What was erased, newest first",
+        200,
+        One("ErasurePage"),
+    )
+    .asking(&["after", "next"]),
+    post(
+        "/api/stores/{store}/erasures",
+        Admin,
+        "Erases everything of a customer",
+        202,
+        One("Erasure"),
+    )
+    .with("ErasureWrite"),
     get(
         "/api/integrations",
         Operator,

@@ -2,6 +2,7 @@
 
 mod opening;
 mod plans;
+mod space;
 
 use std::time::Duration;
 

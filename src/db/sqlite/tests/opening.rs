@@ -125,7 +125,13 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_heals() {
     };
     assert!(matches!(error, DbError::Full), "{error}");
     assert!(error.is_transient() && !answered.is_empty());
+    let ping = db.ping().await;
+    assert!(
+        matches!(ping, Err(DbError::Full)),
+        "small changes find room, so a ping must try a large one: {ping:?}"
+    );
     limit(1_000_000).await.unwrap();
+    db.ping().await.unwrap();
     let after = db
         .incoming_insert(vec![acceptance_of(StoreKey(1), "R9999", 2500)], Micros(0))
         .await

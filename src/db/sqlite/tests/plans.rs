@@ -8,8 +8,8 @@ use diesel::{
 
 use super::{
     super::{
-        archive, delivery, detail, due, event, event_list, incoming, known, lists, loops, message,
-        objects, person, polling, registry, route, session, settle, sweep, walk,
+        archive, delivery, detail, due, erasure, event, event_list, incoming, known, lists, loops,
+        message, objects, person, polling, registry, route, session, settle, sweep, walk,
     },
     options,
 };
@@ -80,6 +80,8 @@ fn every_statement_finds_its_rows_by_an_index() {
         delivery::ALL,
         detail::ALL,
         due::ALL,
+        erasure::ALL,
+        erasure::message::ALL,
         event::ALL,
         event_list::ALL,
         incoming::ALL,

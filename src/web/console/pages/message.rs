@@ -205,6 +205,7 @@ fn next_step(
             }
             (Locator::Archived(ArchiveReason::Archived), ..) => { "A person archived it. It was not delivered." }
             (Locator::Archived(ArchiveReason::Removed), ..) => { "Its mapping was deleted before it was delivered." }
+            (Locator::Archived(ArchiveReason::Erased), ..) => { "It was erased on request before it was delivered." }
             _ => {}
         }
     }
