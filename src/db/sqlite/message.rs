@@ -238,7 +238,11 @@ pub(super) fn fetch(
 }
 
 /// How many of these entries, from the first on, bring no more than [`BYTES_AT_ONCE`] of `missing` into memory; one at least.
-fn fit_in_memory(conn: &mut SqliteConnection, entries: &[i64], missing: &[i64]) -> DbResult<usize> {
+pub(super) fn fit_in_memory(
+    conn: &mut SqliteConnection,
+    entries: &[i64],
+    missing: &[i64],
+) -> DbResult<usize> {
     let keys = key_list(missing.iter().copied());
     let mut sizes: HashMap<i64, i64> = MessageSizes { keys: &keys }
         .rows(conn)?

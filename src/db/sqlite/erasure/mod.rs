@@ -381,7 +381,7 @@ impl Stretch {
         .rows(conn)?;
         let full = rows.len();
         let keys: Vec<i64> = rows.iter().map(|row| row.0).collect();
-        rows.truncate(fit_in_memory(conn, &keys)?);
+        rows.truncate(fit_in_memory(conn, &keys, &keys)?);
         let up_to = if rows.len() < full {
             rows.last().map(|row| row.0)
         } else {
