@@ -152,7 +152,7 @@ pub(super) fn fold(path: &Path) -> DbResult<()> {
         let folded = FoldWhole {}
             .row(&mut conn)
             .map_err(|error| told(error, path))?;
-        if !folded.is_some_and(|(hindered, ..)| hindered != 0) {
+        if folded.is_none_or(|(hindered, ..)| hindered == 0) {
             break;
         }
         std::thread::sleep(FOLD_PAUSE);
