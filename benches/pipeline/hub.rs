@@ -257,6 +257,9 @@ impl Hub {
 /// Asks it to stop, and gives it some time.
 impl Drop for Hub {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let pid = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status();
         let begin = Instant::now();

@@ -288,8 +288,9 @@ fn figures(line: &mut Line, outcome: &Outcome, ledger: &Ledger) {
     );
     line.set_if("post_p50_ms", millis(&outcome.post, 0.5));
     line.set_if("post_p99_ms", millis(&outcome.post, 0.99));
-    // From the book's opening, which is the first message, to the last arrival: catching up included.
-    let whole = ledger.last_arrival().max(1) as f64 / 1e6;
+    // From the first message to the last arrival: catching up included, opening the users' connections not.
+    let span = ledger.last_arrival().saturating_sub(ledger.first_sent());
+    let whole = span.max(1) as f64 / 1e6;
     line.set("delivered_per_sec", ledger.deliveries() as f64 / whole);
     line.set_if("endpoint_p50_ms", millis(&ledger.latency(), 0.5));
     line.set_if("endpoint_p99_ms", millis(&ledger.latency(), 0.99));

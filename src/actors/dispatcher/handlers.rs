@@ -44,13 +44,15 @@ impl Dispatcher {
         })
     }
 
-    /// Takes in what was accepted just now, unless something older may be due that was not read: then it is read with that, in its turn. A read
-    /// that runs already may see a fresh delivery long after it is done, and one that has run may have brought it already; then nothing is taken
-    /// in, and the next read shows what is left.
+    /// Takes in what was accepted just now, unless something older may be due that was not read: then it is read with that, in its turn. A
+    /// read that runs already may see a fresh delivery long after it is done, and one that has run may have brought it already; then
+    /// nothing is taken in, and the next read shows what is left. Half of the window is left to reads, which mind the shares of mappings.
     fn take_up_fresh(&mut self, fresh: Vec<Delivery>) {
         let is_current = matches!(self.life, Life::Serving { .. }) && !self.more && !self.reading;
         let is_news = fresh.iter().all(|one| one.key > self.newest);
-        if is_current && is_news && fresh.len() <= self.window.room() {
+        let fits = self.window.waiting() + fresh.len() <= self.window.size() / 2
+            && fresh.len() <= self.window.room();
+        if is_current && is_news && fits {
             self.hold(fresh);
         } else {
             self.more = true;

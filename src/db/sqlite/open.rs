@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use diesel::{
@@ -38,7 +39,13 @@ const BUSY_MILLIS: u32 = 5000;
 /// The largest file that is written anew at start, in pages: 64 MB, which takes less than a second.
 const SMALL_PAGES: i64 = 8192;
 
+/// How often, and after which pause, folding the whole log is tried while somebody is in the way: SQLite does not wait for another fold.
+const FOLD_TRIES: u32 = 500;
+const FOLD_PAUSE: Duration = Duration::from_millis(10);
+
 statements! {
+    /// Folds the whole log and empties it: whether somebody was in the way, pages in the log, pages folded.
+    FoldWhole {} -> (i64, i64, i64) = "PRAGMA wal_checkpoint(TRUNCATE)";
     /// Whether the file can shrink (2: in steps), and its pages.
     Shrinking {} -> (i64, i64) = "SELECT auto_vacuum, page_count FROM pragma_auto_vacuum, pragma_page_count";
     /// Who made this file.
@@ -138,11 +145,19 @@ pub(super) fn open_folder(options: &SqliteOptions) -> DbResult<SqliteConnection>
     Ok(conn)
 }
 
-/// Folds the log into the file.
+/// Folds the log into the file, after whoever is folding it.
 pub(super) fn fold(path: &Path) -> DbResult<()> {
-    connect(path)?
-        .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        .map_err(|error| told(fault(error), path))
+    let mut conn = connect(path)?;
+    for _ in 0..FOLD_TRIES {
+        let folded = FoldWhole {}
+            .row(&mut conn)
+            .map_err(|error| told(error, path))?;
+        if folded.is_none_or(|(hindered, ..)| hindered == 0) {
+            break;
+        }
+        std::thread::sleep(FOLD_PAUSE);
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> DbResult<SqliteConnection> {

@@ -96,6 +96,8 @@ pub(super) struct Session {
     pub(super) recent: Arc<Recent>,
     /// Messages of the open transaction.
     fresh: Vec<Arc<Message>>,
+    /// The open transaction erases messages: none is kept in memory.
+    has_erased: bool,
     next: i64,
     written: i64,
     counts: HashMap<(i64, Place), i64>,
@@ -111,6 +113,7 @@ impl Session {
             conn,
             recent: Arc::new(Recent::new(options.recent_bytes)),
             fresh: Vec::new(),
+            has_erased: false,
             options,
             seal,
             registry_version: 0,
@@ -155,6 +158,10 @@ impl Session {
         }
         self.conn.batch_execute("COMMIT").map_err(fault)?;
         self.commits += 1;
+        if std::mem::take(&mut self.has_erased) {
+            self.fresh.clear();
+            self.recent.clear();
+        }
         self.recent.keep(&mut self.fresh);
         Ok(())
     }
@@ -174,6 +181,7 @@ impl Session {
 
     fn forget(&mut self) -> DbResult<()> {
         self.fresh.clear();
+        self.has_erased = false;
         self.counts.clear();
         self.kinds.clear();
         self.epochs.clear();
@@ -197,6 +205,11 @@ impl Session {
     /// Kept for readers once the open transaction is committed.
     pub(super) fn fresh(&mut self, message: Arc<Message>) {
         self.fresh.push(message);
+    }
+
+    /// A message was erased: nobody finds it in memory once the open transaction is committed.
+    pub(super) fn erased(&mut self) {
+        self.has_erased = true;
     }
 
     /// The id of row `seq`.

@@ -98,6 +98,7 @@ impl Eraser<'_> {
                 payload: ERASED_PAYLOAD,
             }
             .run(&mut self.session.conn)?;
+            self.session.erased();
             self.rows.messages += 1;
         }
         Ok(())
