@@ -20,7 +20,7 @@ use crate::{
         delivery::{Attempt, Delivery, Disposition, Fence, Settlement, micros_of},
         key::EndpointKey,
         mask::Mask,
-        registry::{Dialect, Mapping, MappingOptions, Registry, SigningSecrets, StoreSnapshot},
+        registry::{Dialect, Mapping, MappingOptions, Registry, StoreSnapshot},
         retry::RetryPolicy,
         settle::{Finish, SettleContext, settle},
         time::Micros,
@@ -176,7 +176,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micr
         .parameters_of(mapping)
         .filter(|parameter| parameter.secret)
         .for_each(|parameter| mask.add_value(&parameter.value));
-    for secret in signing_secrets(store, mapping) {
+    for secret in store.signing_secrets_of(mapping) {
         mask.add(secret);
     }
     let address = delivery
@@ -278,7 +278,7 @@ fn outgoing(
     };
     for (name, value) in named.into_iter().chain(signature(
         delivery,
-        signing_secrets(store, mapping),
+        store.signing_secrets_of(mapping),
         &body,
         now,
     )?) {
@@ -310,15 +310,6 @@ fn prefix_of(mapping: &str) -> &str {
     mapping
         .split_once('.')
         .map_or(mapping, |(prefix, _)| prefix)
-}
-
-/// The secrets that sign a mapping's requests: its own, else its integration's.
-fn signing_secrets<'a>(store: &'a StoreSnapshot, mapping: &'a Mapping) -> &'a [String] {
-    let integration = || store.integration(mapping.integration?);
-    let of_integration = || integration()?.value.signing_secret.as_ref();
-    let own = mapping.options.signing_secret.as_ref();
-    own.or_else(of_integration)
-        .map_or(&[][..], SigningSecrets::texts)
 }
 
 /// The headers of Standard Webhooks; none without a signing secret.
