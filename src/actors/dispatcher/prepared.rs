@@ -14,7 +14,7 @@ use crate::{
     domain::{
         key::MappingKey,
         mask::Mask,
-        registry::{Dialect, Mapping, MappingOptions, SigningSecrets, StoreSnapshot},
+        registry::{Dialect, Mapping, MappingOptions, StoreSnapshot},
         retry::RetryPolicy,
     },
     net::{
@@ -89,7 +89,7 @@ impl Prepared {
             .parameters_of(mapping)
             .filter(|parameter| parameter.secret)
             .for_each(|parameter| mask.add_value(&parameter.value));
-        let texts = signing_secrets(store, mapping);
+        let texts = store.signing_secrets_of(mapping);
         for secret in texts {
             mask.add(secret);
         }
@@ -184,15 +184,6 @@ fn prefix_of(mapping: &str) -> &str {
     mapping
         .split_once('.')
         .map_or(mapping, |(prefix, _)| prefix)
-}
-
-/// The secrets that sign a mapping's requests: its own, else its integration's.
-fn signing_secrets<'a>(store: &'a StoreSnapshot, mapping: &'a Mapping) -> &'a [String] {
-    let integration = || store.integration(mapping.integration?);
-    let of_integration = || integration()?.value.signing_secret.as_ref();
-    let own = mapping.options.signing_secret.as_ref();
-    own.or_else(of_integration)
-        .map_or(&[][..], SigningSecrets::texts)
 }
 
 fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {

@@ -23,7 +23,8 @@ pub const OPERATIONS: &[Operation] = &[
         "Whether it takes messages; 503 with the reasons",
         200,
         One("Health"),
-    ),
+    )
+    .or(503, One("Health")),
     get(
         "/metrics",
         Nobody,
