@@ -1,15 +1,10 @@
 //! The state of the model, its steps, and the promises.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use integrator::domain::{
-    delivery::{ArchiveReason, Fence, Place, WaitState},
+    delivery::{ArchiveReason, Disposition, Fence, Place, WaitState},
     key::MappingKey,
-    message::Message,
-    registry::StoreSnapshot,
     routing::{Decision, RouteProgress},
 };
 use stateright::{Model, Property};
@@ -122,16 +117,34 @@ pub enum Step {
 pub struct Life {
     bounds: Bounds,
     rules: Rules,
-    store: Arc<StoreSnapshot>,
-    messages: Vec<Message>,
+    /// What routing says of a message from a mapping on, and what settling says of an attempt after so many failures: both are asked
+    /// once and looked up then, for there are hundreds of thousands of states.
+    decisions: BTreeMap<(usize, Option<usize>), Decision>,
+    dispositions: BTreeMap<(u32, Word), Disposition>,
 }
 
 impl Life {
     pub fn new(bounds: Bounds, rules: Rules) -> Self {
-        let numbered = bounds.orders.iter().enumerate();
+        let store = store(bounds.mappings);
+        let mut decisions = BTreeMap::new();
+        for (n, order) in bounds.orders.iter().enumerate() {
+            let message = message(n, order);
+            for up_to in (0..bounds.mappings).map(Some).chain([None]) {
+                let decision = next_chunk(&message, up_to.map(key_of), &store);
+                decisions.insert((n, up_to), decision);
+            }
+        }
+        let mut dispositions = BTreeMap::new();
+        // A mutant may fail a delivery more often than is allowed.
+        for failures in 0..bounds.failures + 8 {
+            for word in [Word::Taken, Word::Refused, Word::Silence] {
+                let disposition = settled(&message(0, "R1"), failures, word, bounds.failures);
+                dispositions.insert((failures, word), disposition);
+            }
+        }
         Self {
-            messages: numbered.map(|(n, order)| message(n, order)).collect(),
-            store: store(bounds.mappings),
+            decisions,
+            dispositions,
             bounds,
             rules,
         }
@@ -168,7 +181,7 @@ impl Life {
             deliveries,
             progress,
             ..
-        } = self.decision(decided);
+        } = &self.decisions[&(decided.message, decided.up_to)];
         for delivery in deliveries {
             let key = (decided.message, number_of(delivery.mapping));
             let head = self.lane(state, key).is_empty();
@@ -187,13 +200,8 @@ impl Life {
             RouteProgress::Done => state.incoming.remove(&decided.message),
             RouteProgress::UpTo(mapping) => state
                 .incoming
-                .insert(decided.message, Some(number_of(mapping))),
+                .insert(decided.message, Some(number_of(*mapping))),
         };
-    }
-
-    fn decision(&self, decided: Decided) -> Decision {
-        let up_to = decided.up_to.map(key_of);
-        next_chunk(&self.messages[decided.message], up_to, &self.store)
     }
 
     /// What the settler's transaction does.
@@ -205,13 +213,7 @@ impl Life {
         let Place::Waits(waits) = row.place else {
             return;
         };
-        let disposition = settled(
-            &self.messages[flight.key.0],
-            flight.attempts,
-            flight.failures,
-            word,
-            self.bounds.failures,
-        );
+        let disposition = &self.dispositions[&(flight.failures, word)];
         let fence = Fence {
             epoch: flight.epoch.into(),
             attempts: flight.attempts,
@@ -330,7 +332,8 @@ impl Model for Life {
                     }
                 }
                 Stage::Arrived => {
-                    let words = [Word::Taken, Word::Refused, Word::Silence];
+                    // An answer that is lost on its way back is a failure like any other.
+                    let words = [Word::Taken, Word::Refused];
                     steps.extend(words.map(|word| Step::End(at, word)));
                 }
                 Stage::Ended(_) => steps.push(Step::Settle(at)),
@@ -408,7 +411,10 @@ impl Model for Life {
                 state.decided.clear();
                 // What was on the wire may still arrive.
                 state.flights.retain(|flight| flight.stage == Stage::Sent);
-                state.flights.iter_mut().for_each(|flight| flight.lives = false);
+                state
+                    .flights
+                    .iter_mut()
+                    .for_each(|flight| flight.lives = false);
                 state.router_epoch += 1;
                 state.epochs.iter_mut().for_each(|epoch| *epoch += 1);
             }
@@ -431,22 +437,29 @@ impl Model for Life {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = vec![
-            Property::always("what was answered is never lost", |life: &Life, state: &State| {
-                (0..state.answered).all(|message| {
-                    state.incoming.contains_key(&message)
-                        || (0..life.bounds.mappings)
-                            .all(|mapping| state.rows.contains_key(&(message, mapping)))
-                })
-            }),
+            Property::always(
+                "what was answered is never lost",
+                |life: &Life, state: &State| {
+                    (0..state.answered).all(|message| {
+                        state.incoming.contains_key(&message)
+                            || (0..life.bounds.mappings)
+                                .all(|mapping| state.rows.contains_key(&(message, mapping)))
+                    })
+                },
+            ),
             Property::always("a mapping gets a message once", |_, state: &State| {
                 !state.accepted_twice
             }),
             Property::always("an endpoint sees an object's messages in order", in_order),
-            Property::always("each lane has one head, its first", |life: &Life, state: &State| {
-                state.rows.iter().all(|(key, row)| {
-                    row.head == (life.lane(state, *key).first() == Some(key))
-                })
-            }),
+            Property::always(
+                "each lane has one head, its first",
+                |life: &Life, state: &State| {
+                    state
+                        .rows
+                        .iter()
+                        .all(|(key, row)| row.head == (life.lane(state, *key).first() == Some(key)))
+                },
+            ),
             Property::always("what is completed was taken", |_, state: &State| {
                 let done = Place::Archived(ArchiveReason::Completed);
                 state
@@ -458,20 +471,27 @@ impl Model for Life {
                 "only the owner's latest attempt can fail a delivery",
                 |_, state: &State| !state.failed_by_a_stranger,
             ),
-            Property::eventually("everything is done or waits for a person", |life: &Life, state: &State| {
-                let over = |row: &Row| {
-                    matches!(row.place, Place::Archived(_) | Place::Waits(WaitState::Parked))
-                };
-                state.answered == life.bounds.orders.len()
-                    && state.incoming.is_empty()
-                    && state.rows.values().all(over)
-            }),
+            Property::eventually(
+                "everything is done or waits for a person",
+                |life: &Life, state: &State| {
+                    let over = |row: &Row| {
+                        matches!(
+                            row.place,
+                            Place::Archived(_) | Place::Waits(WaitState::Parked)
+                        )
+                    };
+                    state.answered == life.bounds.orders.len()
+                        && state.incoming.is_empty()
+                        && state.rows.values().all(over)
+                },
+            ),
             Property::sometimes("a repeat arrives", |_, state: &State| state.repeated),
         ];
         if self.bounds.takeovers > 0 {
-            all.push(Property::sometimes("a late success settles", |_, state: &State| {
-                state.late_success
-            }));
+            all.push(Property::sometimes(
+                "a late success settles",
+                |_, state: &State| state.late_success,
+            ));
         }
         all
     }

@@ -115,7 +115,7 @@ pub fn next_chunk(message: &Message, up_to: Option<MappingKey>, store: &StoreSna
 }
 
 /// What becomes of a delivery whose attempt ended so.
-pub fn settled(message: &Message, attempts: u32, failures: u32, word: Word, most: u32) -> Disposition {
+pub fn settled(message: &Message, failures: u32, word: Word, most: u32) -> Disposition {
     let delivery = Delivery {
         key: DeliveryKey(1),
         id: message.id,
@@ -124,7 +124,7 @@ pub fn settled(message: &Message, attempts: u32, failures: u32, word: Word, most
         endpoint: EndpointKey(FIRST_MAPPING),
         lane: None,
         state: WaitState::Pending,
-        attempts,
+        attempts: failures,
         failures,
         since: Micros(0),
         asynchronous: None,
@@ -163,7 +163,7 @@ pub fn settled(message: &Message, attempts: u32, failures: u32, word: Word, most
         random: 0.0,
         mask: &mask,
         record: Attempt {
-            number: attempts + 1,
+            number: failures + 1,
             started_at: Micros(0),
             duration_us: 1,
             url: String::new(),

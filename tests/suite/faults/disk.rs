@@ -61,7 +61,11 @@ async fn push_until_refused(hub: &Hub, store: &Store) -> (usize, u16) {
             .post(&store.token, &store.path("/messages"), &body(number))
             .await;
         if answer.status != 201 {
-            assert!(answer.retry_after.is_some() || answer.status >= 500, "{}", answer.text);
+            assert!(
+                answer.retry_after.is_some() || answer.status >= 500,
+                "{}",
+                answer.text
+            );
             return (number, answer.status);
         }
     }
@@ -85,7 +89,10 @@ async fn on_a_full_disk_it_says_so_is_not_ready_and_goes_on_when_there_is_room()
     let mut hub = Hub::start_in(disk.path(), Setup::default()).await;
     let store = hub.store("shop").await;
     let (taken, status) = push_until_refused(&hub, &store).await;
-    assert!(taken > 10 && status == 503, "{taken} were taken, then {status}");
+    assert!(
+        taken > 10 && status == 503,
+        "{taken} were taken, then {status}"
+    );
     ready(&hub, 503).await;
     assert_eq!(hub.get("", "/health/live").await.status, 200);
     assert!(hub.printed().contains("disk of the database is full"));
@@ -104,7 +111,10 @@ async fn at_the_limit_of_a_files_size_it_says_so_and_loses_nothing() {
     let mut hub = Hub::start_with(Setup::default().with_file_limit(3 << 20)).await;
     let store = hub.store("shop").await;
     let (taken, status) = push_until_refused(&hub, &store).await;
-    assert!(taken > 10 && status == 503, "{taken} were taken, then {status}");
+    assert!(
+        taken > 10 && status == 503,
+        "{taken} were taken, then {status}"
+    );
     ready(&hub, 503).await;
     hub.lift_file_limit();
     let sink = Sink::taking_everything().await;
@@ -137,7 +147,10 @@ async fn a_read_only_disk_is_told_plainly_at_start() {
     let before = std::fs::read(disk.path().join("hub.db")).unwrap();
     let (code, said) = hub.launch_in_vain().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("hub.db") && said.contains("ead-only"), "{said}");
+    assert!(
+        said.contains("hub.db") && said.contains("ead-only"),
+        "{said}"
+    );
     assert_eq!(std::fs::read(disk.path().join("hub.db")).unwrap(), before);
     disk.remount("rw");
     hub.launch().await;
@@ -148,7 +161,8 @@ async fn a_read_only_folder_is_told_plainly() {
     let folder = tempfile::tempdir().unwrap();
     let mut hub = Hub::start_in(folder.path(), Setup::default()).await;
     hub.kill();
-    let mode = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode));
+    let mode =
+        |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode));
     mode(0o555).unwrap();
     std::fs::remove_file(folder.path().join("hub.db.lock")).ok();
     let file = folder.path().join("hub.db");
@@ -175,7 +189,10 @@ async fn while_another_process_holds_the_database_it_waits_says_so_and_goes_on()
     assert_eq!(refused.status, 503, "{}", refused.text);
     ready(&hub, 503).await;
     // Reading goes on.
-    assert_eq!(hub.get(&store.token, &store.path("/queues")).await.status, 200);
+    assert_eq!(
+        hub.get(&store.token, &store.path("/queues")).await.status,
+        200
+    );
     other.batch_execute("ROLLBACK").unwrap();
     ready(&hub, 200).await;
     let payload = json!({"order": order("R2", "complete")});
@@ -203,8 +220,15 @@ async fn a_damaged_file_is_told_plainly_and_left_as_it_is() {
         std::fs::write(&path, &wrong).unwrap();
         let (code, said) = hub.launch_in_vain().await;
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("damaged") && said.contains("nothing was changed"), "{said}");
-        assert_eq!(std::fs::read(&path).unwrap(), wrong, "not one byte was written");
+        assert!(
+            said.contains("damaged") && said.contains("nothing was changed"),
+            "{said}"
+        );
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            wrong,
+            "not one byte was written"
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     hub.launch().await;

@@ -26,7 +26,9 @@ async fn parked(hub: &Hub, store: &Store, most: usize) -> Vec<(String, String)> 
     let payload = json!({"order": order("R1", "complete")});
     hub.push(store, "order:new", payload).await;
     let rows = hub
-        .rows(store, "accepted?state=parked", "they are parked", |rows| rows.len() == most)
+        .rows(store, "accepted?state=parked", "they are parked", |rows| {
+            rows.len() == most
+        })
         .await;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     rows.iter()
@@ -35,7 +37,9 @@ async fn parked(hub: &Hub, store: &Store, most: usize) -> Vec<(String, String)> 
 }
 
 fn error_of<'a>(rows: &'a [(String, String)], name: &str) -> &'a str {
-    let row = rows.iter().find(|(consumer, _)| consumer == &format!("bad.{name}"));
+    let row = rows
+        .iter()
+        .find(|(consumer, _)| consumer == &format!("bad.{name}"));
     &row.unwrap().1
 }
 
@@ -49,15 +53,22 @@ async fn an_endpoint_that_is_silent_or_drips_is_given_up_at_the_timeout_and_harm
         }
     });
     let head_drips = RawSink::start(|mut line| {
-        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: yes, very slow indeed\r\n".iter().cycle() {
+        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: yes, very slow indeed\r\n"
+            .iter()
+            .cycle()
+        {
             if !line.write(&[*byte]) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(300));
         }
     });
-    let (hub, store) =
-        hub_with(&[("silent", &silent), ("drips", &drips), ("head_drips", &head_drips)]).await;
+    let (hub, store) = hub_with(&[
+        ("silent", &silent),
+        ("drips", &drips),
+        ("head_drips", &head_drips),
+    ])
+    .await;
     let good = Sink::taking_everything().await;
     hub.mapping(&store, "good.one", &good.url, json!({})).await;
     let rows = parked(&hub, &store, 3).await;
@@ -111,8 +122,13 @@ async fn interim_answers_are_passed_over() {
     let (hub, store) = hub_with(&[("interim", &interim)]).await;
     let payload = json!({"order": order("R1", "complete")});
     hub.push(&store, "order:new", payload).await;
-    hub.rows(&store, "archived?state=completed", "it is completed", |rows| rows.len() == 1)
-        .await;
+    hub.rows(
+        &store,
+        "archived?state=completed",
+        "it is completed",
+        |rows| rows.len() == 1,
+    )
+    .await;
 }
 
 /// Sends chunks until the other side has enough; it must not take 10 GB.
@@ -151,16 +167,27 @@ async fn ten_gigabytes_are_cut_at_the_limit_whether_sent_or_inflated() {
         line.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n{");
         line.wait();
     });
-    let sinks = [("long", &long), ("zipped", &zipped), ("declared", &declared)];
+    let sinks = [
+        ("long", &long),
+        ("zipped", &zipped),
+        ("declared", &declared),
+    ];
     let (hub, store) = hub_with(&sinks).await;
     let rows = parked(&hub, &store, sinks.len()).await;
     for (name, _) in sinks {
-        assert!(error_of(&rows, name).contains("larger than"), "{name}: {rows:?}");
+        assert!(
+            error_of(&rows, name).contains("larger than"),
+            "{name}: {rows:?}"
+        );
     }
     eventually("the hub has closed the connection", || async {
         (long.served() == 1).then_some(())
     })
     .await;
     // The limit, and what the sockets between may hold.
-    assert!(long.written() < 64 << 20, "{} bytes were taken", long.written());
+    assert!(
+        long.written() < 64 << 20,
+        "{} bytes were taken",
+        long.written()
+    );
 }

@@ -13,14 +13,20 @@ use serde_json::json;
 use crate::support::{Hub, Reply, Setup, Sink, Store, eventually, order};
 
 /// Pushes orders from several hands until the hub answers no more or `enough` were taken; the numbers that were answered with 201.
-async fn push_from_all_hands(hub: &Hub, store: &Store, accepted: &Mutex<Vec<String>>, enough: usize) {
+async fn push_from_all_hands(
+    hub: &Hub,
+    store: &Store,
+    accepted: &Mutex<Vec<String>>,
+    enough: usize,
+) {
     let hands = (0..8).map(|hand| async move {
         for step in 0.. {
             if accepted.lock().unwrap().len() >= enough {
                 return;
             }
             let number = format!("R{hand}-{step}");
-            let body = json!({"message": "order:new", "payload": {"order": order(&number, "complete")}});
+            let body =
+                json!({"message": "order:new", "payload": {"order": order(&number, "complete")}});
             let headers = [("Content-Type", "application/json")];
             let path = store.path("/messages");
             let answer = hub
@@ -43,10 +49,14 @@ async fn push_from_all_hands(hub: &Hub, store: &Store, accepted: &Mutex<Vec<Stri
 async fn a_burst_of_ten_times_what_can_be_delivered_is_taken_and_delivered_in_time() {
     let hub = Hub::start().await;
     let store = hub.store("shop").await;
-    let (slow, quick) = (Sink::taking_everything().await, Sink::taking_everything().await);
+    let (slow, quick) = (
+        Sink::taking_everything().await,
+        Sink::taking_everything().await,
+    );
     let rate = json!({"options": {"rate_per_sec": 40}});
     hub.mapping(&store, "slow.one", &slow.url, rate).await;
-    hub.mapping(&store, "quick.one", &quick.url, json!({})).await;
+    hub.mapping(&store, "quick.one", &quick.url, json!({}))
+        .await;
     let accepted = Mutex::default();
     push_from_all_hands(&hub, &store, &accepted, 400).await;
     let accepted: HashSet<String> = accepted.into_inner().unwrap().into_iter().collect();
@@ -88,13 +98,19 @@ async fn told_to_stop_under_full_load_it_exits_with_0_and_nothing_is_lost_or_rep
     let accepted: HashSet<String> = accepted.into_inner().unwrap().into_iter().collect();
     sink.wait("everything answered is delivered", |all| {
         let delivered: HashSet<&str> = all.iter().map(|one| one.order()).collect();
-        accepted.iter().all(|number| delivered.contains(number.as_str()))
+        accepted
+            .iter()
+            .all(|number| delivered.contains(number.as_str()))
     })
     .await;
     hub.quiet(&store).await;
     let received = sink.received();
     let delivered: HashSet<&str> = received.iter().map(|one| one.order()).collect();
-    assert_eq!(received.len(), delivered.len(), "what was in flight was settled before the exit");
+    assert_eq!(
+        received.len(),
+        delivered.len(),
+        "what was in flight was settled before the exit"
+    );
 }
 
 #[actix_web::test]
@@ -119,7 +135,8 @@ async fn no_delivery_begins_once_it_was_told_to_stop() {
         let payload = json!({"order": order(&format!("R{number}"), "complete")});
         hub.push(&store, "order:new", payload).await;
     }
-    sink.wait("the first one is in flight", |all| all.len() == 1).await;
+    sink.wait("the first one is in flight", |all| all.len() == 1)
+        .await;
     // A request that is still being sent keeps the web server up for a while after the signal.
     let address = hub.url.trim_start_matches("http://").to_owned();
     let mut half = std::net::TcpStream::connect(address).unwrap();
@@ -136,7 +153,11 @@ async fn no_delivery_begins_once_it_was_told_to_stop() {
     .await;
     released.store(true, Ordering::SeqCst);
     assert_eq!(hub.exit_code().await, Some(0));
-    assert_eq!(sink.received().len(), 1, "the one in flight was finished, none begun");
+    assert_eq!(
+        sink.received().len(),
+        1,
+        "the one in flight was finished, none begun"
+    );
     drop(half);
     hub.launch().await;
     sink.wait("the rest follows", |all| all.len() == 20).await;

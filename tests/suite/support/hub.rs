@@ -124,7 +124,10 @@ impl Hub {
             None => Command::new(program),
             Some(bytes) => {
                 // The shell counts blocks of 512 bytes; ignored, the signal leaves an error for whoever writes.
-                let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / 512);
+                let script = format!(
+                    "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+                    bytes / 512
+                );
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &script, program]);
                 shell
