@@ -298,7 +298,7 @@ async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobod
     let hub = Hub::start().await;
     let ann = Visitor::first(&hub).await;
     let store = hub.store("Own").await;
-    let payload = json!({"order": {"number": "R1", "email": "ada@example.org"}});
+    let payload = json!({"order": {"number": "ZEBRA-1", "email": "ada@example.org"}});
     hub.push(&store, "order:new", payload).await;
     hub.quiet(&store).await;
     let viewer = [
@@ -311,8 +311,8 @@ async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobod
     assert_eq!(ann.post(&hub, "/console/people", &viewer).await, 303);
     let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
 
-    let object = format!("/objects/order/R1?store={}", store.id);
-    let erase = format!("/objects/order/R1/erase?store={}", store.id);
+    let object = format!("/objects/order/ZEBRA-1?store={}", store.id);
+    let erase = format!("/objects/order/ZEBRA-1/erase?store={}", store.id);
     assert!(
         ann.get(&hub, &object)
             .await
@@ -340,7 +340,7 @@ async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobod
     .await;
     let (_, log) = ann.get(&hub, "/console/audit").await;
     assert!(
-        log.contains("object with the digest") && !log.contains("R1"),
+        log.contains("object with the digest") && !log.contains("ZEBRA-1"),
         "{log}"
     );
 }
