@@ -349,3 +349,55 @@ async fn words_are_found_however_many_events_came_since() {
         .await;
     assert!(none.contains("Nothing matches among"), "{none}");
 }
+
+#[actix_web::test]
+async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobody_else_does() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let store = hub.store("Own").await;
+    let payload = json!({"order": {"number": "ZEBRA-1", "email": "ada@example.org"}});
+    hub.push(&store, "order:new", payload).await;
+    hub.quiet(&store).await;
+    let viewer = [
+        ("action", "create"),
+        ("name", "eve"),
+        ("new_password", PASSWORD),
+        ("again", PASSWORD),
+        ("role", "viewer"),
+    ];
+    assert_eq!(ann.post(&hub, "/console/people", &viewer).await, 303);
+    let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
+
+    let object = format!("/objects/order/ZEBRA-1?store={}", store.id);
+    let erase = format!("/objects/order/ZEBRA-1/erase?store={}", store.id);
+    assert!(
+        ann.get(&hub, &object)
+            .await
+            .1
+            .contains("Erase it on request")
+    );
+    assert!(
+        !eve.get(&hub, &object)
+            .await
+            .1
+            .contains("Erase it on request")
+    );
+    assert_eq!(eve.get(&hub, &erase).await.0, 403);
+    let fields = [("action", "erase"), ("store", store.id.as_str())];
+    assert_eq!(eve.post(&hub, &erase, &fields).await, 403);
+    let (status, page) = ann.get(&hub, &erase).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("cannot be undone"), "{page}");
+    assert_eq!(ann.post(&hub, &erase, &fields).await, 303);
+    crate::support::eventually("it is erased", || async {
+        let path = store.path("/erasures");
+        let erasures = hub.get(&store.token, &path).await.body;
+        (erasures["erasures"][0]["state"] == "done").then_some(())
+    })
+    .await;
+    let (_, log) = ann.get(&hub, "/console/audit").await;
+    assert!(
+        log.contains("object with the digest") && !log.contains("ZEBRA-1"),
+        "{log}"
+    );
+}

@@ -1,15 +1,10 @@
 //! The state of the model, its steps, and the promises.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use integrator::domain::{
-    delivery::{ArchiveReason, Fence, Place, WaitState},
+    delivery::{ArchiveReason, Disposition, Fence, Place, WaitState},
     key::MappingKey,
-    message::Message,
-    registry::StoreSnapshot,
     routing::{Decision, RouteProgress},
 };
 use stateright::{Model, Property};
@@ -122,16 +117,34 @@ pub enum Step {
 pub struct Life {
     bounds: Bounds,
     rules: Rules,
-    store: Arc<StoreSnapshot>,
-    messages: Vec<Message>,
+    /// What routing says of a message from a mapping on, and what settling says of an attempt after so many failures: both are asked
+    /// once and looked up then, for there are hundreds of thousands of states.
+    decisions: BTreeMap<(usize, Option<usize>), Decision>,
+    dispositions: BTreeMap<(u32, Word), Disposition>,
 }
 
 impl Life {
     pub fn new(bounds: Bounds, rules: Rules) -> Self {
-        let numbered = bounds.orders.iter().enumerate();
+        let store = store(bounds.mappings);
+        let mut decisions = BTreeMap::new();
+        for (n, order) in bounds.orders.iter().enumerate() {
+            let message = message(n, order);
+            for up_to in (0..bounds.mappings).map(Some).chain([None]) {
+                let decision = next_chunk(&message, up_to.map(key_of), &store);
+                decisions.insert((n, up_to), decision);
+            }
+        }
+        let mut dispositions = BTreeMap::new();
+        // A mutant may fail a delivery more often than is allowed.
+        for failures in 0..bounds.failures + 8 {
+            for word in [Word::Taken, Word::Refused, Word::Silence] {
+                let disposition = settled(&message(0, "R1"), failures, word, bounds.failures);
+                dispositions.insert((failures, word), disposition);
+            }
+        }
         Self {
-            messages: numbered.map(|(n, order)| message(n, order)).collect(),
-            store: store(bounds.mappings),
+            decisions,
+            dispositions,
             bounds,
             rules,
         }
@@ -168,7 +181,7 @@ impl Life {
             deliveries,
             progress,
             ..
-        } = self.decision(decided);
+        } = &self.decisions[&(decided.message, decided.up_to)];
         for delivery in deliveries {
             let key = (decided.message, number_of(delivery.mapping));
             let head = self.lane(state, key).is_empty();
@@ -187,13 +200,8 @@ impl Life {
             RouteProgress::Done => state.incoming.remove(&decided.message),
             RouteProgress::UpTo(mapping) => state
                 .incoming
-                .insert(decided.message, Some(number_of(mapping))),
+                .insert(decided.message, Some(number_of(*mapping))),
         };
-    }
-
-    fn decision(&self, decided: Decided) -> Decision {
-        let up_to = decided.up_to.map(key_of);
-        next_chunk(&self.messages[decided.message], up_to, &self.store)
     }
 
     /// What the settler's transaction does.
@@ -205,13 +213,7 @@ impl Life {
         let Place::Waits(waits) = row.place else {
             return;
         };
-        let disposition = settled(
-            &self.messages[flight.key.0],
-            flight.attempts,
-            flight.failures,
-            word,
-            self.bounds.failures,
-        );
+        let disposition = &self.dispositions[&(flight.failures, word)];
         let fence = Fence {
             epoch: flight.epoch.into(),
             attempts: flight.attempts,
@@ -330,7 +332,8 @@ impl Model for Life {
                     }
                 }
                 Stage::Arrived => {
-                    let words = [Word::Taken, Word::Refused, Word::Silence];
+                    // An answer that is lost on its way back is a failure like any other.
+                    let words = [Word::Taken, Word::Refused];
                     steps.extend(words.map(|word| Step::End(at, word)));
                 }
                 Stage::Ended(_) => steps.push(Step::Settle(at)),

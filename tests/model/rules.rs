@@ -130,7 +130,7 @@ pub fn settled(
         endpoint: EndpointKey(FIRST_MAPPING),
         lane: None,
         state: WaitState::Pending,
-        attempts,
+        attempts: failures,
         failures,
         since: Micros(0),
         asynchronous: None,
@@ -169,7 +169,7 @@ pub fn settled(
         random: 0.0,
         mask: &mask,
         record: Attempt {
-            number: attempts + 1,
+            number: failures + 1,
             started_at: Micros(0),
             duration_us: 1,
             url: String::new(),
