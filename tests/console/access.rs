@@ -401,3 +401,101 @@ async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobod
         "{log}"
     );
 }
+
+#[actix_web::test]
+async fn pages_of_applications_and_shops_ask_for_the_same_roles() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let (own, other) = (hub.store("Own").await, hub.store("Other").await);
+    let (_, page) = ann.get(&hub, "/console/people").await;
+    let label = page
+        .split("<label")
+        .find(|part| part.contains("name=\"stores\"") && part.contains(">Own<"))
+        .unwrap();
+    let key = between(label, "value=\"", "\"").to_owned();
+    for (name, role) in [("bob", "store_admin"), ("eve", "viewer")] {
+        let person = [
+            ("action", "create"),
+            ("name", name),
+            ("new_password", PASSWORD),
+            ("again", PASSWORD),
+            ("role", role),
+            ("stores", key.as_str()),
+        ];
+        assert_eq!(ann.post(&hub, "/console/people", &person).await, 303);
+    }
+    let bob = enter(&hub, &[("name", "bob"), ("password", PASSWORD)]).await;
+    let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
+
+    let application = [("url", "http://127.0.0.1:9/app"), ("name", "acme")];
+    let scheduler = [
+        ("key", "acme:poll"),
+        ("how", "interval"),
+        ("count", "1"),
+        ("interval", "days"),
+    ];
+    let rule = [
+        ("name", "large"),
+        ("messages", "order:new"),
+        ("message", "order:large"),
+        ("payload", "number = payload.order.number"),
+    ];
+    let forms: [(&str, &[(&str, &str)]); 3] = [
+        ("integrations", &application),
+        ("schedulers", &scheduler),
+        ("rules", &rule),
+    ];
+    for (kind, form) in forms {
+        let new = |store: &str| format!("/console/{kind}/new?store={store}");
+        assert_eq!(eve.get(&hub, &new(&own.id)).await.0, 403, "{kind}");
+        assert_eq!(eve.post(&hub, &new(&own.id), form).await, 403, "{kind}");
+        assert_eq!(bob.post(&hub, &new(&other.id), form).await, 404, "{kind}");
+        assert_eq!(bob.post(&hub, &new(&own.id), form).await, 303, "{kind}");
+        // Whoever may look sees it, and no form that changes it.
+        let list = format!("/console/{kind}?store={}", own.id);
+        let (_, page) = eve.get(&hub, &list).await;
+        let one = page
+            .split("href=\"")
+            .filter_map(|part| part.split('"').next())
+            .find(|href| href.starts_with(&format!("/console/{kind}/")))
+            .unwrap()
+            .to_owned();
+        let (status, page) = eve.get(&hub, &one).await;
+        assert_eq!(status, 200, "{kind}");
+        assert!(!page.contains("value=\"delete\""), "{kind}");
+        let delete = [("action", "delete"), ("confirm", "acme")];
+        assert_eq!(eve.post(&hub, &one, &delete).await, 403, "{kind}");
+        let elsewhere = one.replace(&own.id, &other.id);
+        assert_eq!(ann.get(&hub, &elsewhere).await.0, 404, "{kind}");
+    }
+    let store = format!("/console/stores/{}", own.id);
+    let secrets = [
+        ("action", "save"),
+        ("name", "Own"),
+        ("api_url", "http://127.0.0.1:9/api/"),
+        ("api_key", "the-key-of-the-shop"),
+        ("source", "none"),
+        ("webhook_secret", "the-secret-of-its-hooks"),
+    ];
+    assert_eq!(eve.post(&hub, &store, &secrets).await, 403);
+    assert_eq!(eve.post(&hub, &store, &[("action", "poll")]).await, 403);
+    assert_eq!(bob.post(&hub, &store, &secrets).await, 303);
+    assert_eq!(
+        bob.post(&hub, &store, &[("action", "delete"), ("confirm", "Own")])
+            .await,
+        403,
+        "stores are the operator's"
+    );
+    assert_eq!(bob.get(&hub, "/console/stores/new").await.0, 403);
+    for path in ["/console/audit", store.as_str()] {
+        let (_, page) = ann.get(&hub, path).await;
+        assert!(
+            !page.contains("the-key-of-the-shop") && !page.contains("the-secret-of-its-hooks"),
+            "{path}"
+        );
+    }
+    let (_, log) = ann.get(&hub, "/console/audit").await;
+    for deed in ["integration acme", "scheduler acme:poll", "rule large"] {
+        assert!(log.contains(deed), "{deed}: {log}");
+    }
+}
