@@ -115,13 +115,7 @@ pub fn next_chunk(message: &Message, up_to: Option<MappingKey>, store: &StoreSna
 }
 
 /// What becomes of a delivery whose attempt ended so.
-pub fn settled(
-    message: &Message,
-    attempts: u32,
-    failures: u32,
-    word: Word,
-    most: u32,
-) -> Disposition {
+pub fn settled(message: &Message, failures: u32, word: Word, most: u32) -> Disposition {
     let delivery = Delivery {
         key: DeliveryKey(1),
         id: message.id,
