@@ -6,6 +6,7 @@
 //!
 //! Read next: `scenarios.rs` for what is done, `ledger.rs` for how latency is counted, and `docs/performance.md` for the figures.
 
+mod fill;
 mod http;
 mod hub;
 mod ledger;
@@ -102,7 +103,8 @@ impl Options {
         perf.args([
             "record",
             "-q",
-            "-g",
+            "--call-graph",
+            "dwarf,16384",
             "-F",
             "997",
             "-p",

@@ -107,8 +107,8 @@ impl Surveyor {
     }
 }
 
-/// The integrations to be read now, those that people wait for first.
-fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
+/// The integrations to be read now, those that people wait for first. A global one has no store.
+fn wanted(shared: &Shared) -> Vec<(Option<StoreKey>, IntegrationKey)> {
     let now = shared.now();
     let asked: Vec<IntegrationKey> = std::mem::take(
         &mut *shared
@@ -118,8 +118,12 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
     );
     let registry = shared.registry.current();
     let mut wanted = Vec::new();
-    for store in registry.stores.values() {
-        for (key, entry) in &store.integrations {
+    let own = registry
+        .stores
+        .values()
+        .map(|store| (Some(store.store.key), &store.integrations));
+    for (store, integrations) in own.chain([(None, registry.globals.as_ref())]) {
+        for (key, entry) in integrations {
             let is_due = match entry.value.services_from {
                 ServicesFrom::Nowhere => true,
                 ServicesFrom::Hand => false,
@@ -130,7 +134,7 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
                 }
             };
             if is_due {
-                wanted.push((!asked.contains(key), store.store.key, *key));
+                wanted.push((!asked.contains(key), store, *key));
             }
         }
     }
@@ -151,7 +155,7 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
 async fn survey(
     shared: Arc<Shared>,
     transport: Rc<dyn Transport>,
-    wanted: Vec<(StoreKey, IntegrationKey)>,
+    wanted: Vec<(Option<StoreKey>, IntegrationKey)>,
 ) {
     let each = wanted
         .into_iter()
@@ -162,23 +166,23 @@ async fn survey(
 async fn survey_one(
     shared: &Shared,
     transport: &Rc<dyn Transport>,
-    store: StoreKey,
+    store: Option<StoreKey>,
     key: IntegrationKey,
 ) {
     let current = || {
         let registry = shared.registry.current();
-        let store = registry.stores.get(&store)?;
-        store
-            .integrations
-            .get(&key)
-            .map(|entry| entry.value.clone())
+        let integrations = match store {
+            Some(store) => &registry.stores.get(&store)?.integrations,
+            None => registry.globals.as_ref(),
+        };
+        integrations.get(&key).map(|entry| entry.value.clone())
     };
     let Some(before) = current() else { return };
     let described = AssertUnwindSafe(describe(transport.as_ref(), &before.url))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
-            log::error!(store = store.0; "reading an endpoint.json panicked");
+            log::error!(integration = key.0; "reading an endpoint.json panicked");
             unusable("endpoint.json: a defect of the hub, it could not be read".into())
         });
     // Whoever edited it meanwhile has the last word.
@@ -273,7 +277,7 @@ async fn get(
     let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
     let outgoing = Outgoing {
         target,
-        headers: vec![
+        headers: Arc::from([
             (
                 ACCEPT,
                 HeaderValue::from_static("application/json, image/*, */*"),
@@ -282,7 +286,7 @@ async fn get(
                 USER_AGENT,
                 HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION"))),
             ),
-        ],
+        ]),
         body: Bytes::new(),
         timeout: PATIENCE,
         max_answer_bytes,

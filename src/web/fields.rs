@@ -172,6 +172,12 @@ impl<'a> Fields<'a> {
             .push(format!("{}{field}: {problem}", self.prefix));
     }
 
+    /// Nothing is wrong so far.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Notes what another reader has already put into sentences.
     pub fn note_all(&mut self, problems: impl IntoIterator<Item = String>) {
         self.problems.extend(problems);
@@ -244,11 +250,16 @@ impl<'a> Fields<'a> {
 
     /// A whole number from 1 to `greatest`.
     pub fn count(&mut self, name: &'static str, greatest: u32) -> Given<u32> {
-        let wanted = format!("a whole number from 1 to {greatest}");
+        self.whole(name, 1, greatest)
+    }
+
+    /// A whole number from `least` to `greatest`.
+    pub fn whole(&mut self, name: &'static str, least: u32, greatest: u32) -> Given<u32> {
+        let wanted = format!("a whole number from {least} to {greatest}");
         self.typed(name, &wanted, |raw| {
             raw.parse()
                 .ok()
-                .filter(|number| (1..=greatest).contains(number))
+                .filter(|number| (least..=greatest).contains(number))
         })
     }
 
@@ -314,6 +325,10 @@ fn check_address(text: &str) -> Result<(), &'static str> {
     const WANTED: &str = "must be an address such as https://example.com/path";
     if text.len() > 2_000 {
         return Err("must have at most 2000 characters");
+    }
+    // A reader of addresses passes over line breaks and tabs; what stands there is not what it looks like.
+    if text.chars().any(char::is_control) {
+        return Err("must not hold control characters");
     }
     let url = url::Url::parse(text).map_err(|_| WANTED)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -428,6 +443,19 @@ mod tests {
             wrong("[]"),
             r#"mapping: is missing, the body must be {"mapping": {...}}"#
         );
+    }
+
+    #[test]
+    fn an_address_with_a_line_break_or_another_control_character_is_refused() {
+        for text in [
+            "https://host/a\r\nX-Evil: 1",
+            "https://ho\tst/",
+            "https://host/\u{7f}",
+            "https://host/\0",
+        ] {
+            let problem = check_address(text).expect_err("refused");
+            assert_eq!(problem, "must not hold control characters");
+        }
     }
 
     #[test]

@@ -19,11 +19,12 @@ use crate::domain::{
     event::Level,
     id::Id,
     json::{Payload, PayloadLimits},
+    mask,
     message_type::MessageType,
     parameter::ReturnedParameter,
     reference::{About, ObjectRef, object_of},
     registry::Parameter,
-    settle::{AskAgain, Body, Notification, ReturnedMessage, ServiceAnswer, cut},
+    settle::{AskAgain, BODY_BYTES, Body, Notification, ReturnedMessage, ServiceAnswer, cut},
 };
 
 /// Root members that a message's further members may not replace.
@@ -48,8 +49,8 @@ const MAX_NOTIFICATIONS: usize = 100;
 /// How much of an answer's further members is kept, in bytes of JSON.
 pub(super) const RESULT_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is no JSON is kept as the reason, in characters.
-pub(super) const TEXT_CHARS: usize = 400;
+/// How much of a body that is no JSON is handed on, in bytes: enough that its secrets are covered before it is cut to what is kept.
+const TEXT_BYTES: usize = BODY_BYTES + mask::LONGEST + 1;
 
 /// The longest subject of a notification, in characters; what is longer goes on in the description.
 const SUBJECT_CHARS: usize = 300;
@@ -60,15 +61,10 @@ const DESCRIPTION_CHARS: usize = 10_000;
 /// The body of a service request: the message as it was accepted, with the mapping's parameters inside its payload.
 ///
 /// Shape (WIRE B.1): `{"message","message_id","store_id","source",...,"payload":{...,"parameters":[{"name","value"}]}}`. The payload's
-/// own members are copied byte for byte, nothing is parsed.
+/// own members are copied byte for byte, nothing is parsed. `parameters` is what [`parameter_array`] gives.
 #[must_use]
-pub fn request_body<'a>(
-    delivery: &Delivery,
-    store_id: Id,
-    parameters: impl Iterator<Item = &'a Parameter>,
-) -> Bytes {
+pub fn request_body(delivery: &Delivery, store_id: Id, parameters: &str) -> Bytes {
     let message = &delivery.message;
-    let parameters = parameter_array(parameters);
     let mut body = Vec::with_capacity(message.payload.len() + parameters.len() + 192);
     body.extend_from_slice(b"{\"message\":\"");
     // A message type holds letters, digits and `:_-.` only, so it needs no escaping; nor do ids.
@@ -84,9 +80,7 @@ pub fn request_body<'a>(
         body.extend_from_slice(inner.as_bytes());
     }
     body.extend_from_slice(b",\"payload\":");
-    message
-        .payload
-        .write_with_parameters(&mut body, &parameters);
+    message.payload.write_with_parameters(&mut body, parameters);
     body.push(b'}');
     body.into()
 }
@@ -105,7 +99,9 @@ fn members_of(object: &str) -> Option<&str> {
     (!inner.is_empty()).then_some(inner)
 }
 
-fn parameter_array<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> String {
+/// The parameters of a mapping as JSON: `[{"name","value"}]`.
+#[must_use]
+pub fn parameter_array<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> String {
     let mut array = String::from("[");
     for parameter in parameters {
         if array.len() > 1 {
@@ -132,7 +128,7 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(_) => {
-            answer.body = Body::Other(cut(&String::from_utf8_lossy(body), TEXT_CHARS));
+            answer.body = Body::Other(start_of(&String::from_utf8_lossy(body)));
             return answer;
         }
     };
@@ -150,9 +146,14 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
             answer.body = Body::Json;
             answer.result = Some(bounded_member("answer", text.trim()));
         }
-        Err(_) => answer.body = Body::Other(cut(text, TEXT_CHARS)),
+        Err(_) => answer.body = Body::Other(start_of(text)),
     }
     answer
+}
+
+/// The beginning of a body that is no JSON.
+pub(super) fn start_of(text: &str) -> String {
+    mask::beginning(text, TEXT_BYTES).to_owned()
 }
 
 /// An object's members in order, values unread.

@@ -28,9 +28,7 @@ use serde_json::value::RawValue;
 
 pub use plural::singular;
 
-use super::dialect1::{
-    Members, RESULT_BYTES, TEXT_CHARS, bounded_member, json_text, shown, text_of,
-};
+use super::dialect1::{Members, RESULT_BYTES, bounded_member, json_text, shown, start_of, text_of};
 use crate::domain::{
     delivery::Delivery,
     id::Id,
@@ -38,7 +36,7 @@ use crate::domain::{
     message_type::MessageType,
     parameter::ReturnedParameter,
     registry::Parameter,
-    settle::{Body, ReturnedObject, ServiceAnswer, cut},
+    settle::{Body, ReturnedObject, ServiceAnswer},
     signup::short_name,
 };
 
@@ -76,19 +74,12 @@ pub fn headers(token: &str, store_id: Id) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// The body of a service request: see the rules above. `integration` is the prefix that parameters lose, the part of the
-/// mapping's name before the dot.
+/// The body of a service request: see the rules above. `parameters` is what [`parameter_object`] gives.
 #[must_use]
-pub fn request_body<'a>(
-    delivery: &Delivery,
-    integration: &str,
-    parameters: impl Iterator<Item = &'a Parameter>,
-) -> Bytes {
+pub fn request_body(delivery: &Delivery, parameters: &str) -> Bytes {
     let message = &delivery.message;
-    let mut root = Root::new(&delivery.id.to_string(), message.payload.len());
-    write_objects(&mut root, &message.kind, &message.payload);
-    root.member("parameters", &parameter_object(integration, parameters));
-    root.end()
+    let id = delivery.id.to_string();
+    body_of(&id, &message.kind, &message.payload, parameters)
 }
 
 /// The body with a literal id and parameters, for samples and tests of mappings.
@@ -268,8 +259,10 @@ fn named<'a>(raw: &'a str, noun: &str, extra: Option<(&str, &str)>) -> Cow<'a, s
     Cow::Owned(format!("{{{added}{inner}"))
 }
 
-/// `{"api_key":"k",...}`. A name that was stored with the prefix wins over the same name without.
-fn parameter_object<'a>(
+/// The parameters of a mapping as JSON: `{"api_key":"k",...}`. `integration` is the prefix that they lose, the part of the mapping's name
+/// before the dot. A name that was stored with the prefix wins over the same name without.
+#[must_use]
+pub fn parameter_object<'a>(
     integration: &str,
     parameters: impl Iterator<Item = &'a Parameter>,
 ) -> String {
@@ -299,7 +292,7 @@ pub fn read_answer(body: &[u8]) -> ServiceAnswer {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(_) => {
-            answer.body = Body::Other(cut(&String::from_utf8_lossy(body), TEXT_CHARS));
+            answer.body = Body::Other(start_of(&String::from_utf8_lossy(body)));
             return answer;
         }
     };
@@ -312,7 +305,7 @@ pub fn read_answer(body: &[u8]) -> ServiceAnswer {
             answer.body = Body::Json;
             answer.result = Some(bounded_member("answer", text.trim()));
         }
-        Err(_) => answer.body = Body::Other(cut(text, TEXT_CHARS)),
+        Err(_) => answer.body = Body::Other(start_of(text)),
     }
     answer
 }

@@ -3,7 +3,10 @@
 // Helpers of tests fail as tests do; the lint knows test functions only.
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 mod crash;
+mod documents;
+mod faults;
 mod interop;
 mod isolation;
 mod order;

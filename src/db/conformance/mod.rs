@@ -7,6 +7,8 @@
 mod accepting;
 mod claims;
 mod configuring;
+mod erasing;
+mod jobs;
 mod known;
 mod lanes;
 mod noting;
@@ -23,8 +25,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
-        random::*, reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, erasing::*, jobs::*, known::*, lanes::*,
+        noting::*, polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -36,6 +38,10 @@ macro_rules! conformance_suite {
             a_repeated_push_gets_the_first_ones_id,
             stores_take_turns,
             held_messages_are_not_handed_out_twice,
+            a_message_is_read_again_as_it_was_read_first,
+            what_is_routed_at_once_is_routed_once,
+            nothing_is_routed_past_what_waits,
+            with_an_older_registry_all_is_left_to_the_router,
             one_lane_keeps_its_order_behind_a_failing_head,
             other_lanes_pass_a_failing_one,
             a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
@@ -43,6 +49,7 @@ macro_rules! conformance_suite {
             a_held_delivery_leaves_its_lane_until_released,
             what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            a_read_may_leave_mappings_out,
             large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
@@ -75,6 +82,7 @@ macro_rules! conformance_suite {
             each_change_moves_the_version_and_is_told_once,
             a_name_is_unique_among_the_living_of_a_store,
             settings_of_an_endpoint_replace_the_former_ones,
+            a_record_is_written_with_its_change_or_not_at_all,
             a_deleted_store_takes_what_is_its_own_with_it,
             a_sweep_takes_only_what_is_old_and_finished,
             a_sweep_takes_expired_keys_and_old_events,
@@ -87,6 +95,22 @@ macro_rules! conformance_suite {
             a_stopped_backfill_writes_nothing_more,
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
+            nothing_known_of_a_deleted_store_is_left,
+            a_job_counts_what_its_filters_find,
+            a_retry_goes_on_in_steps_across_a_restart,
+            a_step_is_made_once,
+            an_archive_job_leaves_alone_what_went_on,
+            a_job_can_name_its_rows,
+            a_replay_sends_archived_deliveries_again,
+            an_older_registry_replays_nothing,
+            a_stopped_job_does_nothing_more,
+            jobs_that_ended_long_ago_are_swept,
+            an_erased_object_leaves_states_and_times_and_no_words,
+            what_comes_after_it_was_asked_for_is_not_erased,
+            an_erasure_goes_on_after_opening_again,
+            what_descends_and_is_about_nothing_is_erased_with_its_parent,
+            a_customers_objects_are_found_by_the_address,
+            an_erased_snapshot_is_known_without_its_name,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

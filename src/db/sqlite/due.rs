@@ -9,11 +9,12 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::{RowKey, small, state_read},
-    message::{fit_in_memory, messages_read},
+    message::fetch,
+    recent::Recent,
     statement::{Question, key_list, statements},
 };
 use crate::{
-    db::{DbError, DbResult, Due},
+    db::{DbResult, Due, LeftOut},
     domain::{
         delivery::{Asynchronous, Delivery},
         id::IdSeal,
@@ -40,6 +41,10 @@ statements! {
     /// Keys of the heads that are due, oldest due first.
     DueKeys { endpoint: i64, now: i64, limit: i64 } -> (i64, i64) =
         "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at <= ?2 ORDER BY due_at, pos LIMIT ?3";
+    /// The same without those of some mappings (a JSON array of keys). The index holds the mapping, so a long backlog is passed over in it.
+    DueKeysBut<'a> { endpoint: i64, now: i64, limit: i64, mappings: &'a str } -> (i64, i64) =
+        "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at <= ?2
+         AND mapping NOT IN (SELECT value FROM json_each(?4)) ORDER BY due_at, pos LIMIT ?3";
     /// When the next head that is not due yet will be.
     DueNext { endpoint: i64, now: i64 } -> i64 =
         "SELECT due_at FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
@@ -55,27 +60,43 @@ statements! {
 pub(super) fn due(
     conn: &mut SqliteConnection,
     seal: IdSeal,
+    recent: &Recent,
     endpoint: EndpointKey,
     now: Micros,
     limit: usize,
-    held: &[DeliveryKey],
+    but: &LeftOut,
 ) -> DbResult<(Due, Vec<RowKey>)> {
-    let held: HashSet<i64> = held.iter().map(|key| key.0).collect();
+    let held: HashSet<i64> = but.deliveries.iter().map(|key| key.0).collect();
     let most = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
-    let mut keys = DueKeys {
-        endpoint: endpoint.0,
-        now: now.0,
-        limit: most,
-    }
-    .rows(conn)?;
+    let mut keys = if but.mappings.is_empty() {
+        DueKeys {
+            endpoint: endpoint.0,
+            now: now.0,
+            limit: most,
+        }
+        .rows(conn)?
+    } else {
+        DueKeysBut {
+            endpoint: endpoint.0,
+            now: now.0,
+            limit: most,
+            mappings: &key_list(but.mappings.iter().map(|key| key.0)),
+        }
+        .rows(conn)?
+    };
+    let is_all = i64::try_from(keys.len()).is_ok_and(|rows| rows < most);
     keys.retain(|(_, seq)| !held.contains(seq));
     keys.truncate(limit);
-    let next_due_at = DueNext {
-        endpoint: endpoint.0,
-        now: now.0,
-    }
-    .row(conn)?
-    .map(Micros);
+    // While more is due than can be taken, nobody needs to know what comes after.
+    let next_due_at = match is_all {
+        true => DueNext {
+            endpoint: endpoint.0,
+            now: now.0,
+        }
+        .row(conn)?
+        .map(Micros),
+        false => None,
+    };
     if keys.is_empty() {
         return Ok((
             Due {
@@ -92,17 +113,16 @@ pub(super) fn due(
         .iter()
         .map(|(_, seq)| rows.get(seq).map_or(0, |row| row.2))
         .collect();
-    let fit = fit_in_memory(conn, &messages)?;
-    let more = fit < keys.len();
-    keys.truncate(fit);
-    let messages = messages_of(conn, seal, messages.into_iter().take(fit))?;
+    let fetched = fetch(conn, seal, recent, &messages)?;
+    let more = fetched.entries < keys.len();
+    keys.truncate(fetched.entries);
     let mut deliveries = Vec::with_capacity(keys.len());
     let mut unreadable = Vec::new();
     for (store, seq) in keys {
         let Some(row) = rows.remove(&seq) else {
             continue;
         };
-        match messages.get(&row.2) {
+        match fetched.messages.get(&row.2) {
             Some(message) => deliveries.push(delivery(seal, endpoint, message, row)),
             None => unreadable.push((store, seq)),
         }
@@ -137,27 +157,6 @@ fn rows_of(conn: &mut SqliteConnection, keys: &[RowKey]) -> DbResult<HashMap<i64
         );
     }
     Ok(rows)
-}
-
-fn messages_of(
-    conn: &mut SqliteConnection,
-    seal: IdSeal,
-    keys: impl Iterator<Item = i64>,
-) -> DbResult<HashMap<i64, Arc<Message>>> {
-    let keys: HashSet<i64> = keys.collect();
-    let mut messages = HashMap::with_capacity(keys.len());
-    for message in messages_read(conn, seal, keys)? {
-        match message {
-            Ok(message) => {
-                messages.insert(message.key.0, Arc::new(message));
-            }
-            Err(error @ DbError::Unreadable { .. }) => {
-                log::error!("{error}; its deliveries are archived as unreadable")
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(messages)
 }
 
 fn delivery(seal: IdSeal, endpoint: EndpointKey, message: &Arc<Message>, row: DueRow) -> Delivery {

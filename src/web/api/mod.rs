@@ -10,7 +10,10 @@
 
 mod accounts;
 mod endpoints;
-mod integrations;
+mod erasures;
+mod global_integrations;
+pub(in crate::web) mod integrations;
+pub(in crate::web) mod jobs;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
 pub(in crate::web) mod message;
@@ -19,15 +22,15 @@ mod objects;
 pub(in crate::web) mod parameter_value;
 pub(in crate::web) mod parameters;
 pub(in crate::web) mod places;
-mod polling;
+pub(in crate::web) mod polling;
 mod push;
 pub(super) mod push2;
 pub(in crate::web) mod pushed;
 pub(in crate::web) mod queues;
-mod rules;
+pub(in crate::web) mod rules;
 mod samples;
-mod schedulers;
-mod signup;
+pub(in crate::web) mod schedulers;
+pub(in crate::web) mod signup;
 pub(in crate::web) mod stores;
 pub(in crate::web) mod tokens;
 
@@ -39,7 +42,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, openapi};
 
 /// Registers every route below `/api`.
 pub fn configure(config: &mut ServiceConfig) {
@@ -120,15 +123,27 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get(queues::available_messages)),
         )
         .service(
-            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
-                .route(get(objects::timeline)),
+            at(
+                &format!("{store}/objects/{{type}}/{{token}}"),
+                "GET, HEAD, DELETE",
+            )
+            .route(get(objects::timeline))
+            .route(on(Method::DELETE, erasures::object)),
         )
+        .service(
+            at(&format!("{store}/erasures"), "GET, HEAD, POST")
+                .route(get(erasures::list))
+                .route(on(Method::POST, erasures::customer)),
+        )
+        // Asked for as openapi.json: `.json` at the end of a path means nothing.
+        .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))
         .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
         .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))
         .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
         .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
         .configure(|config| applications(config, store))
         .configure(polled)
+        .configure(in_bulk)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
             at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
@@ -145,6 +160,21 @@ fn applications(config: &mut ServiceConfig, store: &str) {
     let one = "GET, HEAD, PUT, DELETE";
     let integration = format!("{store}/integrations/{{id}}");
     config
+        .service(
+            at("/api/integrations", "GET, HEAD, POST")
+                .route(get(global_integrations::list))
+                .route(on(Method::POST, global_integrations::create)),
+        )
+        .service(
+            at("/api/integrations/{id}", one)
+                .route(get(global_integrations::show))
+                .route(on(Method::PUT, global_integrations::update))
+                .route(on(Method::DELETE, global_integrations::delete)),
+        )
+        .service(
+            at("/api/integrations/{id}/refresh", "POST")
+                .route(on(Method::POST, global_integrations::refresh)),
+        )
         .service(
             at(&format!("{store}/integrations"), "GET, HEAD, POST")
                 .route(get(integrations::list))
@@ -205,6 +235,36 @@ fn applications(config: &mut ServiceConfig, store: &str) {
         );
 }
 
+/// What is done to many deliveries at once.
+fn in_bulk(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(
+            at(&format!("{store}/queues/accepted/retry"), "POST")
+                .route(on(Method::POST, jobs::retry)),
+        )
+        .service(
+            at(&format!("{store}/queues/accepted/archive"), "POST")
+                .route(on(Method::POST, jobs::archive)),
+        )
+        .service(at(&format!("{store}/actions"), "GET, HEAD").route(get(jobs::actions)))
+        .service(
+            at(&format!("{store}/actions/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::action))
+                .route(on(Method::DELETE, jobs::stop_action)),
+        )
+        .service(
+            at(&format!("{store}/replays"), "GET, HEAD, POST")
+                .route(get(jobs::replays))
+                .route(on(Method::POST, jobs::replay)),
+        )
+        .service(
+            at(&format!("{store}/replays/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::one_replay))
+                .route(on(Method::DELETE, jobs::stop_replay)),
+        );
+}
+
 /// The routes about a store's shop.
 fn polled(config: &mut ServiceConfig) {
     let store = "/api/stores/{store}";
@@ -227,6 +287,8 @@ fn polled(config: &mut ServiceConfig) {
 
 /// A resource that answers other methods than `allow` with 405.
 pub(super) fn at(path: &str, allow: &'static str) -> Resource {
+    #[cfg(test)]
+    super::tests::note_route(path, allow);
     let refuse = move || {
         ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(
             allow,

@@ -17,10 +17,11 @@
 //! Read next: `people/mod.rs` for the door, `html/mod.rs` for the pieces, `pages/mod.rs` for the pages.
 
 mod assets;
-mod audit;
+pub(in crate::web) mod audit;
 pub mod html;
 mod links;
 mod live;
+mod once;
 pub mod pages;
 pub mod people;
 mod words;
@@ -39,6 +40,8 @@ use maud::Markup;
 pub struct ConsoleState {
     /// Failures to sign in.
     pub throttle: people::Throttle,
+    /// Forms that take effect once.
+    pub once: once::Once,
     /// Rates of the last hours.
     pub pulse: pages::Pulse,
 }
