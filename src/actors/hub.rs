@@ -20,6 +20,7 @@ use super::{
     directory::Directory,
     dispatcher::{EndpointState, Forget},
     intake::{Load, Submit},
+    leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
     poller::{self, Hint},
@@ -32,7 +33,7 @@ use crate::{
     consumers::{self, Consumer},
     db::{
         Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
-        NewBackfill, RegistryDelta, SharedBackend,
+        NewBackfill, OwnerKind, RegistryDelta, SharedBackend,
     },
     domain::{
         key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
@@ -195,6 +196,7 @@ impl Hub {
             registry: RegistryCache::default(),
             consumers: Arc::new(outside.consumers),
             transport,
+            leases: Leases::default(),
             clients,
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
@@ -239,7 +241,13 @@ impl Hub {
     }
 
     fn missing(&self) -> Vec<Office> {
-        let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
+        let leases = &self.shared.leases;
+        // The router works on the node that owns it; on the others it waits.
+        let waits = |office: &Office| {
+            *office == Office::Router && !leases.is_unknown() && !leases.owns(OwnerKind::Router, 0)
+        };
+        let is_down =
+            |office: &Office| !self.shared.directory.vitals(*office).is_alive() && !waits(office);
         Office::FIXED.into_iter().filter(is_down).collect()
     }
 
@@ -265,6 +273,10 @@ impl Hub {
             .await;
         if ended.is_err() {
             log::warn!("the overseer did not answer the stop");
+        }
+        // Other nodes take over at their next heartbeat instead of waiting for the lease to end.
+        if let Err(error) = self.shared.backend.node_leave().await {
+            log::warn!("the other nodes take over when the lease of this one ends: {error}");
         }
     }
 
@@ -467,6 +479,30 @@ impl Hub {
             self.wake_router();
         }
         Ok(learnt)
+    }
+
+    /// Another node says that there may be something to do.
+    pub async fn hear(&self, hint: crate::db::postgres::Hint) {
+        if (hint.registry || hint.all)
+            && let Err(error) = self.shared.refresh_registry().await
+        {
+            log::warn!("a change of the registry is read a little later: {error}");
+        }
+        if hint.incoming || hint.all {
+            self.shared.directory.ring(Office::Router);
+        }
+        for endpoint in hint.endpoints {
+            // Only where it is served: a ring for a dispatcher that is not there would start one.
+            if self.shared.leases.owns(OwnerKind::Dispatcher, endpoint) {
+                self.shared.directory.ring_dispatcher(EndpointKey(endpoint));
+            }
+        }
+    }
+
+    /// How many nodes share the database, as far as this one knows.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.shared.leases.nodes()
     }
 
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].

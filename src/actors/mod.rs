@@ -21,6 +21,7 @@ mod directory;
 mod dispatcher;
 mod hub;
 mod intake;
+mod leases;
 mod metrics;
 mod overseer;
 mod poller;

@@ -12,6 +12,7 @@
 mod check_config;
 mod check_endpoint;
 mod config_args;
+mod database;
 mod demo;
 mod hub_client;
 mod logging;

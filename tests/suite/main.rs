@@ -3,9 +3,13 @@
 // Helpers of tests fail as tests do; the lint knows test functions only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../src/db/postgres/tests/cluster.rs"]
+#[allow(dead_code)]
+mod cluster;
 mod crash;
 mod interop;
 mod isolation;
+mod nodes;
 mod order;
 mod polling;
 mod push;

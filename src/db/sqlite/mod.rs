@@ -14,7 +14,7 @@
 //! Read next: `writer.rs` for the commit, `route.rs` and `settle.rs` for the two transitions that matter.
 
 mod archive;
-mod codec;
+pub(super) mod codec;
 mod delivery;
 mod detail;
 mod due;

@@ -21,9 +21,16 @@ pub const OPERATOR: &str = "operator-token-of-the-tests";
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     env: Vec<(String, String)>,
+    database: Option<String>,
 }
 
 impl Setup {
+    /// On this database instead of one of its own.
+    pub fn on(mut self, database: &str) -> Self {
+        self.database = Some(database.to_owned());
+        self
+    }
+
     /// Sets a key of the configuration, such as `retry.base_secs`.
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         let name = format!(
@@ -82,6 +89,7 @@ impl Hub {
             .with("supervision.backoff_base_ms", 10);
         let setup = Setup {
             env: quick.env.into_iter().chain(setup.env).collect(),
+            database: setup.database,
         };
         let mut hub = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -106,7 +114,8 @@ impl Hub {
 
     /// Starts the program on its database and waits until it is ready.
     pub async fn launch(&mut self) {
-        let database = format!("sqlite://{}", self.folder.path().join("hub.db").display());
+        let own = || format!("sqlite://{}", self.folder.path().join("hub.db").display());
+        let database = self.setup.database.clone().unwrap_or_else(own);
         let mut child = Command::new(env!("CARGO_BIN_EXE_integrator"))
             .args(["serve", "--listen", "127.0.0.1:0", "--database", &database])
             .env("INTEGRATOR_OPERATOR_TOKEN", OPERATOR)
