@@ -491,12 +491,38 @@ impl Hub {
         if hint.incoming || hint.all {
             self.shared.directory.ring(Office::Router);
         }
-        for endpoint in hint.endpoints {
+        let leases = &self.shared.leases;
+        let every = self.registry();
+        let named = hint.endpoints.into_iter().map(EndpointKey);
+        let all = every.endpoints.keys().copied().filter(|_| hint.all);
+        for endpoint in named.chain(all) {
             // Only where it is served: a ring for a dispatcher that is not there would start one.
-            if self.shared.leases.owns(OwnerKind::Dispatcher, endpoint) {
-                self.shared.directory.ring_dispatcher(EndpointKey(endpoint));
+            if leases.owns(OwnerKind::Dispatcher, endpoint.0) {
+                self.shared.directory.ring_dispatcher(endpoint);
             }
         }
+        for store in hint.shops {
+            if leases.owns(OwnerKind::Poller, store) {
+                self.look_at_shop(StoreKey(store));
+            }
+        }
+    }
+
+    /// Another node wants a store's shop looked at.
+    fn look_at_shop(&self, store: StoreKey) {
+        let door = self.shared.directory.door(store);
+        door.poll_now();
+        door.look_at_backfills();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Has the node that polls the store look at its shop, where that is not this one.
+    fn tell_poller(&self, store: StoreKey) {
+        if self.shared.leases.owns(OwnerKind::Poller, store.0) {
+            return;
+        }
+        let backend = Arc::clone(&self.shared.backend);
+        actix_rt::spawn(async move { backend.shop_hint(store).await });
     }
 
     /// How many nodes share the database, as far as this one knows.
@@ -514,6 +540,7 @@ impl Hub {
     pub fn hint(&self, store: StoreKey, hint: Hint) {
         self.shared.directory.door(store).hint(hint);
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// Whether this store is polled.
@@ -528,6 +555,7 @@ impl Hub {
     pub fn poll_now(&self, store: StoreKey) {
         self.shared.directory.door(store).poll_now();
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// Finds out anew which shop a store's is.
@@ -568,6 +596,7 @@ impl Hub {
     fn look_at_backfills(&self, store: StoreKey) {
         self.shared.directory.door(store).look_at_backfills();
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.

@@ -15,6 +15,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod copy;
 mod error;
 mod known;
 mod people;
@@ -97,6 +98,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn node_leave(&self) -> DbResult<()> {
         Ok(())
     }
+
+    /// Has the node that polls this store's shop look at it now, where that is another one. Should it be lost, that costs latency only.
+    async fn shop_hint(&self, _store: StoreKey) {}
 
     // ---- registry --------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ use super::{
     dispatcher::Retire,
     poller,
     router::ALL_SHARDS,
+    scheduler,
     shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
@@ -46,6 +47,9 @@ pub use watch::{OnFatal, Watch, exit_process};
 
 /// How often a node says that it lives, where there may be several.
 const NODE_BEAT: Duration = Duration::from_secs(1);
+
+/// The registry is read anew with every so many of them.
+const BEATS_PER_LOOK: u64 = 5;
 
 /// Entries of the mailbox.
 const MAILBOX: usize = 1024;
@@ -113,6 +117,10 @@ pub struct Overseer {
     extra: HashSet<EndpointKey>,
     /// Endpoints that are another node's by rights: released as soon as their dispatchers have ended.
     giving_up: HashSet<EndpointKey>,
+    /// Stores whose schedules are this node's.
+    scheduled: HashSet<i64>,
+    /// Heartbeats of the node that were answered, where there may be several.
+    beats: u64,
 }
 
 impl Overseer {
@@ -134,6 +142,8 @@ impl Overseer {
             beating: false,
             extra: HashSet::new(),
             giving_up: HashSet::new(),
+            scheduled: HashSet::new(),
+            beats: 0,
         }
     }
 
@@ -344,11 +354,8 @@ impl Overseer {
         wanted.extend(seated.map(|endpoint| (OwnerKind::Dispatcher, endpoint)));
         wanted.push((OwnerKind::Router, ALL_SHARDS));
         let registry = self.shared.registry.current();
-        wanted.extend(
-            poller::polled(&registry)
-                .into_iter()
-                .map(|store| (OwnerKind::Poller, store.0)),
-        );
+        wanted.extend(poller::polled(&registry).map(|store| (OwnerKind::Poller, store.0)));
+        wanted.extend(scheduler::scheduled(&registry).map(|store| (OwnerKind::Scheduler, store.0)));
         let (backend, asked_at) = (Arc::clone(&self.shared.backend), Instant::now());
         let beat = async move { backend.node_beat(NodeBeat { wanted }).await };
         ctx.spawn(beat.into_actor(self).map(move |view, act, ctx| {
@@ -380,9 +387,15 @@ impl Overseer {
             }
         }
         self.fill_pollers(ctx);
+        self.ring_scheduler(view);
         if view.lease.is_none() {
+            // No further heartbeat asks for those that were wished for during this one.
+            for endpoint in std::mem::take(&mut self.extra) {
+                self.ensure(endpoint, ctx);
+            }
             return;
         }
+        self.read_registry_now_and_then();
         let served: Vec<EndpointKey> = self
             .holders
             .keys()
@@ -423,6 +436,45 @@ impl Overseer {
                     log::warn!("what is another node's is given up a little later: {error}");
                 }
             });
+        }
+    }
+
+    /// The Scheduler looks when the stores whose schedules are this node's are others than before.
+    fn ring_scheduler(&mut self, view: &NodeView) {
+        let scheduled = view
+            .owned
+            .iter()
+            .filter_map(|(kind, key)| (*kind == OwnerKind::Scheduler).then_some(*key));
+        let scheduled: HashSet<i64> = scheduled.collect();
+        if scheduled != self.scheduled {
+            self.scheduled = scheduled;
+            self.shared.directory.ring(Office::Scheduler);
+        }
+    }
+
+    /// Should another node's word that the registry has changed have been lost.
+    fn read_registry_now_and_then(&mut self) {
+        self.beats += 1;
+        if !self.beats.is_multiple_of(BEATS_PER_LOOK) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        actix_rt::spawn(async move {
+            if let Err(error) = shared.refresh_registry().await {
+                log::warn!("a change of the registry is read a little later: {error}");
+            }
+        });
+    }
+
+    /// Starts the dispatcher of an endpoint that has none. One that is about to be filled again after a pause keeps its pause.
+    fn ensure(&mut self, endpoint: EndpointKey, ctx: &mut Context<Self>) {
+        let office = Office::Dispatcher(endpoint);
+        if !self.holders.contains_key(&office) {
+            self.fill(office, ctx);
+            if !self.holders.contains_key(&office) {
+                // Not this node's, or not yet: the next heartbeat asks for it.
+                self.extra.insert(endpoint);
+            }
         }
     }
 
@@ -480,15 +532,7 @@ impl Handler<Ensure> for Overseer {
     type Result = ();
 
     fn handle(&mut self, ensure: Ensure, ctx: &mut Self::Context) {
-        let office = Office::Dispatcher(ensure.0);
-        // One that is about to be filled again after a pause keeps its pause.
-        if !self.holders.contains_key(&office) {
-            self.fill(office, ctx);
-            if !self.holders.contains_key(&office) {
-                // Not this node's, or not yet: the next heartbeat asks for it.
-                self.extra.insert(ensure.0);
-            }
-        }
+        self.ensure(ensure.0, ctx);
     }
 }
 

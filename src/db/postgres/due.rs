@@ -7,12 +7,13 @@ use std::{
 
 use super::{
     codec::{small, state_read},
+    conn::Conn,
     core::Core,
     message::{Spot, fit_in_memory, messages_read},
     statement::statements,
 };
 use crate::{
-    db::{DbError, DbResult, Due},
+    db::{Backlog, DbError, DbResult, Due},
     domain::{
         delivery::{Asynchronous, Delivery},
         id::IdSeal,
@@ -35,6 +36,12 @@ statements! {
             SELECT (SELECT a.endpoint FROM accepted a WHERE a.head AND a.endpoint > f.endpoint ORDER BY a.endpoint LIMIT 1)
             FROM found f WHERE f.endpoint IS NOT NULL
         ) SELECT endpoint FROM found WHERE endpoint IS NOT NULL";
+    /// Of an endpoint, each counted up to a bound: deliveries in its lanes, heads that are in no lane, and when the oldest
+    /// of the heads was accepted.
+    BACKLOG = "SELECT l.n, h.n, h.oldest FROM
+        (SELECT count(*) AS n FROM (SELECT 1 FROM accepted WHERE endpoint = $1 AND lane IS NOT NULL AND state < 3 LIMIT $2) lanes) l,
+        (SELECT count(*) FILTER (WHERE lane IS NULL) AS n, min(created_at) AS oldest FROM
+            (SELECT lane, created_at FROM accepted WHERE endpoint = $1 AND head ORDER BY due_at, pos LIMIT $2) heads) h";
 }
 
 type Row = (
@@ -155,4 +162,15 @@ pub(super) async fn endpoints(core: &Core) -> DbResult<Vec<EndpointKey>> {
         .into_iter()
         .map(|(endpoint,)| EndpointKey(endpoint))
         .collect())
+}
+
+/// What waits for an endpoint, counted up to `most`.
+pub(super) async fn backlog(conn: &Conn, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let row: Option<(i64, i64, Option<i64>)> = conn.row(&BACKLOG, &[&endpoint.0, &most]).await?;
+    let (lanes, alone, oldest) = row.unwrap_or_default();
+    Ok(Backlog {
+        waiting: u64::try_from(lanes.saturating_add(alone).min(most)).unwrap_or(0),
+        oldest_at: oldest.map(Micros),
+    })
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::{Notify, mpsc};
 
 use super::{connect::Way, core::Core};
-use crate::domain::key::EndpointKey;
+use crate::domain::key::{EndpointKey, StoreKey};
 
 /// The channel's name.
 const CHANNEL: &str = "integrator";
@@ -27,6 +27,9 @@ const RECONNECT_MOST: Duration = Duration::from_secs(5);
 /// Endpoints named in one hint; more of them wake everyone.
 const ENDPOINTS_NAMED: usize = 200;
 
+/// Shops named in one hint; the others are looked at when their time comes.
+const SHOPS_NAMED: usize = 100;
+
 /// What there may be to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hint {
@@ -36,6 +39,8 @@ pub struct Hint {
     pub registry: bool,
     /// Endpoints that have something due.
     pub endpoints: BTreeSet<i64>,
+    /// Stores whose shops are to be looked at now.
+    pub shops: BTreeSet<i64>,
     /// Everything may have changed: hints were lost, or there were too many.
     pub all: bool,
 }
@@ -65,6 +70,14 @@ impl Hint {
         }
     }
 
+    /// This store's shop is to be looked at now.
+    pub(super) fn shop(store: StoreKey) -> Self {
+        Self {
+            shops: [store.0].into(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.incoming |= other.incoming;
         self.registry |= other.registry;
@@ -74,26 +87,27 @@ impl Hint {
             self.all = true;
             self.endpoints.clear();
         }
+        self.shops.extend(other.shops);
+        while self.shops.len() > SHOPS_NAMED {
+            self.shops.pop_last();
+        }
     }
 
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// `NODE i r * 12,13`: whose hint it is, then what.
+    /// `NODE i r * 12,13 s14,15`: whose hint it is, then what.
     fn encode(&self, node: u64) -> String {
         let mut words = vec![format!("{node:x}")];
         words.extend(self.incoming.then(|| "i".to_owned()));
         words.extend(self.registry.then(|| "r".to_owned()));
         words.extend(self.all.then(|| "*".to_owned()));
         if !self.endpoints.is_empty() {
-            words.push(
-                self.endpoints
-                    .iter()
-                    .map(i64::to_string)
-                    .collect::<Vec<_>>()
-                    .join(","),
-            );
+            words.push(listed(&self.endpoints));
+        }
+        if !self.shops.is_empty() {
+            words.push(format!("s{}", listed(&self.shops)));
         }
         words.join(" ")
     }
@@ -109,18 +123,29 @@ impl Hint {
             match word {
                 "i" => hint.incoming = true,
                 "r" => hint.registry = true,
-                list => match list
-                    .split(',')
-                    .map(str::parse)
-                    .collect::<Result<BTreeSet<i64>, _>>()
-                {
-                    Ok(endpoints) => hint.endpoints.extend(endpoints),
-                    Err(_) => hint.all = true,
-                },
+                list => {
+                    let (named, list) = match list.strip_prefix('s') {
+                        Some(shops) => (&mut hint.shops, shops),
+                        None => (&mut hint.endpoints, list),
+                    };
+                    match list
+                        .split(',')
+                        .map(str::parse)
+                        .collect::<Result<BTreeSet<i64>, _>>()
+                    {
+                        Ok(keys) => named.extend(keys),
+                        Err(_) => hint.all = true,
+                    }
+                }
             }
         }
         Some(hint)
     }
+}
+
+fn listed(keys: &BTreeSet<i64>) -> String {
+    let words: Vec<String> = keys.iter().map(i64::to_string).collect();
+    words.join(",")
 }
 
 /// Called with each hint of another node.
@@ -225,10 +250,11 @@ mod tests {
             incoming: true,
             registry: true,
             endpoints: [7, 9].into(),
+            shops: [3].into(),
             all: false,
         };
         let text = hint.encode(0xab);
-        assert_eq!(text, "ab i r 7,9");
+        assert_eq!(text, "ab i r 7,9 s3");
         assert_eq!(Hint::decode(&text, 1), Some(hint));
         assert_eq!(Hint::decode(&text, 0xab), None);
         assert!(Hint::decode("1 *", 2).unwrap().all);

@@ -23,6 +23,7 @@ mod archive;
 mod codec;
 mod conn;
 mod connect;
+pub(super) mod copying;
 mod core;
 mod delivery;
 mod detail;
@@ -32,6 +33,7 @@ mod event_list;
 mod fault;
 mod hint;
 mod incoming;
+mod known;
 mod lists;
 mod message;
 mod node;
@@ -39,12 +41,14 @@ mod objects;
 mod open;
 mod owner;
 mod partition;
+mod people;
 mod person;
 mod polling;
 mod pool;
 mod registry;
 mod route;
 mod say;
+mod schedule;
 mod settle;
 mod statement;
 mod sweep;
@@ -65,17 +69,19 @@ use self::core::{Core, Ground};
 pub use hint::{Hint, OnHint};
 
 use super::{
-    Acceptance, Accepted, Backend, Backfill, BackfillState, DbResult, Due, EntityChange, EventPage,
-    EventQuery, Figures, FoundRow, HeldMapping, LoopBounds, MessageDetail, NewBackfill, NodeBeat,
-    NodeView, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, QueuePage,
-    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, SetAsideRow, Settled, SweepBounds,
-    SweepReport, Timeline,
+    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
+    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, NodeBeat, NodeView, ObjectState, OwnerKind,
+    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
+    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd,
+    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
+    known_object::ObjectNews,
     message::Incoming,
     reference::ObjectRef,
     snapshot::Snapshot,
@@ -277,6 +283,10 @@ impl Backend for PostgresBackend {
             .await
     }
 
+    async fn shop_hint(&self, store: StoreKey) {
+        self.core.hints.tell(Hint::shop(store));
+    }
+
     async fn registry_changes(&self, since: i64) -> DbResult<RegistryDelta> {
         let core = Arc::clone(&self.core);
         let question = async move {
@@ -416,6 +426,40 @@ impl Backend for PostgresBackend {
             return Ok(0);
         }
         write!(self, |tx, keys| person::tidy(tx, &keys, what, now))
+    }
+
+    async fn accepted_backlog(&self, endpoint: EndpointKey, most: usize) -> DbResult<Backlog> {
+        read!(self, |conn, _seal| due::backlog(conn, endpoint, most))
+    }
+
+    async fn object_state(
+        &self,
+        store: StoreKey,
+        kind: &str,
+        token: &str,
+    ) -> DbResult<Option<ObjectState>> {
+        let (kind, token) = (kind.to_owned(), token.to_owned());
+        read!(self, |conn, _seal| known::state(conn, store, &kind, &token))
+    }
+
+    async fn object_merge(&self, news: ObjectNews, now: Micros) -> DbResult<Learnt> {
+        write!(self, |tx, news| known::merge(tx, &news, now))
+    }
+
+    async fn schedule_runs(&self) -> DbResult<Vec<ScheduleRun>> {
+        read!(self, |conn, _seal| schedule::runs(conn))
+    }
+
+    async fn schedule_push(
+        &self,
+        store: StoreKey,
+        epoch: i64,
+        ticks: Vec<Tick>,
+        now: Micros,
+    ) -> DbResult<Vec<PushedTick>> {
+        write!(self, |tx, ticks| schedule::push(
+            tx, store, epoch, &ticks, now
+        ))
     }
 
     async fn figures(&self, now: Micros) -> DbResult<Figures> {
@@ -576,6 +620,26 @@ impl Backend for PostgresBackend {
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize> {
         self.write(move |tx| Box::pin(async move { polling::forget(tx, store, limit).await }))
             .await
+    }
+
+    async fn session_insert(&self, session: SessionRow) -> DbResult<()> {
+        write!(self, |tx, session| people::session_insert(tx, &session))
+    }
+
+    async fn session_find(&self, digest: String) -> DbResult<Option<SessionRow>> {
+        read!(self, |conn, _seal| people::session_find(conn, digest))
+    }
+
+    async fn session_end(&self, end: SessionEnd) -> DbResult<()> {
+        write!(self, |tx, end| people::session_end(tx, &end))
+    }
+
+    async fn audit_insert(&self, changes: Vec<NewAudit>, now: Micros) -> DbResult<()> {
+        write!(self, |tx, changes| people::audit_insert(tx, &changes, now))
+    }
+
+    async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
+        read!(self, |conn, _seal| people::audit_list(conn, &query))
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

@@ -13,6 +13,14 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../../migrations/postgres/2026-11-21-000000_tables/up.sql"),
     ),
     (
+        "2026-11-21-010000",
+        include_str!("../../../migrations/postgres/2026-11-21-010000_people/up.sql"),
+    ),
+    (
+        "2026-11-21-020000",
+        include_str!("../../../migrations/postgres/2026-11-21-020000_endpoints/up.sql"),
+    ),
+    (
         "2026-11-21-030000",
         include_str!("../../../migrations/postgres/2026-11-21-030000_polling/up.sql"),
     ),
@@ -31,6 +39,8 @@ statements! {
     APPLY = "INSERT INTO schema_migration (version) VALUES ($1)";
     /// The version of the server, as a number such as 150018.
     SERVER_VERSION = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')";
+    /// The table that says how far a copy came.
+    COPY_TABLE = "SELECT to_regclass('copy_progress')::oid::bigint";
     /// Whether there are tables of somebody else where ours would go.
     STRANGERS = "SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')";
 }
@@ -54,6 +64,29 @@ pub(super) async fn prepare(conn: &Conn, now: Micros) -> DbResult<IdSeal> {
     // A connection that broke has lost the lock by itself.
     let _ = conn.batch(UNLOCK).await;
     outcome?;
+    if copies(conn).await? {
+        return Err(DbError::Refused(
+            "a copy into this database is not finished; run `integrator copy` again, it goes on where it stopped".into(),
+        ));
+    }
+    seal(conn).await
+}
+
+/// The same for a copy, which may have begun.
+pub(super) async fn prepare_for_copy(conn: &Conn, now: Micros) -> DbResult<()> {
+    if !copies(conn).await? {
+        prepare(conn, now).await?;
+    }
+    Ok(())
+}
+
+/// Whether a copy into the database began and is not finished.
+pub(super) async fn copies(conn: &Conn) -> DbResult<bool> {
+    let there: Option<(Option<i64>,)> = conn.row(&COPY_TABLE, &[]).await?;
+    Ok(matches!(there, Some((Some(_),))))
+}
+
+async fn seal(conn: &Conn) -> DbResult<IdSeal> {
     let seal: Option<(i64,)> = conn.row(&META_READ, &[&"seal"]).await?;
     let (seal,) = seal.ok_or_else(|| DbError::Corrupt("the table meta has no row seal".into()))?;
     Ok(IdSeal::new(seal.cast_unsigned()))

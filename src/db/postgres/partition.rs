@@ -79,6 +79,26 @@ pub(super) async fn ensure(conn: &Conn, now: Micros) -> DbResult<usize> {
     Ok(missing)
 }
 
+/// Whether a table is cut by day.
+pub(super) fn is_cut(table: &str) -> bool {
+    ARCHIVE_TABLES.contains(&table) || EVENT_TABLES.contains(&table)
+}
+
+/// Makes the partitions of these days of a table that are missing.
+pub(super) async fn ensure_days(
+    conn: &Conn,
+    table: &str,
+    days: &std::collections::BTreeSet<i32>,
+) -> DbResult<()> {
+    let there = partitions(conn).await?;
+    for day in days {
+        if !there.iter().any(|(name, at)| name == table && at == day) {
+            make(conn, table, *day).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn make(conn: &Conn, table: &str, day: i32) -> DbResult<()> {
     // Long payloads stay in their rows uncompressed up to a page: reading them back is what dispatching does.
     let target = if matches!(table, "message" | "attempt") {

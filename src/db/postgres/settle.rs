@@ -13,6 +13,7 @@ use super::{
     codec::{day_of, text},
     event::Made,
     hint::Hint,
+    known::{self, Learning, Told},
     registry::parameters_save,
     say::{Said, What, messages_of, say},
     statement::statements,
@@ -136,6 +137,24 @@ pub(super) async fn settle(
     }
     let moved = write(tx, works.values()).await?;
     attempts_insert(tx, &attempts).await?;
+    let told: Vec<Told<'_>> = batch
+        .iter()
+        .zip(&settled)
+        .enumerate()
+        .filter(|(_, (_, settled))| settled.outcome == SettleOutcome::Written)
+        .filter_map(|(group, (settlement, _))| {
+            Some(Told {
+                group,
+                news: settlement.objects.as_deref()?,
+                delivery: Some(settlement.key),
+            })
+        })
+        .collect();
+    let learnings = known::learn(tx, &told, now).await?;
+    if !learnings.is_empty() {
+        said.extend(learnings.iter().filter_map(Learning::said));
+        said.sort_by_key(|said| said.group);
+    }
     let stored = say(tx, &said, batch.len(), &made, now).await?;
     let parameters: Vec<_> = batch
         .iter()

@@ -89,6 +89,9 @@ impl Kinds {
     }
 
     fn learn(&self, rows: Vec<(i64, String, i64)>) {
+        if rows.is_empty() {
+            return;
+        }
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.values().map(HashMap::len).sum::<usize>() >= KINDS_REMEMBERED {
             kinds.clear();
@@ -115,6 +118,8 @@ pub(super) struct Tx<'a> {
     opening: Opening,
     counts: BTreeMap<(i64, i32), i64>,
     hints: Hint,
+    /// Types learnt inside: known to others after the commit.
+    kinds: Vec<(i64, String, i64)>,
 }
 
 impl<'a> Tx<'a> {
@@ -234,9 +239,36 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// The same for messages that come to light inside the transaction: types that are new become known with its commit.
+    pub(super) async fn learn_kinds_inside<'m>(
+        &mut self,
+        messages: impl Iterator<Item = &'m NewMessage>,
+    ) -> DbResult<()> {
+        let mut unknown: Vec<(i64, &str)> = messages
+            .filter(|message| self.kind(message).is_err())
+            .map(|message| (message.store.0, message.kind.as_str()))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        let (stores, kinds): (Vec<i64>, Vec<&str>) = unknown.into_iter().unzip();
+        self.run(&KINDS_INSERT, &[&stores, &kinds]).await?;
+        let rows = self.rows(&KINDS_READ, &[&stores, &kinds]).await?;
+        self.kinds.extend(rows);
+        Ok(())
+    }
+
     /// The key of a type that was learnt.
     pub(super) fn kind(&self, message: &NewMessage) -> DbResult<i64> {
-        let key = self.core.kinds.get(message.store.0, message.kind.as_str());
+        let (store, kind) = (message.store.0, message.kind.as_str());
+        let inside = |(of, name, _): &&(i64, String, i64)| *of == store && name == kind;
+        let key = self
+            .core
+            .kinds
+            .get(store, kind)
+            .or_else(|| self.kinds.iter().find(inside).map(|(.., key)| *key));
         key.ok_or_else(|| {
             crate::db::DbError::Unavailable("a message type was forgotten meanwhile".into())
         })
@@ -252,6 +284,7 @@ impl<'a> Tx<'a> {
                 self.conn.batch("COMMIT").await?;
                 self.conn.tally.commits.fetch_add(1, Ordering::Relaxed);
             }
+            self.core.kinds.learn(self.kinds);
             return Ok(self.hints);
         }
         let stores: Vec<i64> = counts.iter().map(|((store, _), _)| *store).collect();
@@ -264,6 +297,7 @@ impl<'a> Tx<'a> {
         counted?;
         committed?;
         self.conn.tally.commits.fetch_add(1, Ordering::Relaxed);
+        self.core.kinds.learn(self.kinds);
         Ok(self.hints)
     }
 }
@@ -292,6 +326,7 @@ pub(super) async fn transact<T>(core: &std::sync::Arc<Core>, work: impl Work<T>)
             opening: Opening::Waits("BEGIN"),
             counts: BTreeMap::new(),
             hints: Hint::default(),
+            kinds: Vec::new(),
         };
         let worked = std::panic::AssertUnwindSafe(work(&mut tx))
             .catch_unwind()

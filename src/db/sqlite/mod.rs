@@ -15,6 +15,7 @@
 
 mod archive;
 pub(super) mod codec;
+pub(super) mod copying;
 mod delivery;
 mod detail;
 mod due;

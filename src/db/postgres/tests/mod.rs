@@ -202,6 +202,7 @@ impl Shop {
             messages: Vec::new(),
             events: Vec::new(),
             parameters: Vec::new(),
+            objects: None,
         }
     }
 

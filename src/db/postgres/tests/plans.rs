@@ -4,8 +4,9 @@ use super::*;
 use crate::db::{
     Queue, QueueQuery,
     postgres::{
-        archive, delivery, detail, due, event, event_list, incoming, lists, message, node, objects,
-        open, owner, partition, person, polling, registry, route, say, settle,
+        archive, delivery, detail, due, event, event_list, incoming, known, lists, message, node,
+        objects, open, owner, partition, people, person, polling, registry, route, say, schedule,
+        settle,
         statement::Sql,
         sweep, tx,
         walk::{ROWS_EXAMINED, Range, Walk},
@@ -28,6 +29,7 @@ const WHOLE: &[&str] = &[
     "STRANGERS",
     "APPLIED",
     "TOTALS",
+    "RUNS_READ",
 ];
 
 fn every_statement() -> Vec<Sql> {
@@ -39,6 +41,7 @@ fn every_statement() -> Vec<Sql> {
         event::ALL,
         event_list::ALL,
         incoming::ALL,
+        known::ALL,
         lists::ALL,
         message::ALL,
         node::ALL,
@@ -46,11 +49,13 @@ fn every_statement() -> Vec<Sql> {
         open::ALL,
         owner::ALL,
         partition::ALL,
+        people::ALL,
         person::ALL,
         polling::ALL,
         registry::ALL,
         route::ALL,
         say::ALL,
+        schedule::ALL,
         settle::ALL,
         sweep::ALL,
         tx::ALL,
