@@ -16,11 +16,14 @@ use crate::{
 /// Nodes.
 const NODES: usize = 3;
 
+/// Mappings, each with an endpoint of its own.
+const MAPPINGS: [&str; 3] = ["a.one", "b.two", "c.three"];
+
 /// Times a node is killed.
 const KILLS: usize = 5;
 
 /// Pushes about orders, twice about each and the second time only after the first was answered, until it is dropped.
-async fn push_for_ever(node: &Hub, store: &Store, name: &str, answered: &Mutex<Vec<(String, u8)>>) {
+async fn push_for_ever(node: &Hub, store: &Store, name: &str, answered: &Mutex<Vec<(String, u64)>>) {
     for step in 0.. {
         for turn in [1, 2] {
             let number = format!("{name}-{step}");
@@ -61,39 +64,49 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
     }
     let store = nodes[0].store("shop").await;
     let sink = Sink::taking_everything().await;
-    for name in ["a.one", "b.two", "c.three"] {
+    for name in MAPPINGS {
         let url = format!("{}/{name}", sink.url.trim_end_matches('/'));
         nodes[0]
             .mapping(&store, name, &url, json!({"messages": ["order:updated"]}))
             .await;
     }
-    let answered: Mutex<Vec<(String, u8)>> = Mutex::default();
+    let answered: Mutex<Vec<(String, u64)>> = Mutex::default();
     let mut longest = std::time::Duration::ZERO;
     for round in 0..KILLS {
-        let wanted = answered.lock().unwrap().len() + 40;
+        let victim = round % NODES;
+        let (pid, mut killed_at) = (nodes[victim].pid(), Instant::now());
         let load = nodes.iter().enumerate().map(|(at, node)| {
             let (store, answered) = (&store, &answered);
             async move { push_for_ever(node, store, &format!("R{round}-{at}"), answered).await }
         });
-        let enough = eventually("enough is accepted", || {
-            let done = answered.lock().unwrap().len() >= wanted;
-            async move { done.then_some(()) }
-        });
+        let enough = |more: usize| {
+            let (wanted, answered) = (answered.lock().unwrap().len() + more, &answered);
+            eventually("enough is accepted", move || {
+                let done = answered.lock().unwrap().len() >= wanted;
+                async move { done.then_some(()) }
+            })
+        };
+        // The load goes on while one is killed, and with it, once, the database.
+        let trouble = async {
+            enough(40).await;
+            kill_at_once(pid);
+            killed_at = Instant::now();
+            if round == KILLS / 2 {
+                let server = Arc::clone(&server);
+                tokio::task::spawn_blocking(move || server.restart())
+                    .await
+                    .unwrap();
+            }
+            enough(40).await;
+        };
         tokio::select! {
             _ = futures_util::future::join_all(load) => panic!("every node refused"),
-            () = enough => {}
+            () = trouble => {}
         }
-        nodes[round % NODES].kill();
-        if round == KILLS / 2 {
-            let server = Arc::clone(&server);
-            tokio::task::spawn_blocking(move || server.restart())
-                .await
-                .unwrap();
-        }
-        let killed_at = Instant::now();
+        nodes[victim].kill();
         everything_delivered(&sink, &answered).await;
         longest = longest.max(killed_at.elapsed());
-        nodes[round % NODES].launch().await;
+        nodes[victim].launch().await;
     }
     println!("everything answered was delivered at most {longest:?} after a node was killed");
     let mut first: HashMap<(String, String, u64), usize> = HashMap::new();
@@ -114,23 +127,32 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
     assert!(repeats <= (KILLS + 1) * 3 * 32, "{repeats} repeats");
 }
 
-async fn everything_delivered(sink: &Sink, answered: &Mutex<Vec<(String, u8)>>) {
+fn kill_at_once(pid: u32) {
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
+/// Waits until every endpoint got everything that was answered.
+async fn everything_delivered(sink: &Sink, answered: &Mutex<Vec<(String, u64)>>) {
     eventually("everything answered is delivered", || {
-        let delivered: HashSet<(String, u8)> = sink
+        let delivered: HashSet<(String, String, u64)> = sink
             .received()
             .iter()
             .map(|one| {
-                (
-                    one.order().to_owned(),
-                    one.body["payload"]["order"]["turn"].as_u64().unwrap() as u8,
-                )
+                let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
+                (one.path.clone(), one.order().to_owned(), turn)
             })
             .collect();
-        let all = answered
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|one| delivered.contains(one));
+        let everywhere = |(order, turn): &(String, u64)| {
+            MAPPINGS.iter().all(|name| {
+                let one = (format!("/{name}"), order.clone(), *turn);
+                delivered.contains(&one)
+            })
+        };
+        let all = answered.lock().unwrap().iter().all(everywhere);
         async move { all.then_some(()) }
     })
     .await;

@@ -1,7 +1,7 @@
 //! A throwaway PostgreSQL of the tests' own, made with the system's package and gone with the process that started it.
 //!
-//! One server for each test process, on a loopback port of its own, with `fsync` on as in production; a database for each
-//! test. PostgreSQL refuses to run as root, so root's server runs as the package's user `postgres`.
+//! One server for each test process, on a loopback port of its own, without `fsync` and in memory where there is room (tests of
+//! crashes start one of their own); a database for each test. PostgreSQL refuses to run as root, so root's server runs as the package's user `postgres`.
 
 use std::{
     io::Read,
@@ -31,16 +31,19 @@ pub struct Cluster {
 /// The server of this process.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::start("fsync=on"))
+    CLUSTER.get_or_init(|| Cluster::start("fsync=off full_page_writes=off"))
 }
 
 impl Cluster {
     /// Starts a server; `settings` are further `name=value` pairs, separated by blanks.
     pub fn start(settings: &str) -> Self {
         let bin = binaries();
-        let folder = tempfile::Builder::new()
-            .prefix("integrator-pg-")
-            .tempdir()
+        let in_memory = Path::new("/dev/shm");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("integrator-pg-");
+        let folder = builder
+            .tempdir_in(in_memory)
+            .or_else(|_| builder.tempdir())
             .unwrap()
             .keep();
         // A port that was free a moment ago; nothing else here hands out ports of that range.
@@ -83,6 +86,8 @@ impl Cluster {
             .args(["-c", &script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Whoever waits for the end of what this process prints does not wait for the server.
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut said = [0; 3];

@@ -13,8 +13,9 @@ use crate::db::{
     },
 };
 
-/// Statements that may read a table whole: the registry of stores and tables at start, and upkeep, which looks for what
-/// is left of a few old rows, or sums small counters.
+/// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat (a row for each
+/// node, and one for each endpoint, polled and scheduled store), and upkeep, which looks for what is left of a few old rows, or sums
+/// small counters.
 const WHOLE: &[&str] = &[
     "KEPT_MESSAGES",
     "KEPT_DELIVERIES",
@@ -30,6 +31,10 @@ const WHOLE: &[&str] = &[
     "APPLIED",
     "TOTALS",
     "RUNS_READ",
+    "NODES_ALIVE",
+    "NODES_FORGET",
+    "OWNERS",
+    "OWNERS_LEAVE",
 ];
 
 fn every_statement() -> Vec<Sql> {
