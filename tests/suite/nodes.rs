@@ -23,7 +23,12 @@ const MAPPINGS: [&str; 3] = ["a.one", "b.two", "c.three"];
 const KILLS: usize = 5;
 
 /// Pushes about orders, twice about each and the second time only after the first was answered, until it is dropped.
-async fn push_for_ever(node: &Hub, store: &Store, name: &str, answered: &Mutex<Vec<(String, u64)>>) {
+async fn push_for_ever(
+    node: &Hub,
+    store: &Store,
+    name: &str,
+    answered: &Mutex<Vec<(String, u64)>>,
+) {
     for step in 0.. {
         for turn in [1, 2] {
             let number = format!("{name}-{step}");

@@ -375,6 +375,8 @@ impl Overseer {
     /// Starts what this node owns now, and ends what it does not own any more.
     fn take_in(&mut self, view: &NodeView, asked_at: Instant, ctx: &mut Context<Self>) {
         self.shared.leases.note(view, asked_at);
+        // Whether the router is to be waited for is known from now on.
+        self.shared.changed.notify_waiters();
         let dispatcher = |(kind, key): &(OwnerKind, i64)| {
             (*kind == OwnerKind::Dispatcher).then_some(EndpointKey(*key))
         };

@@ -37,15 +37,16 @@ pub fn cluster() -> &'static Cluster {
 impl Cluster {
     /// Starts a server; `settings` are further `name=value` pairs, separated by blanks.
     pub fn start(settings: &str) -> Self {
-        let bin = binaries();
-        let in_memory = Path::new("/dev/shm");
         let mut builder = tempfile::Builder::new();
         builder.prefix("integrator-pg-");
-        let folder = builder
-            .tempdir_in(in_memory)
-            .or_else(|_| builder.tempdir())
-            .unwrap()
-            .keep();
+        let in_memory = builder.tempdir_in("/dev/shm");
+        let folder = in_memory.or_else(|_| builder.tempdir()).unwrap().keep();
+        Self::start_in(folder, settings)
+    }
+
+    /// Starts a server whose files are in this folder, which goes with it.
+    pub fn start_in(folder: PathBuf, settings: &str) -> Self {
+        let bin = binaries();
         // A port that was free a moment ago; nothing else here hands out ports of that range.
         let port = TcpListener::bind(("127.0.0.1", 0))
             .unwrap()

@@ -1,6 +1,7 @@
 //! The conformance suite on PostgreSQL, and what only this database has to show.
 
 pub(crate) mod cluster;
+mod copying;
 mod counts;
 mod days;
 mod outage;
