@@ -196,3 +196,40 @@ async fn a_node_that_is_told_to_stop_hands_over_at_once() {
     .await;
     assert_eq!(server.sql(&database, "SELECT count(*) FROM node"), "1");
 }
+
+#[actix_web::test]
+async fn a_hub_moves_to_postgresql_with_everything() {
+    let server = Cluster::start("");
+    let database = server.database();
+    let mut embedded = Hub::start().await;
+    let store = embedded.store("shop").await;
+    let sink = Sink::taking_everything().await;
+    let to = json!({"messages": ["order:new"]});
+    embedded.mapping(&store, "a.b", &sink.url, to).await;
+    let new = |number| json!({"order": order(number, "complete")});
+    embedded.push(&store, "order:new", new("R1")).await;
+    sink.wait("it is delivered", |all| all.len() == 1).await;
+    assert_eq!(embedded.terminate().await, Some(0));
+    let file = format!("sqlite://{}", embedded.folder().join("hub.db").display());
+    let copied = std::process::Command::new(env!("CARGO_BIN_EXE_integrator"))
+        .args(["copy", "--from", &file])
+        .env("INTEGRATOR_COPY_TO", &database)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&copied.stdout).into_owned();
+    assert!(
+        copied.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&copied.stderr)
+    );
+    assert!(said.contains("every row read back"), "{said}");
+    let moved = Hub::start_with(Setup::default().on(&database)).await;
+    let timeline = moved
+        .get(&store.token, &store.path("/objects/order/R1"))
+        .await;
+    assert_eq!(timeline.status, 200);
+    assert!(timeline.text.contains("order:new"), "{}", timeline.text);
+    moved.push(&store, "order:new", new("R2")).await;
+    sink.wait("the mapping came along", |all| all.len() == 2)
+        .await;
+}

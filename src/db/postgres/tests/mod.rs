@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod copying;
 mod counts;
 mod days;
+mod leases;
 mod outage;
 mod plans;
 mod together;
