@@ -75,6 +75,12 @@ pub(super) async fn insert(
         .collect())
 }
 
+/// Who has a key: the body's digest, the message, and when that was accepted.
+type Holder = (Vec<u8>, i64, i64);
+
+/// A key's token and digest, and who has it.
+type KeyRow = (i64, Vec<u8>, Vec<u8>, i64, i64);
+
 /// Keeps the batch's keys; for each message whose key was there, in the database or earlier in the batch, the answer.
 async fn keys_keep(
     tx: &mut Tx<'_>,
@@ -105,10 +111,9 @@ async fn keys_keep(
         )
         .await?;
     let written: Vec<i64> = written.into_iter().map(|(message,)| message).collect();
-    let mut holders: HashMap<(i64, Vec<u8>), (Vec<u8>, i64, i64)> = HashMap::new();
+    let mut holders: HashMap<(i64, Vec<u8>), Holder> = HashMap::new();
     if written.len() < first.len() {
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, i64)> =
-            tx.rows(&KEYS_READ, &[&tokens, &keys]).await?;
+        let rows: Vec<KeyRow> = tx.rows(&KEYS_READ, &[&tokens, &keys]).await?;
         holders.extend(
             rows.into_iter()
                 .map(|(token, key, body, message, at)| ((token, key), (body, message, at))),

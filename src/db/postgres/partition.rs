@@ -208,12 +208,17 @@ pub(super) struct Kept {
     pub(super) deliveries: Vec<i64>,
 }
 
+/// Columns of store and key, and the stores and keys of what is kept.
+type KeptRows<'a> = (
+    Option<&'static str>,
+    &'static str,
+    &'a Vec<i64>,
+    &'a Vec<i64>,
+);
+
 impl Kept {
     /// The columns of store (where there is one) and key by which rows of a table are kept, and which.
-    fn of(
-        &self,
-        table: &str,
-    ) -> Option<(Option<&'static str>, &'static str, &Vec<i64>, &Vec<i64>)> {
+    fn of(&self, table: &str) -> Option<KeptRows<'_>> {
         match table {
             "message" => Some((Some("store"), "seq", &self.message_stores, &self.messages)),
             "routing" | "object_message" => {

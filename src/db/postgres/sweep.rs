@@ -139,7 +139,7 @@ async fn days(
     old.extend(partition::outlived(conn, &EVENT_TABLES, bounds.event_age, now).await?);
     let days: BTreeSet<i32> = old.iter().map(|(_, day)| *day).collect();
     report.more = days.len() > DAYS_PER_STEP;
-    let Some(last) = days.iter().copied().take(DAYS_PER_STEP).last() else {
+    let Some(last) = days.iter().copied().take(DAYS_PER_STEP).next_back() else {
         return Ok(());
     };
     let kept = kept(
