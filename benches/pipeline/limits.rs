@@ -201,7 +201,7 @@ impl Bare {
             .incoming_route(routed, self.version, self.router, now)
             .await?;
         let due = backend
-            .accepted_due(endpoint, now, batch, Vec::new())
+            .accepted_due(endpoint, now, batch, Vec::new().into())
             .await?;
         let settled = due.deliveries.iter().map(|one| self.settlement(one, now));
         backend.accepted_settle(settled.collect(), now).await?;

@@ -123,7 +123,7 @@ async fn backend_batches(
             .await
             .expect("routed");
         let due = db
-            .accepted_due(endpoint, Micros(batch), 128, Vec::new())
+            .accepted_due(endpoint, Micros(batch), 128, Vec::new().into())
             .await
             .expect("due");
         let settle = |delivery: &Delivery| Settlement {

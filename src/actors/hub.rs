@@ -189,7 +189,10 @@ impl Hub {
         let patience = Duration::from_secs(config.supervision.hang_secs.saturating_mul(2));
         let shared = Arc::new(Shared {
             accepted: AtomicU64::new(0),
-            load: Arc::new(Load::new(config.intake.max_waiting)),
+            load: Arc::new(Load::new(
+                config.intake.max_waiting,
+                config.intake.max_waiting_bytes,
+            )),
             config,
             backend,
             clock,
@@ -359,10 +362,11 @@ impl Hub {
             .keys
             .take(batch.iter().map(|one| one.idempotency.as_ref()))
             .map_err(|positions| AcceptError::InFlight { positions })?;
+        let bytes = batch.iter().map(|one| one.message.payload.len()).sum();
         let room = self
             .shared
             .load
-            .reserve(batch.len())
+            .reserve(batch.len(), bytes)
             .ok_or(AcceptError::Full { retry_after })?;
         let away = || AcceptError::Db(DbError::Unavailable("the intake is being restarted".into()));
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
@@ -472,7 +476,8 @@ impl Hub {
             return Err(AcceptError::Stopping);
         }
         let retry_after = Duration::from_secs(self.shared.config.intake.retry_after_secs);
-        let room = self.shared.load.reserve(news.objects.len().max(1));
+        let bytes = news.objects.iter().map(|object| object.raw.len()).sum();
+        let room = self.shared.load.reserve(news.objects.len().max(1), bytes);
         let _room = room.ok_or(AcceptError::Full { retry_after })?;
         let learnt = self.shared.backend.object_merge(news, self.now()).await?;
         if learnt.messages > 0 {

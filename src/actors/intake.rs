@@ -3,7 +3,7 @@
 //! It gathers while the previous commit runs: the first message of a quiet hub is written at once, and under load every commit takes
 //! along all that came during the one before. Each sender is answered after the commit of its messages.
 //!
-//! The bound counts messages, not mailbox entries (one push may carry a thousand), and covers mailbox and batch together: a
+//! The bounds count messages and the bytes of their payloads, not mailbox entries (one push may carry a thousand), and cover mailbox and batch together: a
 //! [`Reservation`] is made *before* anything is sent, so a full hub says so at once and nobody queues to hear it.
 //! When the database is away, senders are told so and nothing is kept: whoever pushes has it still, and may try again.
 
@@ -28,42 +28,71 @@ use crate::db::{Acceptance, Accepted, DbError, DbResult};
 /// Entries of the mailbox; the bound that matters is [`Load`]'s.
 const MAILBOX: usize = 1024;
 
-/// How many messages are between the door and the disk.
+/// How much is between the door and the disk.
 #[derive(Debug)]
 pub struct Load {
-    waiting: AtomicUsize,
+    messages: Gauge,
+    bytes: Gauge,
+}
+
+/// One bounded count.
+#[derive(Debug)]
+struct Gauge {
+    taken: AtomicUsize,
     max: usize,
 }
 
-impl Load {
-    /// At most `max` messages.
-    #[must_use]
-    pub fn new(max: usize) -> Self {
+impl Gauge {
+    fn new(max: usize) -> Self {
         Self {
-            waiting: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
             max,
+        }
+    }
+
+    /// Takes so much, unless that is too much. What is larger than the bound by itself is taken when nothing else is.
+    fn take(&self, amount: usize) -> Option<()> {
+        let fits = |taken: usize| {
+            let after = taken.checked_add(amount)?;
+            (taken == 0 || after <= self.max).then_some(after)
+        };
+        let order = Ordering::SeqCst;
+        self.taken.fetch_update(order, order, fits).ok().map(|_| ())
+    }
+
+    fn give_back(&self, amount: usize) {
+        self.taken.fetch_sub(amount, Ordering::SeqCst);
+    }
+}
+
+impl Load {
+    /// At most `max_messages`, and at most `max_bytes` of payloads.
+    #[must_use]
+    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self {
+            messages: Gauge::new(max_messages),
+            bytes: Gauge::new(max_bytes),
         }
     }
 
     /// Messages waiting now.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
+        self.messages.taken.load(Ordering::SeqCst)
     }
 
-    /// Room for `messages`, or `None` when the hub is full. A batch larger than the bound is taken when nothing else waits.
+    /// Room for `messages` of `bytes` together, or `None` when the hub is full. A batch larger than a bound is taken when nothing else waits.
     #[must_use]
-    pub fn reserve(self: &Arc<Self>, messages: usize) -> Option<Reservation> {
-        let fits = |waiting: usize| {
-            let after = waiting.checked_add(messages)?;
-            (waiting == 0 || after <= self.max).then_some(after)
-        };
-        self.waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits)
-            .ok()?;
+    pub fn reserve(self: &Arc<Self>, messages: usize, bytes: usize) -> Option<Reservation> {
+        self.messages.take(messages)?;
+        if self.bytes.take(bytes).is_none() {
+            self.messages.give_back(messages);
+            return None;
+        }
         Some(Reservation {
             load: Arc::clone(self),
             messages,
+            bytes,
         })
     }
 }
@@ -73,11 +102,13 @@ impl Load {
 pub struct Reservation {
     load: Arc<Load>,
     messages: usize,
+    bytes: usize,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.load.waiting.fetch_sub(self.messages, Ordering::SeqCst);
+        self.load.messages.give_back(self.messages);
+        self.load.bytes.give_back(self.bytes);
     }
 }
 
@@ -239,21 +270,32 @@ mod tests {
 
     #[test]
     fn a_full_load_says_so_until_room_is_given_back() {
-        let load = Arc::new(Load::new(3));
-        let two = load.reserve(2).expect("room for two");
-        assert!(load.reserve(2).is_none());
-        let one = load.reserve(1).expect("room for one more");
+        let load = Arc::new(Load::new(3, 1000));
+        let two = load.reserve(2, 2).expect("room for two");
+        assert!(load.reserve(2, 2).is_none());
+        let one = load.reserve(1, 1).expect("room for one more");
         drop(two);
         assert_eq!(load.waiting(), 1);
         drop(one);
-        assert!(load.reserve(3).is_some());
+        assert!(load.reserve(3, 3).is_some());
+    }
+
+    #[test]
+    fn a_few_large_messages_fill_it_too() {
+        let load = Arc::new(Load::new(100, 1000));
+        let large = load.reserve(1, 900).expect("room for it");
+        assert!(load.reserve(1, 200).is_none());
+        assert_eq!(load.waiting(), 1, "what was refused takes no room");
+        assert!(load.reserve(1, 100).is_some());
+        drop(large);
+        assert!(load.reserve(1, 200).is_some());
     }
 
     #[test]
     fn a_batch_larger_than_the_bound_is_taken_when_nothing_waits() {
-        let load = Arc::new(Load::new(3));
-        let many = load.reserve(10).expect("nothing waits");
-        assert!(load.reserve(1).is_none());
+        let load = Arc::new(Load::new(3, 1000));
+        let many = load.reserve(10, 5000).expect("nothing waits");
+        assert!(load.reserve(1, 1).is_none());
         drop(many);
     }
 }

@@ -108,8 +108,8 @@ impl Surveyor {
     }
 }
 
-/// The integrations to be read now, those that people wait for first.
-fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
+/// The integrations to be read now, those that people wait for first. A global one has no store.
+fn wanted(shared: &Shared) -> Vec<(Option<StoreKey>, IntegrationKey)> {
     let now = shared.now();
     let asked: Vec<IntegrationKey> = std::mem::take(
         &mut *shared
@@ -121,8 +121,12 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
     // Of several nodes the one that routes looks by itself; any does for a person who asks it.
     let by_itself = shared.leases.is_unknown() || shared.leases.owns(OwnerKind::Router, ALL_SHARDS);
     let mut wanted = Vec::new();
-    for store in registry.stores.values() {
-        for (key, entry) in &store.integrations {
+    let own = registry
+        .stores
+        .values()
+        .map(|store| (Some(store.store.key), &store.integrations));
+    for (store, integrations) in own.chain([(None, registry.globals.as_ref())]) {
+        for (key, entry) in integrations {
             let is_due = match entry.value.services_from {
                 ServicesFrom::Nowhere => true,
                 ServicesFrom::Hand => false,
@@ -133,7 +137,7 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
                 }
             };
             if is_due && (by_itself || asked.contains(key)) {
-                wanted.push((!asked.contains(key), store.store.key, *key));
+                wanted.push((!asked.contains(key), store, *key));
             }
         }
     }
@@ -154,7 +158,7 @@ fn wanted(shared: &Shared) -> Vec<(StoreKey, IntegrationKey)> {
 async fn survey(
     shared: Arc<Shared>,
     transport: Rc<dyn Transport>,
-    wanted: Vec<(StoreKey, IntegrationKey)>,
+    wanted: Vec<(Option<StoreKey>, IntegrationKey)>,
 ) {
     let each = wanted
         .into_iter()
@@ -165,23 +169,23 @@ async fn survey(
 async fn survey_one(
     shared: &Shared,
     transport: &Rc<dyn Transport>,
-    store: StoreKey,
+    store: Option<StoreKey>,
     key: IntegrationKey,
 ) {
     let current = || {
         let registry = shared.registry.current();
-        let store = registry.stores.get(&store)?;
-        store
-            .integrations
-            .get(&key)
-            .map(|entry| entry.value.clone())
+        let integrations = match store {
+            Some(store) => &registry.stores.get(&store)?.integrations,
+            None => registry.globals.as_ref(),
+        };
+        integrations.get(&key).map(|entry| entry.value.clone())
     };
     let Some(before) = current() else { return };
     let described = AssertUnwindSafe(describe(transport.as_ref(), &before.url))
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
-            log::error!(store = store.0; "reading an endpoint.json panicked");
+            log::error!(integration = key.0; "reading an endpoint.json panicked");
             unusable("endpoint.json: a defect of the hub, it could not be read".into())
         });
     // Whoever edited it meanwhile has the last word.

@@ -42,7 +42,7 @@ pub use query::{
 };
 pub use rows::{
     Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, Figures,
-    HeldMapping, IdempotencyKey, Locator, LoopBounds, MessageDetail, NODE_LEASE, NodeBeat,
+    HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE, NodeBeat,
     NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
     SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
@@ -144,14 +144,14 @@ pub trait Backend: Send + Sync + 'static {
 
     // ---- accepted --------------------------------------------------------------------------------------------------
 
-    /// Heads of lanes of this endpoint that are due at `now`, at most `limit`, oldest due first, without those in `held`.
-    /// Also tells when the next one that is not due yet will be.
+    /// Heads of lanes of this endpoint that are due at `now`, at most `limit`, oldest due first, without those left out.
+    /// Also tells when the next one that is not due yet will be, left out or not.
     async fn accepted_due(
         &self,
         endpoint: EndpointKey,
         now: Micros,
         limit: usize,
-        held: Vec<DeliveryKey>,
+        but: LeftOut,
     ) -> DbResult<Due>;
 
     /// Writes finished attempts, one transaction for all. A success settles if the delivery still waits; anything else
@@ -341,7 +341,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Notes a webhook by its event's id. False when it came before. Notes older than a week go.
     async fn hook_seen(&self, store: StoreKey, event: String, now: Micros) -> DbResult<bool>;
 
-    /// Drops up to `limit` rows of what is known about a deleted store's shop; call again until 0.
+    /// Drops up to `limit` rows of each kind of what is known about a deleted store: its shop, the objects pushed or returned in the second
+    /// dialect, the ticks of its schedulers; call again until 0.
     async fn poll_forget(&self, store: StoreKey, limit: usize) -> DbResult<usize>;
 
     // ---- people ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::NewAudit;
 pub use crate::domain::routing::{RouteProgress, Skip};
 use crate::domain::{
     delivery::{ArchiveReason, Delivery, NewDelivery, WaitState},
@@ -85,6 +86,8 @@ pub enum EntityChange {
         /// Its key.
         key: i64,
     },
+    /// No change: what people read of the others in the audit log, written with them. Gives no row.
+    Record(Box<NewAudit>),
 }
 
 /// A message to accept.
@@ -163,6 +166,24 @@ pub enum RouteOutcome {
     RegistryMoved,
     /// Another router owns this now; nothing was written.
     Fenced,
+}
+
+/// What a read of due deliveries leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Those that the reader holds already.
+    pub deliveries: Vec<DeliveryKey>,
+    /// All of these mappings: they have their share of the reader's window.
+    pub mappings: Vec<MappingKey>,
+}
+
+impl From<Vec<DeliveryKey>> for LeftOut {
+    fn from(deliveries: Vec<DeliveryKey>) -> Self {
+        Self {
+            deliveries,
+            mappings: Vec::new(),
+        }
+    }
 }
 
 /// Deliveries that are due.

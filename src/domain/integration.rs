@@ -15,8 +15,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    filter::Filter, identifier::Identifiers, message_type::TypePattern, parameter::DataType,
-    registry::Dialect, schedule::Schedule, time::Micros,
+    filter::Filter,
+    identifier::Identifiers,
+    message_type::TypePattern,
+    parameter::DataType,
+    registry::{Dialect, SigningSecrets},
+    schedule::Schedule,
+    signup::whole_name,
+    time::Micros,
 };
 
 /// The longest name of an integration, service or parameter, in bytes.
@@ -78,6 +84,9 @@ pub struct Integration {
     /// What its services get as token; empty sends none. Secret.
     #[serde(default)]
     pub token: String,
+    /// Signs the requests of mappings that have no signing secret of their own; secret, never shown again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<SigningSecrets>,
     /// Its picture as endpoint.json gives it; see [`Integration::icon_address`].
     #[serde(default)]
     pub icon_url: Option<String>,
@@ -135,6 +144,9 @@ impl Integration {
             mistakes.push("name: must be small letters, digits, - and _".to_owned());
         }
         match Url::parse(&self.url) {
+            _ if self.url.chars().any(char::is_control) => {
+                mistakes.push("url: must not hold control characters".to_owned());
+            }
             Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
                 mistakes.push("url: must begin with http:// or https://".to_owned());
             }
@@ -203,6 +215,13 @@ impl Integration {
         self.services
             .iter()
             .find(|service| service.name == name || Some(service.name.as_str()) == short)
+    }
+
+    /// How its services declare the parameter of this whole name (`acme.speed`); several may, and all of them count.
+    pub fn declared<'a>(&'a self, whole: &'a str) -> impl Iterator<Item = &'a ServiceParameter> {
+        let services = self.services.iter();
+        let all = services.flat_map(|service| &service.requires.parameters);
+        all.filter(move |own| whole_name(&self.name, &own.name) == whole)
     }
 
     /// The whole address of its picture: `url + "/" + icon_url`, unless that is an address itself.

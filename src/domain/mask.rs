@@ -8,6 +8,9 @@ pub const MASK: &str = "***";
 /// Values shorter than this many bytes are left alone: masking `1` or `true` would garble every text and hide nothing.
 const SHORTEST: usize = 4;
 
+/// A secret this long, in bytes, is covered at the edge of a cut text too.
+pub const LONGEST: usize = 4096;
+
 /// Secret values to look for, as text and as they look inside JSON.
 #[derive(Clone, Default)]
 pub struct Mask {
@@ -77,6 +80,31 @@ impl Mask {
             }
         })
     }
+
+    /// The first `kept` bytes of a text with every secret in it replaced. Covered first and cut then, so that no secret is cut in two and half of it
+    /// kept; [`LONGEST`] bytes more than `kept` are looked at.
+    #[must_use]
+    pub fn cover_beginning(&self, text: &str, kept: usize) -> String {
+        let looked_at = beginning(text, kept.saturating_add(LONGEST));
+        let is_cut = text.len() > looked_at.len();
+        let covered = self.cover(looked_at.to_owned());
+        let sure = if is_cut {
+            covered.len().saturating_sub(LONGEST)
+        } else {
+            covered.len()
+        };
+        beginning(&covered, kept.min(sure)).to_owned()
+    }
+}
+
+/// At most so many bytes of a text, cut between characters.
+#[must_use]
+pub fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// The text with these characters written as `\u00fc`, in lower case as every common writer of JSON does.
@@ -133,6 +161,18 @@ mod tests {
         mask.add("abcd");
         mask.add("abcdefgh");
         assert_eq!(mask.cover("abcdefgh abcd".into()), "*** ***");
+    }
+
+    #[test]
+    fn a_secret_at_the_edge_of_a_cut_is_covered_and_not_kept_in_part() {
+        let mut mask = Mask::default();
+        mask.add("hunter22");
+        let text = format!("{}hunter22", "x".repeat(10));
+        assert_eq!(mask.cover_beginning(&text, 12), "xxxxxxxxxx**");
+        assert_eq!(mask.cover_beginning(&text, 100), "xxxxxxxxxx***");
+        let many = mask.cover_beginning(&"hunter22".repeat(3000), 10_000);
+        assert!(!many.contains("hunt"));
+        assert_eq!(mask.cover_beginning(&"ä".repeat(10), 5), "ää");
     }
 
     #[test]

@@ -363,7 +363,8 @@ pub enum Entity {
     Mapping(Mapping),
     /// A parameter of a store.
     Parameter(Parameter),
-    /// Settings of an endpoint; its row's `subject` is the endpoint's key.
+    /// Settings of an endpoint; its row's `subject` is the endpoint's key. A row about a global integration makes the store's own endpoint of
+    /// it: that endpoint's key is the row's.
     Endpoint(EndpointSettings),
     /// A registered endpoint application.
     Integration(Box<Integration>),
@@ -525,6 +526,9 @@ pub struct Entry<K, T> {
     pub value: T,
 }
 
+/// Integrations by key, which is the order of creation.
+pub type Integrations = BTreeMap<IntegrationKey, Entry<IntegrationKey, Integration>>;
+
 /// Everything configured for one store. Maps are ordered by key, which is the order of creation.
 #[derive(Debug, Clone)]
 pub struct StoreSnapshot {
@@ -540,8 +544,12 @@ pub struct StoreSnapshot {
     pub parameters: BTreeMap<ParameterKey, Entry<ParameterKey, Parameter>>,
     /// Settings of its endpoints.
     pub endpoints: BTreeMap<EndpointKey, EndpointSettings>,
-    /// Its integrations.
-    pub integrations: BTreeMap<IntegrationKey, Entry<IntegrationKey, Integration>>,
+    /// Its own endpoint of each global integration it uses: the key of the settings row whose subject is the integration.
+    pub shared_endpoints: BTreeMap<IntegrationKey, EndpointKey>,
+    /// Its own integrations.
+    pub integrations: Integrations,
+    /// The integrations offered to every store; shared with [`Registry::globals`].
+    pub globals: Arc<Integrations>,
     /// Its schedulers.
     pub schedulers: BTreeMap<SchedulerKey, Entry<SchedulerKey, Scheduler>>,
     /// Its rules.
@@ -553,14 +561,16 @@ pub struct StoreSnapshot {
 }
 
 impl StoreSnapshot {
-    fn new(store: Entry<StoreKey, Store>) -> Self {
+    fn new(store: Entry<StoreKey, Store>, globals: Arc<Integrations>) -> Self {
         Self {
             store,
+            globals,
             tokens: BTreeMap::new(),
             mappings: BTreeMap::new(),
             former_mappings: BTreeMap::new(),
             parameters: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            shared_endpoints: BTreeMap::new(),
             integrations: BTreeMap::new(),
             schedulers: BTreeMap::new(),
             rules: BTreeMap::new(),
@@ -569,13 +579,19 @@ impl StoreSnapshot {
         }
     }
 
-    /// The endpoint that serves `mapping`: its integration, else itself.
+    /// The endpoint that serves `mapping`: its integration, else itself. Of a global integration every store has an endpoint of its own, so that
+    /// neither its backlog nor its pauses are another store's.
     #[must_use]
     pub fn endpoint_of(&self, mapping: &Entry<MappingKey, Mapping>) -> EndpointKey {
-        mapping
-            .value
-            .integration
-            .map_or_else(|| mapping.key.into(), Into::into)
+        match mapping.value.integration {
+            None => mapping.key.into(),
+            Some(key) if !self.globals.contains_key(&key) => key.into(),
+            Some(key) => self
+                .shared_endpoints
+                .get(&key)
+                .copied()
+                .unwrap_or_else(|| mapping.key.into()),
+        }
     }
 
     /// The integration of an endpoint; `None` for a mapping that stands alone.
@@ -584,7 +600,26 @@ impl StoreSnapshot {
         &self,
         endpoint: EndpointKey,
     ) -> Option<&Entry<IntegrationKey, Integration>> {
-        self.integrations.get(&IntegrationKey(endpoint.0))
+        self.integrations
+            .get(&IntegrationKey(endpoint.0))
+            .or_else(|| {
+                let mut shared = self.shared_endpoints.iter();
+                let (key, _) = shared.find(|(_, own)| **own == endpoint)?;
+                self.globals.get(key)
+            })
+    }
+
+    /// An integration that its mappings may belong to: its own or a global one.
+    #[must_use]
+    pub fn integration(&self, key: IntegrationKey) -> Option<&Entry<IntegrationKey, Integration>> {
+        self.integrations
+            .get(&key)
+            .or_else(|| self.globals.get(&key))
+    }
+
+    /// All integrations it can use, its own first.
+    pub fn offered(&self) -> impl Iterator<Item = &Entry<IntegrationKey, Integration>> {
+        self.integrations.values().chain(self.globals.values())
     }
 
     fn compile_rules(&self) -> Vec<CompiledRule> {
@@ -646,6 +681,8 @@ pub struct Registry {
     pub accounts: BTreeMap<AccountKey, Entry<AccountKey, Account>>,
     /// The key that signs links to objects' pages; `None` until the first link is made.
     pub link_key: Option<String>,
+    /// Integrations of no store, offered to all.
+    pub globals: Arc<Integrations>,
 }
 
 impl Registry {
@@ -659,6 +696,11 @@ impl Registry {
         let mut concerned: Vec<StoreKey> = Vec::new();
         for row in rows {
             next.apply_row(row, &mut concerned);
+        }
+        if !Arc::ptr_eq(&self.globals, &next.globals) {
+            for store in next.stores.values_mut() {
+                Arc::make_mut(store).globals = Arc::clone(&next.globals);
+            }
         }
         concerned.sort_unstable();
         concerned.dedup();
@@ -713,6 +755,16 @@ impl Registry {
             }
             return;
         }
+        if let (Entity::Integration(value), None) = (&entity, store) {
+            let key = IntegrationKey(key);
+            let globals = Arc::make_mut(&mut self.globals);
+            if deleted {
+                globals.remove(&key);
+            } else {
+                globals.insert(key, entry!(key, (**value).clone()));
+            }
+            return;
+        }
         if let Entity::LinkKey { key } = entity {
             self.link_key = (!deleted).then_some(key);
             return;
@@ -727,8 +779,9 @@ impl Registry {
             match self.stores.get_mut(&store_key) {
                 Some(known) => Arc::make_mut(known).store = entry,
                 None => {
+                    let globals = Arc::clone(&self.globals);
                     self.stores
-                        .insert(store_key, Arc::new(StoreSnapshot::new(entry)));
+                        .insert(store_key, Arc::new(StoreSnapshot::new(entry, globals)));
                 }
             }
             concerned.push(store_key);
@@ -767,10 +820,13 @@ impl Registry {
             }
             Entity::Endpoint(value) => {
                 if let Some(subject) = subject {
+                    let (own, shared) = (EndpointKey(key), IntegrationKey(subject));
                     if deleted {
                         store.endpoints.remove(&EndpointKey(subject));
+                        store.shared_endpoints.remove(&shared);
                     } else {
                         store.endpoints.insert(EndpointKey(subject), value);
+                        store.shared_endpoints.insert(shared, own);
                     }
                 }
             }
@@ -827,3 +883,8 @@ impl Registry {
         self.stores.values().find(|store| store.store.id == id)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "tests/registry.rs"]
+mod tests;

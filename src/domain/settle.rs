@@ -20,6 +20,9 @@ use super::{
     time::Micros,
 };
 
+/// How much of a body that is no JSON is kept as the reason, in bytes.
+pub const BODY_BYTES: usize = 400;
+
 /// The longest `last_error`, in characters.
 const ERROR_CHARS: usize = 500;
 
@@ -91,7 +94,7 @@ pub enum Body {
     Empty,
     /// JSON; an object whose known members were read.
     Json,
-    /// Something else; its beginning as text.
+    /// Something else; its beginning as text, secrets uncovered and longer than [`BODY_BYTES`] by what covering them needs.
     Other(String),
 }
 
@@ -305,7 +308,8 @@ fn judge(
         gone: status == 410,
     };
     if !success {
-        return failure(format!("status_{status}"), status_sentence(status, answer));
+        let sentence = status_sentence(status, answer, context.mask);
+        return failure(format!("status_{status}"), sentence);
     }
     if let Some(ask) = &answer.ask_again {
         return ask_again(delivery, ask, context);
@@ -313,7 +317,10 @@ fn judge(
     match &answer.body {
         Body::Other(beginning) if !context.accept_any_body => failure(
             "not_json".into(),
-            format!("{status}, but the body is no JSON: {}", beginning.trim()),
+            format!(
+                "{status}, but the body is no JSON: {}",
+                body_start(beginning, context.mask).trim()
+            ),
         ),
         _ => Verdict::Success,
     }
@@ -344,8 +351,14 @@ fn ask_again(delivery: &Delivery, ask: &AskAgain, context: &SettleContext<'_>) -
     }
 }
 
+/// What is kept of a body that is no JSON: covered first and cut then.
+fn body_start(text: &str, mask: &Mask) -> String {
+    let mark = if text.len() > BODY_BYTES { "..." } else { "" };
+    format!("{}{mark}", mask.cover_beginning(text, BODY_BYTES))
+}
+
 /// One sentence on a status that is no success: the status, then the endpoint's own reason where it gives one.
-fn status_sentence(status: u16, answer: &ServiceAnswer) -> String {
+fn status_sentence(status: u16, answer: &ServiceAnswer, mask: &Mask) -> String {
     let worst = answer
         .notifications
         .iter()
@@ -363,7 +376,7 @@ fn status_sentence(status: u16, answer: &ServiceAnswer) -> String {
         })
         .or_else(|| answer.summary.clone())
         .or_else(|| match &answer.body {
-            Body::Other(text) => Some(text.clone()),
+            Body::Other(text) => Some(body_start(text, mask)),
             Body::Empty | Body::Json => None,
         })
         .filter(|text| !text.trim().is_empty());

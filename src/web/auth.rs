@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     actors::Hub,
+    db::{DbResult, EntityChange, RegistryDelta},
     domain::{
         id::Id,
         key::{StoreKey, TokenKey},
@@ -28,7 +29,7 @@ use crate::{
     },
 };
 
-use super::error::ApiError;
+use super::{console::audit, error::ApiError};
 
 /// The digest under which the registry knows a token: SHA-256 of its text, 64 hex digits.
 #[must_use]
@@ -131,6 +132,20 @@ impl Caller {
             Some(_) => Err(ApiError::missing_scope(scope)),
             None => Err(ApiError::bad_token()),
         }
+    }
+
+    /// Changes the configuration, and records in the audit log that this caller did.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was changed then.
+    pub async fn change(&self, changes: Vec<EntityChange>) -> DbResult<RegistryDelta> {
+        // Not the bare name: a token may be named like a person.
+        let who = match self.principal {
+            Principal::Operator => self.name().to_owned(),
+            Principal::Store { .. } => format!("token {}", self.name()),
+        };
+        let changes = audit::recorded(&self.registry, &who, changes);
+        self.hub.change_registry(changes).await
     }
 
     /// Who that is, for people: the token's name, or `operator`.

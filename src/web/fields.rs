@@ -172,6 +172,12 @@ impl<'a> Fields<'a> {
             .push(format!("{}{field}: {problem}", self.prefix));
     }
 
+    /// Nothing is wrong so far.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+
     /// Notes what another reader has already put into sentences.
     pub fn note_all(&mut self, problems: impl IntoIterator<Item = String>) {
         self.problems.extend(problems);
@@ -315,6 +321,10 @@ fn check_address(text: &str) -> Result<(), &'static str> {
     if text.len() > 2_000 {
         return Err("must have at most 2000 characters");
     }
+    // A reader of addresses passes over line breaks and tabs; what stands there is not what it looks like.
+    if text.chars().any(char::is_control) {
+        return Err("must not hold control characters");
+    }
     let url = url::Url::parse(text).map_err(|_| WANTED)?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must begin with http:// or https://");
@@ -428,6 +438,19 @@ mod tests {
             wrong("[]"),
             r#"mapping: is missing, the body must be {"mapping": {...}}"#
         );
+    }
+
+    #[test]
+    fn an_address_with_a_line_break_or_another_control_character_is_refused() {
+        for text in [
+            "https://host/a\r\nX-Evil: 1",
+            "https://ho\tst/",
+            "https://host/\u{7f}",
+            "https://host/\0",
+        ] {
+            let problem = check_address(text).expect_err("refused");
+            assert_eq!(problem, "must not hold control characters");
+        }
     }
 
     #[test]

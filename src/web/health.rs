@@ -85,6 +85,7 @@ pub async fn root() -> HttpResponse {
         version: env!("CARGO_PKG_VERSION"),
         links: [
             ("api", "/api/stores"),
+            ("openapi", "/api/openapi.json"),
             ("live", "/health/live"),
             ("ready", "/health/ready"),
             ("metrics", "/metrics"),

@@ -20,6 +20,7 @@ mod fields;
 mod forms;
 mod health;
 mod hooks;
+mod openapi;
 mod paths;
 mod query;
 

@@ -19,11 +19,12 @@ use crate::domain::{
     event::Level,
     id::Id,
     json::{Payload, PayloadLimits},
+    mask,
     message_type::MessageType,
     parameter::ReturnedParameter,
     reference::{About, ObjectRef, object_of},
     registry::Parameter,
-    settle::{AskAgain, Body, Notification, ReturnedMessage, ServiceAnswer, cut},
+    settle::{AskAgain, BODY_BYTES, Body, Notification, ReturnedMessage, ServiceAnswer, cut},
 };
 
 /// Root members that a message's further members may not replace.
@@ -48,8 +49,8 @@ const MAX_NOTIFICATIONS: usize = 100;
 /// How much of an answer's further members is kept, in bytes of JSON.
 pub(super) const RESULT_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is no JSON is kept as the reason, in characters.
-pub(super) const TEXT_CHARS: usize = 400;
+/// How much of a body that is no JSON is handed on, in bytes: enough that its secrets are covered before it is cut to what is kept.
+const TEXT_BYTES: usize = BODY_BYTES + mask::LONGEST + 1;
 
 /// The longest subject of a notification, in characters; what is longer goes on in the description.
 const SUBJECT_CHARS: usize = 300;
@@ -132,7 +133,7 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(_) => {
-            answer.body = Body::Other(cut(&String::from_utf8_lossy(body), TEXT_CHARS));
+            answer.body = Body::Other(start_of(&String::from_utf8_lossy(body)));
             return answer;
         }
     };
@@ -150,9 +151,14 @@ pub fn read_answer(body: &[u8], asked: &Url) -> ServiceAnswer {
             answer.body = Body::Json;
             answer.result = Some(bounded_member("answer", text.trim()));
         }
-        Err(_) => answer.body = Body::Other(cut(text, TEXT_CHARS)),
+        Err(_) => answer.body = Body::Other(start_of(text)),
     }
     answer
+}
+
+/// The beginning of a body that is no JSON.
+pub(super) fn start_of(text: &str) -> String {
+    mask::beginning(text, TEXT_BYTES).to_owned()
 }
 
 /// An object's members in order, values unread.

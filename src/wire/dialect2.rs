@@ -28,9 +28,7 @@ use serde_json::value::RawValue;
 
 pub use plural::singular;
 
-use super::dialect1::{
-    Members, RESULT_BYTES, TEXT_CHARS, bounded_member, json_text, shown, text_of,
-};
+use super::dialect1::{Members, RESULT_BYTES, bounded_member, json_text, shown, start_of, text_of};
 use crate::domain::{
     delivery::Delivery,
     id::Id,
@@ -38,7 +36,7 @@ use crate::domain::{
     message_type::MessageType,
     parameter::ReturnedParameter,
     registry::Parameter,
-    settle::{Body, ReturnedObject, ServiceAnswer, cut},
+    settle::{Body, ReturnedObject, ServiceAnswer},
     signup::short_name,
 };
 
@@ -299,7 +297,7 @@ pub fn read_answer(body: &[u8]) -> ServiceAnswer {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text.trim_start_matches('\u{feff}'),
         Err(_) => {
-            answer.body = Body::Other(cut(&String::from_utf8_lossy(body), TEXT_CHARS));
+            answer.body = Body::Other(start_of(&String::from_utf8_lossy(body)));
             return answer;
         }
     };
@@ -312,7 +310,7 @@ pub fn read_answer(body: &[u8]) -> ServiceAnswer {
             answer.body = Body::Json;
             answer.result = Some(bounded_member("answer", text.trim()));
         }
-        Err(_) => answer.body = Body::Other(cut(text, TEXT_CHARS)),
+        Err(_) => answer.body = Body::Other(start_of(text)),
     }
     answer
 }

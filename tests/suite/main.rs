@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod cluster;
 mod crash;
+mod documents;
 mod interop;
 mod isolation;
 mod nodes;

@@ -176,11 +176,7 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micr
         .parameters_of(mapping)
         .filter(|parameter| parameter.secret)
         .for_each(|parameter| mask.add_value(&parameter.value));
-    for secret in options
-        .signing_secret
-        .iter()
-        .flat_map(SigningSecrets::texts)
-    {
+    for secret in signing_secrets(store, mapping) {
         mask.add(secret);
     }
     let address = delivery
@@ -280,10 +276,12 @@ fn outgoing(
         Dialect::One => vec![("X-Augury-Token", mapping.token.clone())],
         Dialect::Two => dialect2::headers(&mapping.token, store.store.id),
     };
-    for (name, value) in named
-        .into_iter()
-        .chain(signature(delivery, mapping, &body, now)?)
-    {
+    for (name, value) in named.into_iter().chain(signature(
+        delivery,
+        signing_secrets(store, mapping),
+        &body,
+        now,
+    )?) {
         let value = HeaderValue::from_str(&value)
             .map_err(|_| "the mapping's token has characters that no header can hold".to_owned())?;
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -314,18 +312,24 @@ fn prefix_of(mapping: &str) -> &str {
         .map_or(mapping, |(prefix, _)| prefix)
 }
 
+/// The secrets that sign a mapping's requests: its own, else its integration's.
+fn signing_secrets<'a>(store: &'a StoreSnapshot, mapping: &'a Mapping) -> &'a [String] {
+    let integration = || store.integration(mapping.integration?);
+    let of_integration = || integration()?.value.signing_secret.as_ref();
+    let own = mapping.options.signing_secret.as_ref();
+    own.or_else(of_integration)
+        .map_or(&[][..], SigningSecrets::texts)
+}
+
 /// The headers of Standard Webhooks; none without a signing secret.
 fn signature(
     delivery: &Delivery,
-    mapping: &Mapping,
+    secrets: &[String],
     body: &[u8],
     now: Micros,
 ) -> Result<Vec<(&'static str, String)>, String> {
-    let secrets = mapping
-        .options
-        .signing_secret
+    let secrets = secrets
         .iter()
-        .flat_map(SigningSecrets::texts)
         .map(|text| SigningSecret::read(text))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("the signing secret {error}"))?;
@@ -538,16 +542,5 @@ fn length(bytes: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn a_panic_in_an_attempt_is_an_outcome() {
-        let posted = perform(
-            Duration::from_secs(1),
-            async { panic!("on purpose") }.boxed_local(),
-        )
-        .await;
-        assert!(matches!(posted, Posted::Panicked));
-    }
-}
+#[path = "tests/attempt.rs"]
+mod tests;

@@ -147,3 +147,18 @@ pub struct EndpointState {
     /// How it last ended.
     pub last_end: Option<LastEnd>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_the_last_minutes_and_fades() {
+        let second = |n: i64| Micros(n * 1_000_000);
+        let mut rate = Rate::default();
+        (0..600).for_each(|n| rate.count(second(n)));
+        let steady = rate.at(second(600));
+        assert!((58.0..62.0).contains(&steady), "one a second: {steady}");
+        assert!(rate.at(second(600 + 600)) < 0.1, "ten quiet minutes later");
+    }
+}

@@ -24,6 +24,7 @@ mod cell;
 mod handlers;
 mod pace;
 mod report;
+mod shares;
 mod shown;
 mod window;
 
@@ -36,6 +37,7 @@ use self::{
     breaker::{Allows, Breaker},
     pace::Pace,
     report::Report,
+    shares::Shares,
     window::Window,
 };
 use super::{
@@ -46,7 +48,7 @@ use super::{
     vitals::{End, Guard, Office},
 };
 use crate::{
-    db::{DbResult, Due, OwnerKind},
+    db::{DbResult, Due, LeftOut, OwnerKind},
     domain::{
         delivery::Delivery,
         key::{DeliveryKey, EndpointKey},
@@ -126,6 +128,7 @@ pub struct Dispatcher {
     cell: Arc<EndpointCell>,
     life: Life,
     window: Window,
+    shares: Shares,
     tasks: HashMap<DeliveryKey, Task>,
     breaker: Breaker,
     pace: Pace,
@@ -156,6 +159,7 @@ impl Dispatcher {
             cell: shared.directory.cell(endpoint),
             life: Life::Starting,
             window: Window::new(dispatch.window.max(dispatch.concurrency)),
+            shares: Shares::default(),
             tasks: HashMap::new(),
             breaker: Breaker::new(
                 dispatch.breaker_failures,
@@ -216,6 +220,9 @@ impl Dispatcher {
             self.more = true;
         }
         let registry = self.shared.registry.current();
+        self.more |= self
+            .shares
+            .refresh(&registry, self.endpoint, &mut self.window);
         let (state, mut look_at) = match self.gate(&registry, now) {
             Gate::Shut { state, until } => {
                 if state == DispatcherState::Paused {
@@ -382,19 +389,24 @@ impl Dispatcher {
     fn read_some(&mut self, now: Micros, ctx: &mut Context<Self>) {
         let low = self.shared.config.dispatch.concurrency;
         let room = self.window.room();
-        if !self.more || self.reading || room == 0 || self.window.waiting() >= low {
+        self.more |= self.shares.let_in(&self.window);
+        if !self.more
+            || self.reading
+            || room == 0
+            || self.shares.waiting_freely(&self.window) >= low
+        {
             return;
         }
         // Cleared before the read: whatever comes while it runs asks for another.
         self.reading = true;
         self.more = false;
         self.next_due_at = None;
-        let (backend, endpoint, held) = (
-            Arc::clone(&self.shared.backend),
-            self.endpoint,
-            self.window.held(),
-        );
-        let read = async move { backend.accepted_due(endpoint, now, room, held).await };
+        let (backend, endpoint) = (Arc::clone(&self.shared.backend), self.endpoint);
+        let but = LeftOut {
+            deliveries: self.window.held(),
+            mappings: self.shares.left_out(),
+        };
+        let read = async move { backend.accepted_due(endpoint, now, room, but).await };
         ctx.spawn(read.into_actor(self).map(move |due, act, ctx| {
             act.reading = false;
             act.take_in(due, room, ctx);
@@ -407,7 +419,10 @@ impl Dispatcher {
                 self.database.succeed();
                 self.more |= due.more || due.deliveries.len() >= asked;
                 self.note_due(due.next_due_at);
-                self.window.take_in(due.deliveries);
+                let read = due.deliveries.len();
+                let admitted = self.shares.admit(&self.window, due.deliveries);
+                self.more |= admitted.len() < read;
+                self.window.take_in(admitted);
                 self.pump(ctx);
             }
             Err(error) => {

@@ -4,12 +4,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::mask::{MASK, Mask},
+    domain::mask::{LONGEST, MASK, Mask},
     net::header::{HeaderMap, HeaderName, HeaderValue},
 };
-
-/// A secret this long at the edge of a cut body is still covered.
-const LONGEST_SECRET: usize = 4096;
 
 /// Headers sent, as a JSON object of texts.
 pub(super) fn request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask) -> String {
@@ -43,23 +40,12 @@ pub(super) fn answer_headers(headers: &HeaderMap, mask: &Mask) -> String {
     Value::Object(shown).to_string()
 }
 
-/// The beginning of a body as text, secrets covered. Covered first and cut then, so that no secret is cut in two and kept.
+/// The beginning of a body as text, secrets covered before it is cut.
 pub(super) fn body_start(body: &Bytes, kept: usize, mask: &Mask) -> String {
-    let margin = kept.saturating_add(LONGEST_SECRET);
-    let is_cut = body.len() > margin;
-    let looked_at = body.get(..margin).unwrap_or(body);
-    let mut text = mask.cover(String::from_utf8_lossy(looked_at).into_owned());
-    let sure = if is_cut {
-        text.len().saturating_sub(LONGEST_SECRET)
-    } else {
-        text.len()
-    };
-    let mut end = kept.min(sure);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
+    // More than the mask looks at, so that it knows whether the text goes on.
+    let looked_at = kept.saturating_add(LONGEST + 1);
+    let looked_at = body.get(..looked_at).unwrap_or(body);
+    mask.cover_beginning(&String::from_utf8_lossy(looked_at), kept)
 }
 
 #[cfg(test)]

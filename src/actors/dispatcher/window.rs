@@ -50,6 +50,12 @@ impl Window {
         }
     }
 
+    /// How many it can hold.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// How many more it can hold.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -92,6 +98,18 @@ impl Window {
     #[must_use]
     pub fn in_flight_of(&self, mapping: MappingKey) -> usize {
         self.by_mapping.get(&mapping).copied().unwrap_or(0)
+    }
+
+    /// Read and not begun, of this mapping.
+    #[must_use]
+    pub fn waiting_of(&self, mapping: MappingKey) -> usize {
+        self.waiting_that(|one| one.mapping == mapping)
+    }
+
+    /// How many of those read and not begun are such.
+    #[must_use]
+    pub fn waiting_that(&self, is_such: impl Fn(&Delivery) -> bool) -> usize {
+        self.waiting.iter().filter(|one| is_such(one)).count()
     }
 
     /// Takes in what was read. What is held already is dropped.
@@ -208,7 +226,7 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -222,7 +240,7 @@ mod tests {
         reference::About,
     };
 
-    fn delivery(key: i64, mapping: i64) -> Delivery {
+    pub fn delivery(key: i64, mapping: i64) -> Delivery {
         let id = IdSeal::new(1).seal(key, Micros(0));
         Delivery {
             key: DeliveryKey(key),

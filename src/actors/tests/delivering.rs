@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{BreakerState, DispatcherState};
-use super::rig::{Act, Rig, Stage, counts, until};
+use super::rig::{Act, Rig, Stage, counts, mapping, order_new, until};
 use crate::{
     db::{EntityChange, Queue, QueueQuery},
     domain::{
-        key::DeliveryKey,
-        registry::{EndpointSettings, Entity, MappingOptions},
+        key::{DeliveryKey, IntegrationKey},
+        message_type::MessageType,
+        registry::{EndpointSettings, Entity, Mapping, MappingOptions},
     },
 };
 
@@ -197,6 +198,69 @@ async fn a_mapping_may_allow_one_request_at_a_time_and_so_many_a_second() {
         "ten at once and ten in the second after: {:?}",
         began.elapsed()
     );
+}
+
+#[actix_web::test]
+async fn a_slow_mappings_backlog_leaves_its_neighbours_at_one_integration_alone() {
+    let stage = Stage::new(|seen, _| match seen.path.as_str() {
+        "/slow" => Act::Silence,
+        _ => Act::Answer(200),
+    });
+    let rig = Rig::start_with(stage, |config| {
+        config.dispatch.timeout_secs = 60;
+        config.dispatch.concurrency = 4;
+        config.dispatch.window = 8;
+    })
+    .await;
+    let integration = Entity::from_json(
+        "integration",
+        r#"{"name":"acme","url":"http://stage","category":"custom","services_from":{"kind":"hand"}}"#,
+    );
+    let create = |entity| EntityChange::Create {
+        store: Some(rig.store),
+        subject: None,
+        entity,
+    };
+    let made = rig
+        .hub
+        .change_registry(vec![create(integration.expect("an integration"))])
+        .await
+        .expect("an integration");
+    let integration = IntegrationKey(made.rows[0].key);
+    let add = |name, kind, options| {
+        let own = Mapping {
+            integration: Some(integration),
+            ..mapping(name, kind, options)
+        };
+        rig.hub.change_registry(vec![create(Entity::Mapping(own))])
+    };
+    let one_at_a_time = MappingOptions {
+        concurrency: Some(1),
+        ..MappingOptions::default()
+    };
+    add("slow", "order:new", one_at_a_time)
+        .await
+        .expect("a mapping");
+    for order in 0..40 {
+        rig.push(&format!("R{order}")).await;
+    }
+    until("the slow one's first is under way", || async {
+        (!rig.stage.orders_at("/slow").is_empty()).then_some(())
+    })
+    .await;
+    add("quick", "order:paid", MappingOptions::default())
+        .await
+        .expect("a mapping");
+    for order in 40..60 {
+        let mut paid = order_new(rig.store, &format!("R{order}"));
+        paid.message.kind = MessageType::parse("order:paid").expect("a type");
+        rig.hub.accept(vec![paid]).await.expect("accepted");
+    }
+    until("its neighbour has all of its own", || async {
+        (rig.stage.orders_at("/quick").len() == 20).then_some(())
+    })
+    .await;
+    assert_eq!(rig.stage.orders_at("/slow").len(), 1);
 }
 
 #[actix_web::test]

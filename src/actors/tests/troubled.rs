@@ -111,10 +111,10 @@ impl Backend for Troubled {
         endpoint: EndpointKey,
         now: Micros,
         limit: usize,
-        held: Vec<DeliveryKey>,
+        but: LeftOut,
     ) -> DbResult<Due> {
         self.befall("accepted_due")?;
-        self.inner.accepted_due(endpoint, now, limit, held).await
+        self.inner.accepted_due(endpoint, now, limit, but).await
     }
 
     async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {

@@ -2,7 +2,7 @@
 
 use super::setup::*;
 use crate::{
-    db::{DbError, EntityChange},
+    db::{AuditQuery, DbError, EntityChange, NewAudit},
     domain::{
         key::StoreKey,
         registry::{EndpointSettings, Entity, Parameter},
@@ -168,5 +168,36 @@ pub(in crate::db) async fn a_deleted_store_takes_what_is_its_own_with_it(rig: &d
     assert_eq!(
         detail.location,
         crate::db::Locator::Archived(crate::domain::delivery::ArchiveReason::Removed)
+    );
+}
+
+pub(in crate::db) async fn a_record_is_written_with_its_change_or_not_at_all(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let record = || {
+        EntityChange::Record(Box::new(NewAudit {
+            store: Some(hub.store),
+            who: "ann".into(),
+            action: "created".into(),
+            subject: "parameter a".into(),
+            was: None,
+            is: Some("{}".into()),
+        }))
+    };
+    let changes = || vec![create(hub.store, parameter("a", 1)), record()];
+    let written = hub.db.registry_change(changes(), at(3)).await.unwrap();
+    assert_eq!(written.rows.len(), 1, "a record is no row of the registry");
+    let twice = hub.db.registry_change(changes(), at(4)).await;
+    assert!(matches!(twice, Err(DbError::Taken { .. })));
+    let hub = hub.again(rig).await;
+    let query = AuditQuery {
+        stores: Some(vec![hub.store]),
+        after: None,
+        limit: 10,
+    };
+    let rows = hub.db.audit_list(query).await.unwrap();
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(
+        (row.at, row.change.who.as_str(), row.change.is.as_deref()),
+        (at(3), "ann", Some("{}"))
     );
 }

@@ -131,3 +131,31 @@ pub(in crate::db) async fn a_backlog_counts_what_waits_and_not_what_is_parked(ri
     let backlog = hub.db.accepted_backlog(ENDPOINT, 10).await.unwrap();
     assert_eq!(backlog.waiting, 4);
 }
+
+pub(in crate::db) async fn nothing_known_of_a_deleted_store_is_left(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let other = new_store(&*hub.db, "Other").await;
+    for (number, store) in [(1, hub.store), (2, other)] {
+        let raws = &[r#"{"id":"R1","total":1}"#];
+        hub.db.object_merge(news(store, raws), T0).await.unwrap();
+        let epoch = hub.db.owner_claim(OwnerKind::Scheduler, store.0).await;
+        let tick = Tick {
+            scheduler: SchedulerKey(number),
+            tick: at(1),
+            missed: 0,
+            message: message(store, "hub:poll", "none"),
+        };
+        let pushed = hub
+            .db
+            .schedule_push(store, epoch.unwrap(), vec![tick], at(9));
+        assert_eq!(pushed.await.unwrap(), [PushedTick::Pushed]);
+    }
+    assert!(hub.db.poll_forget(hub.store, 10).await.unwrap() > 0);
+    assert_eq!(hub.db.poll_forget(hub.store, 10).await.unwrap(), 0);
+    let known = |store| hub.db.object_state(store, "order", "R1");
+    assert_eq!(known(hub.store).await.unwrap(), None);
+    assert!(known(other).await.unwrap().is_some());
+    let runs = hub.db.schedule_runs().await.unwrap();
+    let stores: Vec<StoreKey> = runs.iter().map(|run| run.store).collect();
+    assert_eq!(stores, [other]);
+}

@@ -1,6 +1,7 @@
 //! Lanes: what concerns one object stays in order at an endpoint, and nothing else waits for it.
 
 use super::setup::*;
+use crate::db::{Due, LeftOut};
 use crate::domain::delivery::{Disposition, WaitState};
 
 pub(in crate::db) async fn one_lane_keeps_its_order_behind_a_failing_head(rig: &dyn Rig) {
@@ -18,7 +19,7 @@ pub(in crate::db) async fn one_lane_keeps_its_order_behind_a_failing_head(rig: &
     assert_eq!(hub.due(at(4)).await, []);
     let rest = hub
         .db
-        .accepted_due(ENDPOINT, at(4), 10, Vec::new())
+        .accepted_due(ENDPOINT, at(4), 10, Vec::new().into())
         .await
         .unwrap();
     assert_eq!(rest.next_due_at, Some(at(5)));
@@ -58,7 +59,7 @@ pub(in crate::db) async fn other_lanes_pass_a_failing_one(rig: &dyn Rig) {
     assert_eq!(hub.due_orders(T0).await, ["R2", "R3"]);
     let held = hub
         .db
-        .accepted_due(ENDPOINT, T0, 10, vec![due[1].key])
+        .accepted_due(ENDPOINT, T0, 10, vec![due[1].key].into())
         .await
         .unwrap();
     assert_eq!(
@@ -247,11 +248,38 @@ pub(in crate::db) async fn large_messages_are_handed_out_a_few_at_a_time(rig: &d
     for (nth, key) in keys.iter().enumerate() {
         let due = hub
             .db
-            .accepted_due(ENDPOINT, T0, 10, held.clone())
+            .accepted_due(ENDPOINT, T0, 10, held.clone().into())
             .await
             .unwrap();
         let got: Vec<_> = due.deliveries.iter().map(|one| one.message.key).collect();
         assert_eq!((got, due.more), (vec![*key], nth < 2));
         held.extend(due.deliveries.iter().map(|one| one.key));
     }
+}
+
+pub(in crate::db) async fn a_read_may_leave_mappings_out(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let other = crate::domain::key::MappingKey(900_002);
+    for order in ["R1", "R2", "R3"] {
+        hub.deliver(order).await;
+    }
+    let (key, _) = hub.push("R4").await;
+    let deliveries = vec![hub.to(other, Some("R4"))];
+    hub.route(vec![routed(hub.store, key, deliveries)]).await;
+    let read = |mappings, limit| {
+        let but = LeftOut {
+            deliveries: Vec::new(),
+            mappings,
+        };
+        hub.db.accepted_due(ENDPOINT, T0, limit, but)
+    };
+    let orders = |due: Due| due.deliveries.iter().map(order_of).collect::<Vec<_>>();
+    assert_eq!(
+        orders(read(Vec::new(), 2).await.unwrap()),
+        ["R1", "R2"],
+        "without it the backlog comes first"
+    );
+    assert_eq!(orders(read(vec![MAPPING], 2).await.unwrap()), ["R4"]);
+    let none = read(vec![MAPPING, other], 2).await.unwrap();
+    assert_eq!((none.deliveries, none.more), (Vec::new(), false));
 }

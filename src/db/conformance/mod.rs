@@ -43,6 +43,7 @@ macro_rules! conformance_suite {
             a_held_delivery_leaves_its_lane_until_released,
             what_a_mapping_enabled_meanwhile_would_have_held_goes_on,
             an_archived_head_lets_the_next_one_go,
+            a_read_may_leave_mappings_out,
             large_messages_are_handed_out_a_few_at_a_time,
             a_fan_out_stores_the_payload_once,
             chunks_of_a_fan_out_survive_and_never_deliver_twice,
@@ -75,6 +76,7 @@ macro_rules! conformance_suite {
             each_change_moves_the_version_and_is_told_once,
             a_name_is_unique_among_the_living_of_a_store,
             settings_of_an_endpoint_replace_the_former_ones,
+            a_record_is_written_with_its_change_or_not_at_all,
             a_deleted_store_takes_what_is_its_own_with_it,
             a_sweep_takes_only_what_is_old_and_finished,
             a_sweep_takes_expired_keys_and_old_events,
@@ -87,6 +89,7 @@ macro_rules! conformance_suite {
             a_stopped_backfill_writes_nothing_more,
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
+            nothing_known_of_a_deleted_store_is_left,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

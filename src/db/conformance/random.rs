@@ -266,7 +266,7 @@ async fn heads(hub: &Hub) -> Vec<Delivery> {
     for endpoint in ENDPOINTS {
         all.extend(
             hub.db
-                .accepted_due(endpoint, at(1 << 30), 1000, Vec::new())
+                .accepted_due(endpoint, at(1 << 30), 1000, Vec::new().into())
                 .await
                 .unwrap()
                 .deliveries,

@@ -145,7 +145,7 @@ impl Hub {
     /// What is due at [`ENDPOINT`].
     pub(super) async fn due(&self, now: Micros) -> Vec<Delivery> {
         self.db
-            .accepted_due(ENDPOINT, now, 100, Vec::new())
+            .accepted_due(ENDPOINT, now, 100, Vec::new().into())
             .await
             .unwrap()
             .deliveries

@@ -13,7 +13,7 @@ use super::{
     statement::statements,
 };
 use crate::{
-    db::{Backlog, DbError, DbResult, Due},
+    db::{Backlog, DbError, DbResult, Due, LeftOut},
     domain::{
         delivery::{Asynchronous, Delivery},
         id::IdSeal,
@@ -26,7 +26,8 @@ use crate::{
 statements! {
     /// The heads that are due, oldest due first.
     DUE = "SELECT store, seq, mapping, message, made_at, lane, state, attempts, failures, since, created_at, asynchronous
-        FROM accepted WHERE endpoint = $1 AND head AND due_at <= $2 AND seq <> ALL ($4::bigint[]) ORDER BY due_at, pos LIMIT $3";
+        FROM accepted WHERE endpoint = $1 AND head AND due_at <= $2 AND seq <> ALL ($4::bigint[])
+        AND mapping <> ALL ($5::bigint[]) ORDER BY due_at, pos LIMIT $3";
     /// When the next head that is not due yet will be.
     DUE_NEXT = "SELECT due_at FROM accepted WHERE endpoint = $1 AND head AND due_at > $2 ORDER BY due_at, pos LIMIT 1";
     /// Endpoints that have the head of a lane: a skip scan, one seek for each.
@@ -65,13 +66,14 @@ pub(super) async fn due(
     endpoint: EndpointKey,
     now: Micros,
     limit: usize,
-    held: &[DeliveryKey],
+    but: &LeftOut,
 ) -> DbResult<(Due, Vec<(i64, i64)>)> {
     let conn = core.read().await?;
-    let held: Vec<i64> = held.iter().map(|key| key.0).collect();
+    let held: Vec<i64> = but.deliveries.iter().map(|key| key.0).collect();
+    let mappings: Vec<i64> = but.mappings.iter().map(|key| key.0).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let due_params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-        [&endpoint.0, &now.0, &limit, &held];
+    let due_params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&endpoint.0, &now.0, &limit, &held, &mappings];
     let next_params: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&endpoint.0, &now.0];
     let (rows, next): (Vec<Row>, Option<(i64,)>) = tokio::try_join!(
         conn.rows(&DUE, &due_params),

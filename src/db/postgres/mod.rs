@@ -71,10 +71,10 @@ pub use hint::{Hint, OnHint};
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
     DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, NodeBeat, NodeView, ObjectState, OwnerKind,
-    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
-    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd,
-    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, NodeBeat, NodeView, ObjectState,
+    OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick,
+    QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun,
+    SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -356,12 +356,12 @@ impl Backend for PostgresBackend {
         endpoint: EndpointKey,
         now: Micros,
         limit: usize,
-        held: Vec<DeliveryKey>,
+        but: LeftOut,
     ) -> DbResult<Due> {
         let core = Arc::clone(&self.core);
         let (due, unreadable) = self
             .ground
-            .on(async move { due::due(&core, endpoint, now, limit, &held).await })
+            .on(async move { due::due(&core, endpoint, now, limit, &but).await })
             .await?;
         if !unreadable.is_empty() {
             write!(self, |tx, unreadable| archive::archive_unreadable(

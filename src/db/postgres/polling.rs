@@ -116,6 +116,10 @@ statements! {
     FOUND_DROP = "DELETE FROM source_found WHERE store = $1";
     /// A deleted store's backfills.
     BACKFILLS_DROP = "DELETE FROM backfill WHERE store = $1";
+    /// What is known of a deleted store's objects, some of it.
+    KNOWN_DROP = "DELETE FROM known_object WHERE ctid = ANY (ARRAY (SELECT ctid FROM known_object WHERE store = $1 LIMIT $2))";
+    /// A deleted store's noted ticks; a row for each of its schedulers.
+    RUNS_DROP = "DELETE FROM schedule_run WHERE store = $1";
 }
 
 fn in_order<T: Clone>(
@@ -656,7 +660,7 @@ pub(super) async fn hook_seen(
 pub(super) async fn forget(tx: &mut Tx<'_>, store: StoreKey, limit: usize) -> DbResult<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut dropped = 0;
-    for statement in [&SNAPSHOTS_DROP, &ODDS_FORGET, &HOOKS_DROP] {
+    for statement in [&SNAPSHOTS_DROP, &ODDS_FORGET, &HOOKS_DROP, &KNOWN_DROP] {
         dropped += tx.run(statement, &[&store.0, &limit]).await?;
     }
     for statement in [
@@ -664,6 +668,7 @@ pub(super) async fn forget(tx: &mut Tx<'_>, store: StoreKey, limit: usize) -> Db
         &PULSES_DROP,
         &FOUND_DROP,
         &BACKFILLS_DROP,
+        &RUNS_DROP,
     ] {
         dropped += tx.run(statement, &[&store.0]).await?;
     }

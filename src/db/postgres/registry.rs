@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{conn::Conn, hint::Hint, statement::statements, tx::Tx};
+use super::{conn::Conn, hint::Hint, people::audit_insert, statement::statements, tx::Tx};
 use crate::{
-    db::{DbError, DbResult, EntityChange, RegistryDelta},
+    db::{DbError, DbResult, EntityChange, NewAudit, RegistryDelta},
     domain::{
         id::IdSeal,
         key::StoreKey,
@@ -106,7 +106,8 @@ fn entity_row(seal: IdSeal, row: Row) -> Result<EntityRow, String> {
 }
 
 /// What a change does, checked against the rows as they are; nothing is written before all are planned.
-enum Plan {
+enum Plan<'a> {
+    Record(&'a NewAudit),
     Insert {
         store: Option<i64>,
         subject: Option<i64>,
@@ -133,6 +134,7 @@ pub(super) async fn change(
     let mut keys = Vec::new();
     for plan in plans {
         match plan {
+            Plan::Record(audit) => audit_insert(tx, std::slice::from_ref(audit), now).await?,
             Plan::Insert {
                 store,
                 subject,
@@ -223,13 +225,14 @@ async fn row_replace(
     Ok(())
 }
 
-async fn plan(tx: &mut Tx<'_>, changes: &[EntityChange]) -> DbResult<Vec<Plan>> {
+async fn plan<'a>(tx: &mut Tx<'_>, changes: &'a [EntityChange]) -> DbResult<Vec<Plan<'a>>> {
     let mut plans = Vec::with_capacity(changes.len());
     // Names given and rows freed by earlier changes of the same call.
     let mut given: Vec<(&'static str, i64, String)> = Vec::new();
     let mut deleted: Vec<i64> = Vec::new();
     for change in changes {
         match change {
+            EntityChange::Record(audit) => plans.push(Plan::Record(audit)),
             EntityChange::Create {
                 store,
                 subject,

@@ -13,7 +13,7 @@ use super::{
     statement::{Question, key_list, statements},
 };
 use crate::{
-    db::{DbError, DbResult, Due},
+    db::{DbError, DbResult, Due, LeftOut},
     domain::{
         delivery::{Asynchronous, Delivery},
         id::IdSeal,
@@ -40,6 +40,10 @@ statements! {
     /// Keys of the heads that are due, oldest due first.
     DueKeys { endpoint: i64, now: i64, limit: i64 } -> (i64, i64) =
         "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at <= ?2 ORDER BY due_at, pos LIMIT ?3";
+    /// The same without those of some mappings (a JSON array of keys). The index holds the mapping, so a long backlog is passed over in it.
+    DueKeysBut<'a> { endpoint: i64, now: i64, limit: i64, mappings: &'a str } -> (i64, i64) =
+        "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at <= ?2
+         AND mapping NOT IN (SELECT value FROM json_each(?4)) ORDER BY due_at, pos LIMIT ?3";
     /// When the next head that is not due yet will be.
     DueNext { endpoint: i64, now: i64 } -> i64 =
         "SELECT due_at FROM accepted WHERE endpoint = ?1 AND head = 1 AND due_at > ?2 ORDER BY due_at LIMIT 1";
@@ -58,16 +62,26 @@ pub(super) fn due(
     endpoint: EndpointKey,
     now: Micros,
     limit: usize,
-    held: &[DeliveryKey],
+    but: &LeftOut,
 ) -> DbResult<(Due, Vec<RowKey>)> {
-    let held: HashSet<i64> = held.iter().map(|key| key.0).collect();
+    let held: HashSet<i64> = but.deliveries.iter().map(|key| key.0).collect();
     let most = i64::try_from(limit + held.len()).unwrap_or(i64::MAX);
-    let mut keys = DueKeys {
-        endpoint: endpoint.0,
-        now: now.0,
-        limit: most,
-    }
-    .rows(conn)?;
+    let mut keys = if but.mappings.is_empty() {
+        DueKeys {
+            endpoint: endpoint.0,
+            now: now.0,
+            limit: most,
+        }
+        .rows(conn)?
+    } else {
+        DueKeysBut {
+            endpoint: endpoint.0,
+            now: now.0,
+            limit: most,
+            mappings: &key_list(but.mappings.iter().map(|key| key.0)),
+        }
+        .rows(conn)?
+    };
     keys.retain(|(_, seq)| !held.contains(seq));
     keys.truncate(limit);
     let next_due_at = DueNext {

@@ -54,10 +54,10 @@ use async_trait::async_trait;
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
     DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit,
-    PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats,
-    RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled,
-    SweepBounds, SweepReport, Tick, Timeline,
+    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey,
+    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
+    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
+    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -236,12 +236,12 @@ impl Backend for SqliteBackend {
         endpoint: EndpointKey,
         now: Micros,
         limit: usize,
-        held: Vec<DeliveryKey>,
+        but: LeftOut,
     ) -> DbResult<Due> {
         let seal = self.seal;
         let (due, unreadable) = self
             .readers
-            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &held))
+            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &but))
             .await?;
         if !unreadable.is_empty() {
             let archive = move |session: &mut session::Session| {

@@ -121,6 +121,10 @@ statements! {
     PulsesDrop { store: i64 } = "DELETE FROM pulse WHERE store = ?1";
     /// A deleted store's probe.
     FoundDrop { store: i64 } = "DELETE FROM source_found WHERE store = ?1";
+    /// What is known of a deleted store's objects, some of it.
+    KnownDrop { store: i64, limit: i64 } = "DELETE FROM known_object WHERE key IN (SELECT key FROM known_object WHERE store = ?1 LIMIT ?2)";
+    /// A deleted store's noted ticks; a row for each of its schedulers.
+    RunsDrop { store: i64 } = "DELETE FROM schedule_run WHERE store = ?1";
     /// A deleted store's backfills.
     BackfillsDrop { store: i64 } = "DELETE FROM backfill WHERE store = ?1";
 }
@@ -609,7 +613,7 @@ pub(super) fn hook_seen(
     Ok(noted > 0)
 }
 
-/// Drops what is known about a deleted store's shop.
+/// Drops what is known about a deleted store's shop and objects, and when its schedulers ran.
 pub(super) fn forget(session: &mut Session, store: StoreKey, limit: usize) -> DbResult<usize> {
     let StoreKey(store) = store;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -620,5 +624,7 @@ pub(super) fn forget(session: &mut Session, store: StoreKey, limit: usize) -> Db
         + AllCursorsDrop { store }.run(conn)?
         + PulsesDrop { store }.run(conn)?
         + FoundDrop { store }.run(conn)?
-        + BackfillsDrop { store }.run(conn)?)
+        + BackfillsDrop { store }.run(conn)?
+        + KnownDrop { store, limit }.run(conn)?
+        + RunsDrop { store }.run(conn)?)
 }

@@ -3,11 +3,12 @@
 use diesel::sqlite::SqliteConnection;
 
 use super::{
+    people::audit_insert,
     session::{Session, meta},
     statement::{Command, Question, statements},
 };
 use crate::{
-    db::{DbError, DbResult, EntityChange, RegistryDelta},
+    db::{DbError, DbResult, EntityChange, NewAudit, RegistryDelta},
     domain::{
         id::IdSeal,
         key::StoreKey,
@@ -87,7 +88,7 @@ fn entity_row(seal: IdSeal, row: Row) -> Result<EntityRow, String> {
 }
 
 /// What a change does, checked against the rows as they are; nothing is written before all are planned.
-enum Plan {
+enum Plan<'a> {
     Insert {
         store: Option<i64>,
         subject: Option<i64>,
@@ -100,6 +101,7 @@ enum Plan {
     Delete {
         keys: Vec<i64>,
     },
+    Record(&'a NewAudit),
 }
 
 /// Writes changes, all or none; returns the rows as written, in order.
@@ -162,6 +164,7 @@ pub(super) fn change(
                     keys.push(key);
                 }
             }
+            Plan::Record(audit) => audit_insert(session, std::slice::from_ref(audit), now)?,
         }
     }
     let written = self::changes(&mut session.conn, session.seal, version - 1)?;
@@ -172,7 +175,7 @@ pub(super) fn change(
     Ok(RegistryDelta { rows, ..written })
 }
 
-fn plan(session: &mut Session, changes: &[EntityChange]) -> DbResult<Vec<Plan>> {
+fn plan<'a>(session: &mut Session, changes: &'a [EntityChange]) -> DbResult<Vec<Plan<'a>>> {
     let mut plans = Vec::with_capacity(changes.len());
     // Names given and names freed by earlier changes of the same call.
     let mut given: Vec<(&'static str, i64, String)> = Vec::new();
@@ -225,6 +228,7 @@ fn plan(session: &mut Session, changes: &[EntityChange]) -> DbResult<Vec<Plan>> 
                 deleted.extend(&keys);
                 plans.push(Plan::Delete { keys });
             }
+            EntityChange::Record(audit) => plans.push(Plan::Record(audit)),
         }
     }
     Ok(plans)

@@ -170,6 +170,23 @@ fn a_success_with_a_login_page_is_a_failure_that_says_so() {
 }
 
 #[test]
+fn a_secret_where_a_text_body_is_cut_is_not_kept_in_part() {
+    for start in BODY_BYTES - 10..=BODY_BYTES {
+        let text = format!("{}s3cret-key{}", "x".repeat(start), "y".repeat(9000));
+        for status in [200, 500] {
+            let answer = ServiceAnswer {
+                body: Body::Other(text.clone()),
+                ..ServiceAnswer::default()
+            };
+            let Disposition::Failing { error, .. } = outcome(status, answer, Dialect::One) else {
+                panic!("not failing")
+            };
+            assert!(!error.contains("s3c"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn notifications_of_a_500_are_kept_announced_and_give_the_reason_without_secrets() {
     let answer = ServiceAnswer {
         notifications: vec![error_notification()],

@@ -18,6 +18,7 @@ use crate::{
 use super::{
     super::{
         auth::{digest_of_token, token_of},
+        console::audit,
         error::ApiError,
         extract::Body,
         fields::{Fields, Given},
@@ -122,14 +123,15 @@ pub async fn signup(request: HttpRequest, body: Body) -> Result<HttpResponse, Ap
         subject: None,
         entity: Entity::Store(store),
     };
-    let row = only_row(hub.change_registry(vec![create]).await?.rows)?;
+    let record = |changes| audit::recorded(&registry, "operator", changes);
+    let row = only_row(hub.change_registry(record(vec![create])).await?.rows)?;
     let (text, token) = tokens::make("signup", vec![Scope::Admin], None);
     let create = EntityChange::Create {
         store: Some(StoreKey(row.key)),
         subject: None,
         entity: Entity::Token(token),
     };
-    hub.change_registry(vec![create]).await?;
+    hub.change_registry(record(vec![create])).await?;
     Ok(HttpResponse::Created().json(json!({
         "env": ENVIRONMENT, "user": email, "auth_token": text, "store_id": row.id, "store_name": name,
     })))

@@ -157,19 +157,23 @@ async fn set(
             subject: Some(endpoint.0),
             entity,
         };
-        call.hub().change_registry(vec![change]).await?;
+        call.caller.change(vec![change]).await?;
     }
     Ok(HttpResponse::Ok().json(PausedDocument { id, paused }))
 }
 
-/// The endpoint with this id: an integration's, or that of a mapping.
+/// The endpoint with this id: an integration's (of a global one, the store's own), or that of a mapping.
 fn find(store: &StoreSnapshot, id: Id) -> Option<EndpointKey> {
-    let integration = store.integrations.values().find(|entry| entry.id == id);
-    integration.map(|entry| entry.key.into()).or_else(|| {
-        store
-            .mappings
-            .values()
-            .find(|entry| entry.id == id)
-            .map(|entry| store.endpoint_of(entry))
-    })
+    let own = store.integrations.values().find(|entry| entry.id == id);
+    let global = || store.globals.values().find(|entry| entry.id == id);
+    let of_global = || store.shared_endpoints.get(&global()?.key).copied();
+    own.map(|entry| entry.key.into())
+        .or_else(of_global)
+        .or_else(|| {
+            store
+                .mappings
+                .values()
+                .find(|entry| entry.id == id)
+                .map(|entry| store.endpoint_of(entry))
+        })
 }

@@ -1,8 +1,8 @@
 //! `/api/stores/:store/integrations`: endpoint applications, known by their address.
 //!
 //! A new one is *pending* until its `endpoint.json` was read in the background, or for as long as that is unusable (`error_messages`
-//! says why). Signing up turns its services into mappings. Every integration belongs to a store here: what the hub of 2013 offered to
-//! all stores (`store_id` null) is registered in each store that wants it.
+//! says why). Signing up turns its services into mappings. Those whose `store_id` is null are *global*: offered to every store, and changed by
+//! the operator alone (`global_integrations.rs`).
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -13,7 +13,10 @@ use crate::{
         id::Id,
         integration::{Integration, IntegrationState, Service, ServicesFrom, join},
         key::IntegrationKey,
-        registry::{Entity, EntityRow, Entry, Mapping, StoreSnapshot},
+        registry::{
+            EndpointSettings, Entity, EntityRow, Entry, Integrations, Mapping, Registry,
+            SigningSecrets, StoreSnapshot,
+        },
         time::Micros,
     },
     wire::endpoint_json,
@@ -21,18 +24,20 @@ use crate::{
 
 use super::{
     super::{
-        auth::{Admin, InStore, Read},
+        auth::{Admin, Caller, InStore, Read},
         error::ApiError,
         extract::Body,
         fields::{Fields, Given, MASK, is_masked},
         forms,
     },
-    id_in_path, mappings,
+    id_in_path,
+    mapping_fields::read_secret,
+    mappings,
     stores::only_row,
 };
 
 /// Members of our own answers that a request may hold and that change nothing.
-const READ_ONLY: [&str; 11] = [
+pub(super) const READ_ONLY: [&str; 11] = [
     "id",
     "_id",
     "store_id",
@@ -58,11 +63,14 @@ pub struct IntegrationDocument {
     category: String,
     /// Masked; empty when none is sent.
     token: &'static str,
+    /// Masked; as many masks as there are secrets.
+    signing_secret: Option<SigningSecrets>,
     state: IntegrationState,
     error_messages: Vec<String>,
     warnings: Vec<String>,
     icon_url: Option<String>,
-    store_id: Id,
+    /// Null: it is offered to every store.
+    store_id: Option<Id>,
     services: Vec<Service>,
     /// `nowhere`, `endpoint_json`, `hand`.
     services_from: &'static str,
@@ -72,12 +80,11 @@ pub struct IntegrationDocument {
     updated_at: Micros,
 }
 
-/// `GET integrations`: oldest first.
+/// `GET integrations`: its own, oldest first, then the global ones. (Clients before August 2013 ask with `?global=1` for the same.)
 pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
     let documents = call
         .store
-        .integrations
-        .values()
+        .offered()
         .map(|entry| document(entry, &call.store));
     Ok(HttpResponse::Ok().json(documents.collect::<Vec<_>>()))
 }
@@ -91,14 +98,20 @@ pub async fn create(
     let raw = forms::document(&body, request.query_string())?;
     let mut fields = Fields::wrapped(&raw, "integration", &READ_ONLY)?;
     let integration = read(&mut fields, None);
+    note_clash(
+        &mut fields,
+        &call.caller.registry,
+        Offered::ToItsStore,
+        &integration,
+    );
     fields.finish("integration")?;
     let change = EntityChange::Create {
         store: Some(call.key()),
         subject: None,
         entity: Entity::Integration(Box::new(integration)),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
-    Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
+    Ok(HttpResponse::Created().json(row_document(row, &call.caller.registry)?))
 }
 
 /// `GET integrations/:id`
@@ -113,25 +126,55 @@ pub async fn update(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    let raw = forms::document(&body, request.query_string())?;
+    changeable(&call, entry)?;
+    let written = replace(&call.caller, entry, &request, &body).await?;
+    Ok(HttpResponse::Ok().json(written))
+}
+
+/// A global integration is the operator's.
+fn changeable(
+    call: &InStore<Admin>,
+    entry: &Entry<IntegrationKey, Integration>,
+) -> Result<(), ApiError> {
+    if call.store.globals.contains_key(&entry.key) {
+        call.caller.operator()?;
+    }
+    Ok(())
+}
+
+/// Writes what a request says of an integration, and what follows from it for mappings of every store that uses it.
+pub(super) async fn replace(
+    caller: &Caller,
+    entry: &Entry<IntegrationKey, Integration>,
+    request: &HttpRequest,
+    body: &Body,
+) -> Result<IntegrationDocument, ApiError> {
+    let raw = forms::document(body, request.query_string())?;
     let mut fields = Fields::wrapped(&raw, "integration", &READ_ONLY)?;
     let integration = read(&mut fields, Some(&entry.value));
+    let offered = match caller.registry.globals.contains_key(&entry.key) {
+        true => Offered::ToAll,
+        false => Offered::ToItsStore,
+    };
+    note_clash(&mut fields, &caller.registry, offered, &integration);
     fields.finish("integration")?;
     let moved = integration.url != entry.value.url;
     let mut changes = vec![EntityChange::Replace {
         key: entry.key.0,
         entity: Entity::Integration(Box::new(integration.clone())),
     }];
-    changes.extend(mappings_after(&call.store, entry, &integration));
-    let rows = call.hub().change_registry(changes).await?.rows;
+    for store in caller.registry.stores.values() {
+        changes.extend(mappings_after(store, entry, &integration));
+    }
+    let rows = caller.change(changes).await?.rows;
     let row = rows
         .into_iter()
         .next()
         .ok_or_else(|| ApiError::internal(&"nothing came back from a change"))?;
     if moved {
-        call.hub().survey(entry.key);
+        caller.hub.survey(entry.key);
     }
-    Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
+    row_document(row, &caller.registry)
 }
 
 /// What a changed integration changes in its mappings: those that still have its former address or token.
@@ -165,24 +208,94 @@ fn mappings_after(
         .collect()
 }
 
-/// `DELETE integrations/:id`: its mappings go with it, and what waits for them is archived as removed.
+/// `DELETE integrations/:id`: its mappings go with it, and what waits for them is archived as removed. Of a global one only this store's mappings
+/// go: it stays offered (WIRE A.2).
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    let mut changes = vec![EntityChange::Delete { key: entry.key.0 }];
-    changes.extend(
-        call.store
-            .mappings
-            .values()
-            .filter(|mapping| mapping.value.integration == Some(entry.key))
-            .map(|mapping| EntityChange::Delete { key: mapping.key.0 }),
-    );
-    call.hub().change_registry(changes).await?;
+    let mut changes = Vec::new();
+    if !call.store.globals.contains_key(&entry.key) {
+        changes.push(EntityChange::Delete { key: entry.key.0 });
+    }
+    changes.extend(removed_mappings(&call.store, entry.key));
+    if !changes.is_empty() {
+        call.caller.change(changes).await?;
+    }
     Ok(HttpResponse::Ok().json(document(entry, &call.store)))
+}
+
+/// What removes a store's mappings of an integration.
+pub(super) fn removed_mappings(
+    store: &StoreSnapshot,
+    key: IntegrationKey,
+) -> impl Iterator<Item = EntityChange> {
+    let of = move |mapping: &&Entry<_, Mapping>| mapping.value.integration == Some(key);
+    let own = store.mappings.values().filter(of);
+    own.map(|mapping| EntityChange::Delete { key: mapping.key.0 })
+}
+
+/// Whose an integration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// One store's.
+    ToItsStore,
+    /// Everybody's.
+    ToAll,
+}
+
+/// Names are the prefix of parameters and mappings, so a store's own integration and a global one cannot share one.
+pub(super) fn note_clash(
+    fields: &mut Fields<'_>,
+    registry: &Registry,
+    offered: Offered,
+    integration: &Integration,
+) {
+    let has_name = |all: &Integrations| {
+        let mut all = all.values();
+        all.any(|entry| entry.value.name == integration.name)
+    };
+    match offered {
+        Offered::ToItsStore if has_name(&registry.globals) => {
+            fields.note("name", "is that of an integration offered to every store");
+        }
+        Offered::ToItsStore => {}
+        Offered::ToAll => {
+            let stores = registry.stores.values();
+            let holders = stores.filter(|store| has_name(&store.integrations)).count();
+            if holders > 0 {
+                let problem =
+                    format!("is that of an integration of its own in {holders} of the stores");
+                fields.note("name", problem);
+            }
+        }
+    }
+}
+
+/// What a store's first mapping of a global integration takes besides itself: the store's own endpoint of it.
+pub(super) fn first_use(
+    store: &StoreSnapshot,
+    integration: Option<IntegrationKey>,
+) -> Option<EntityChange> {
+    let key = integration.filter(|key| store.globals.contains_key(key))?;
+    (!store.shared_endpoints.contains_key(&key)).then(|| EntityChange::Create {
+        store: Some(store.store.key),
+        subject: Some(key.0),
+        entity: Entity::Endpoint(EndpointSettings::default()),
+    })
 }
 
 /// `POST integrations/:id/refresh`: has the description read anew, in the background.
 pub async fn refresh(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
+    changeable(&call, entry)?;
+    read_anew(&call.caller, entry)?;
+    Ok(HttpResponse::Accepted().json(document(entry, &call.store)))
+}
+
+/// Has an integration's description read anew, in the background.
+pub(super) fn read_anew(
+    caller: &Caller,
+    entry: &Entry<IntegrationKey, Integration>,
+) -> Result<(), ApiError> {
     if entry.value.services_from == ServicesFrom::Hand {
         return Err(ApiError::not_possible(
             "integration",
@@ -190,8 +303,8 @@ pub async fn refresh(call: InStore<Admin>, request: HttpRequest) -> Result<HttpR
             "its services were entered by hand; set them to null to have endpoint.json read",
         ));
     }
-    call.hub().survey(entry.key);
-    Ok(HttpResponse::Accepted().json(document(entry, &call.store)))
+    caller.hub.survey(entry.key);
+    Ok(())
 }
 
 /// `GET` or `POST integrations/:id/enable_mappings`. (A GET with a side effect, which clients of 2013 send.)
@@ -231,7 +344,7 @@ async fn switch(
         })
         .collect();
     if !changes.is_empty() {
-        call.hub().change_registry(changes).await?;
+        call.caller.change(changes).await?;
     }
     let registry = call.hub().registry();
     let store = registry.stores.get(&call.key()).unwrap_or(&call.store);
@@ -244,21 +357,20 @@ async fn switch(
     Ok(HttpResponse::Ok().json(documents))
 }
 
-/// The integration in the path.
+/// The integration in the path: the store's own, or a global one.
 pub(super) fn find<'a>(
     store: &'a StoreSnapshot,
     request: &HttpRequest,
 ) -> Result<&'a Entry<IntegrationKey, Integration>, ApiError> {
     let id = id_in_path(request);
     store
-        .integrations
-        .values()
+        .offered()
         .find(|entry| Some(entry.id) == id)
         .ok_or_else(|| ApiError::not_found("integration"))
 }
 
 /// Reads an integration over what is stored of it.
-fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
+pub(super) fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
     let of = |pick: fn(&Integration) -> Option<String>| stored.and_then(pick);
     let mut text = |name: &'static str, stored: Option<String>| {
         fields
@@ -286,6 +398,7 @@ fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
         url: url.unwrap_or_default().trim().to_owned(),
         category: category.unwrap_or_default(),
         token: token.unwrap_or_default().trim().to_owned(),
+        signing_secret: read_secret(fields, stored.and_then(|own| own.signing_secret.clone())),
         icon_url,
         services: Vec::new(),
         error_messages: Vec::new(),
@@ -343,12 +456,17 @@ fn read_services(fields: &mut Fields<'_>, integration: &mut Integration) {
     integration.services_from = ServicesFrom::Hand;
 }
 
-fn row_document(row: EntityRow, store: &StoreSnapshot) -> Result<IntegrationDocument, ApiError> {
+/// An integration as it was written.
+pub(super) fn row_document(
+    row: EntityRow,
+    registry: &Registry,
+) -> Result<IntegrationDocument, ApiError> {
     let Entity::Integration(value) = row.entity else {
         return Err(ApiError::internal(
             &"an integration was written, something else came back",
         ));
     };
+    let store = row.store.and_then(|key| registry.stores.get(&key));
     let entry = Entry {
         key: IntegrationKey(row.key),
         id: row.id,
@@ -356,12 +474,21 @@ fn row_document(row: EntityRow, store: &StoreSnapshot) -> Result<IntegrationDocu
         updated_at: row.updated_at,
         value: *value,
     };
-    Ok(document(&entry, store))
+    Ok(of_store(&entry, store.map(|store| store.store.id)))
 }
 
 fn document(
     entry: &Entry<IntegrationKey, Integration>,
     store: &StoreSnapshot,
+) -> IntegrationDocument {
+    let is_own = store.integrations.contains_key(&entry.key);
+    of_store(entry, is_own.then_some(store.store.id))
+}
+
+/// An integration as shown, of this store or of all.
+pub(super) fn of_store(
+    entry: &Entry<IntegrationKey, Integration>,
+    store_id: Option<Id>,
 ) -> IntegrationDocument {
     let own = entry.value.clone();
     let (services_from, read_at) = match own.services_from {
@@ -379,10 +506,11 @@ fn document(
         url: own.url,
         category: own.category,
         token: if own.token.is_empty() { "" } else { MASK },
+        signing_secret: own.signing_secret.map(|secrets| secrets.masked()),
         error_messages: own.error_messages,
         warnings: own.warnings,
         icon_url: own.icon_url,
-        store_id: store.store.id,
+        store_id,
         services: own.services,
         services_from,
         read_at,

@@ -139,12 +139,12 @@ fn read_integration(
         Given::Value(text) if text.is_empty() => None,
         Given::Value(text) => {
             let id = text.parse::<Id>().ok();
-            let found = store
-                .integrations
-                .values()
-                .find(|entry| Some(entry.id) == id);
+            let found = store.offered().find(|entry| Some(entry.id) == id);
             if found.is_none() {
-                fields.note("integration_id", "is no integration of this store");
+                fields.note(
+                    "integration_id",
+                    "is no integration that this store can use",
+                );
             }
             found.map(|entry| entry.key)
         }
@@ -396,8 +396,11 @@ fn read_schedule(fields: &mut Fields<'_>, stored: Option<Vec<u32>>) -> Option<Ve
     }
 }
 
-/// One text, or a list of two during a rotation. The mask stands for what is stored at its place.
-fn read_secret(fields: &mut Fields<'_>, stored: Option<SigningSecrets>) -> Option<SigningSecrets> {
+/// `signing_secret`: one text, or a list of two during a rotation. The mask stands for what is stored at its place.
+pub fn read_secret(
+    fields: &mut Fields<'_>,
+    stored: Option<SigningSecrets>,
+) -> Option<SigningSecrets> {
     let texts = match fields.texts("signing_secret") {
         Given::Absent => return stored,
         Given::Null => return None,

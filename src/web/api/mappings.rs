@@ -21,8 +21,8 @@ use super::{
         fields::{Fields, MASK},
     },
     id_in_path,
+    integrations::first_use,
     mapping_fields::{By, READ_ONLY, read},
-    stores::only_row,
 };
 
 /// `GET mappings`: oldest first.
@@ -41,12 +41,13 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
     let mut fields = Fields::wrapped(body.json()?, "mapping", &READ_ONLY)?;
     let mapping = read(&mut fields, None, &call.store, by(&call));
     fields.finish("mapping")?;
+    let first_use = first_use(&call.store, mapping.integration);
     let change = EntityChange::Create {
         store: Some(call.key()),
         subject: None,
         entity: Entity::Mapping(mapping),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = write(&call, first_use, change).await?;
     Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
 }
 
@@ -65,11 +66,12 @@ pub async fn update(
     let mut fields = Fields::wrapped(body.json()?, "mapping", &READ_ONLY)?;
     let mapping = read(&mut fields, Some(&entry.value), &call.store, by(&call));
     fields.finish("mapping")?;
+    let first_use = first_use(&call.store, mapping.integration);
     let change = EntityChange::Replace {
         key: entry.key.0,
         entity: Entity::Mapping(mapping),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = write(&call, first_use, change).await?;
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
 }
 
@@ -83,10 +85,23 @@ pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
             "is required and cannot be deleted",
         ));
     }
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
+}
+
+/// Writes a mapping and what has to be there before it. Returns the mapping's row.
+async fn write(
+    call: &InStore<Admin>,
+    first_use: Option<EntityChange>,
+    change: EntityChange,
+) -> Result<EntityRow, ApiError> {
+    let changes = first_use.into_iter().chain([change]).collect();
+    let rows = call.caller.change(changes).await?.rows;
+    rows.into_iter()
+        .next_back()
+        .ok_or_else(|| ApiError::internal(&"nothing came back from a change"))
 }
 
 fn by<S>(call: &InStore<S>) -> By {
@@ -155,7 +170,7 @@ fn document(
         token: if mapping.token.is_empty() { "" } else { MASK },
         integration_id: mapping
             .integration
-            .and_then(|key| store.integrations.get(&key))
+            .and_then(|key| store.integration(key))
             .map(|entry| entry.id),
         messages: mapping.messages,
         parameters: mapping

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod endpoints;
+mod global_integrations;
 mod integrations;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
@@ -39,7 +40,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, openapi};
 
 /// Registers every route below `/api`.
 pub fn configure(config: &mut ServiceConfig) {
@@ -123,6 +124,8 @@ pub fn configure(config: &mut ServiceConfig) {
             at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
                 .route(get(objects::timeline)),
         )
+        // Asked for as openapi.json: `.json` at the end of a path means nothing.
+        .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))
         .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
         .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))
         .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
@@ -145,6 +148,21 @@ fn applications(config: &mut ServiceConfig, store: &str) {
     let one = "GET, HEAD, PUT, DELETE";
     let integration = format!("{store}/integrations/{{id}}");
     config
+        .service(
+            at("/api/integrations", "GET, HEAD, POST")
+                .route(get(global_integrations::list))
+                .route(on(Method::POST, global_integrations::create)),
+        )
+        .service(
+            at("/api/integrations/{id}", one)
+                .route(get(global_integrations::show))
+                .route(on(Method::PUT, global_integrations::update))
+                .route(on(Method::DELETE, global_integrations::delete)),
+        )
+        .service(
+            at("/api/integrations/{id}/refresh", "POST")
+                .route(on(Method::POST, global_integrations::refresh)),
+        )
         .service(
             at(&format!("{store}/integrations"), "GET, HEAD, POST")
                 .route(get(integrations::list))
@@ -227,6 +245,8 @@ fn polled(config: &mut ServiceConfig) {
 
 /// A resource that answers other methods than `allow` with 405.
 pub(super) fn at(path: &str, allow: &'static str) -> Resource {
+    #[cfg(test)]
+    super::tests::note_route(path, allow);
     let refuse = move || {
         ready(Err::<HttpResponse, ApiError>(ApiError::method_not_allowed(
             allow,

@@ -54,13 +54,14 @@ pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
 pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, ApiError> {
     let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
     let parameter = read(&mut fields, None);
+    let parameter = as_declared(&mut fields, parameter, None, &call.store);
     fields.finish("parameter")?;
     let change = EntityChange::Create {
         store: Some(call.key()),
         subject: None,
         entity: Entity::Parameter(parameter),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
 }
 
@@ -78,20 +79,21 @@ pub async fn update(
     let entry = find(&call.store, &request)?;
     let mut fields = Fields::read(body.json()?, "", &READ_ONLY);
     let parameter = read(&mut fields, Some(&entry.value));
+    let parameter = as_declared(&mut fields, parameter, Some(&entry.value), &call.store);
     fields.finish("parameter")?;
     let change = EntityChange::Replace {
         key: entry.key.0,
         entity: Entity::Parameter(parameter),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
 }
 
 /// `DELETE parameters/:id`: mappings send it no more.
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(entry_document(entry, &call.store)))
 }
@@ -164,6 +166,63 @@ pub fn read(fields: &mut Fields<'_>, stored: Option<&Parameter>) -> Parameter {
         value,
         secret: secret.unwrap_or_else(|| stored.is_none_or(|stored| stored.secret)),
     }
+}
+
+/// Holds a parameter to what the applications that this store can use declare of it: the first says its type, all say which values are
+/// allowed, as at signup. What stays as it was is not complained about: a description may have changed since.
+pub fn as_declared(
+    fields: &mut Fields<'_>,
+    parameter: Parameter,
+    stored: Option<&Parameter>,
+    store: &StoreSnapshot,
+) -> Parameter {
+    let is_same = |stored: &Parameter| {
+        let members = |own: &Parameter| (own.name.clone(), own.data_type, own.value.clone());
+        members(stored) == members(&parameter)
+    };
+    if !fields.is_sound() || stored.is_some_and(is_same) {
+        return parameter;
+    }
+    for entry in store.offered() {
+        let integration = &entry.value;
+        let Some(first) = integration.declared(&parameter.name).next() else {
+            continue;
+        };
+        let data_type = first.data_type.data_type();
+        if stored.is_some_and(|own| own.data_type != parameter.data_type)
+            && parameter.data_type != data_type
+        {
+            let wanted = format_args!(
+                "must be {}, as {} declares it",
+                data_type.word(),
+                integration.name
+            );
+            fields.note("data_type", wanted);
+            return parameter;
+        }
+        let value = match data_type.read(&parameter.value) {
+            Ok(value) => value,
+            Err(problem) => {
+                let by = format_args!("{problem}, as {} declares it", integration.name);
+                fields.note("value", by);
+                return parameter;
+            }
+        };
+        let is_blank = value.as_str().is_some_and(|text| text.trim().is_empty());
+        let problem = integration
+            .declared(&parameter.name)
+            .filter(|own| !(is_blank && own.optional))
+            .find_map(|own| own.allowed.as_ref()?.check(&value).err());
+        if let Some(problem) = problem {
+            fields.note("value", problem);
+        }
+        return Parameter {
+            data_type,
+            value,
+            ..parameter
+        };
+    }
+    parameter
 }
 
 fn read_type(fields: &mut Fields<'_>) -> Option<DataType> {
@@ -260,6 +319,104 @@ mod tests {
             value: json!("k-123"),
             secret: true,
         }
+    }
+
+    /// A store that knows an application `acme` with a parameter of each kind.
+    fn store() -> std::sync::Arc<StoreSnapshot> {
+        use crate::domain::{
+            key::StoreKey,
+            registry::{EntityRow, Registry},
+        };
+        let row = |key, kind: &str, body: Value| EntityRow {
+            key,
+            id: "54d1c0aa84a81618ab000001".parse().expect("an id"),
+            store: Some(StoreKey(1)),
+            subject: None,
+            entity: Entity::from_json(kind, &body.to_string()).expect("an entity"),
+            created_at: Micros(0),
+            updated_at: Micros(0),
+            deleted: false,
+            version: 1,
+        };
+        let parameters = json!([
+            {"name": "speed", "allowed": ["slow", "fast"], "optional": true},
+            {"name": "acme.tries", "data_type": "integer", "allowed": "^[1-9]$"},
+        ]);
+        let services =
+            json!([{"name": "send", "path": "/send", "requires": {"parameters": parameters}}]);
+        let integration = json!({"name": "acme", "url": "http://app.example", "category": "custom", "services": services});
+        let rows = vec![
+            row(1, "store", json!({"name": "shop"})),
+            row(2, "integration", integration),
+        ];
+        Registry::default().apply(rows, 1).stores[&StoreKey(1)].clone()
+    }
+
+    fn declared(text: &str, stored: Option<&Parameter>) -> Result<Parameter, Vec<String>> {
+        let raw = RawValue::from_string(text.to_owned()).expect("JSON");
+        let mut fields = Fields::read(&raw, "", &READ_ONLY);
+        let parameter = read(&mut fields, stored);
+        let parameter = as_declared(&mut fields, parameter, stored, &store());
+        let told = fields.finish("parameter").map(|()| parameter);
+        told.map_err(|error| error.document().errors.to_vec())
+    }
+
+    #[test]
+    fn a_later_value_is_held_to_what_the_application_declares() {
+        let speed = Parameter {
+            name: "acme.speed".into(),
+            value: json!("slow"),
+            ..stored()
+        };
+        let said = |text: &str, stored: &Parameter| match declared(text, Some(stored)) {
+            Ok(parameter) => parameter.value.to_string(),
+            Err(errors) => errors.join("; "),
+        };
+        assert_eq!(
+            said(r#"{"value":"warp"}"#, &speed),
+            "value: must be one of slow, fast"
+        );
+        assert_eq!(said(r#"{"value":"fast"}"#, &speed), r#""fast""#);
+        assert_eq!(said(r#"{"value":""}"#, &speed), r#""""#, "it is optional");
+        assert_eq!(
+            said(r#"{"value":[{"a":"b"}],"data_type":"list"}"#, &speed),
+            "data_type: must be string, as acme declares it"
+        );
+        let tries = Parameter {
+            name: "acme.tries".into(),
+            data_type: DataType::Integer,
+            value: json!(3),
+            secret: true,
+        };
+        assert_eq!(said(r#"{"value":"4"}"#, &tries), "4");
+        assert_eq!(
+            said(r#"{"value":"12"}"#, &tries),
+            "value: must match ^[1-9]$"
+        );
+        assert_eq!(
+            said(r#"{"value":"many"}"#, &tries),
+            "value: must be a whole number"
+        );
+        let made = declared(r#"{"name":"acme.tries","value":"many"}"#, None);
+        assert_eq!(
+            made,
+            Err(vec![
+                "value: must be a whole number, as acme declares it".to_owned()
+            ])
+        );
+        let old = Parameter {
+            value: json!("gone"),
+            ..speed
+        };
+        assert_eq!(
+            said(r#"{"value":"***"}"#, &old),
+            r#""gone""#,
+            "what stays is left alone"
+        );
+        assert_eq!(
+            declared(r#"{"name":"other","value":"warp"}"#, None).map(|own| own.value),
+            Ok(json!("warp"))
+        );
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn consumer_of(
 /// The address of the picture of a mapping's integration, if it has one.
 pub fn icon_of(store: &StoreSnapshot, mapping: Option<MappingKey>) -> Option<String> {
     let mapping = store.mappings.get(&mapping?)?;
-    let integration = store.integrations.get(&mapping.value.integration?)?;
+    let integration = store.integration(mapping.value.integration?)?;
     integration.value.icon_address()
 }
 

@@ -93,7 +93,7 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
         subject: None,
         entity: Entity::Rule(rule),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call.store)?))
 }
 
@@ -114,15 +114,15 @@ pub async fn update(
         key: entry.key.0,
         entity: Entity::Rule(rule),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row, &call.store)?))
 }
 
 /// `DELETE rules/:id`
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(document(entry, &call.store)))
 }

@@ -98,7 +98,7 @@ pub async fn create(
         subject: None,
         entity: Entity::Scheduler(scheduler.ok_or_else(nothing)?),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Created().json(row_document(row, &call, &Runs::new())?))
 }
 
@@ -124,7 +124,7 @@ pub async fn update(
         key: entry.key.0,
         entity: Entity::Scheduler(scheduler.ok_or_else(nothing)?),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     let runs = runs(&call).await?;
     Ok(HttpResponse::Ok().json(row_document(row, &call, &runs)?))
 }
@@ -133,8 +133,8 @@ pub async fn update(
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (runs, now) = (runs(&call).await?, call.hub().now());
     let entry = find(&call.store, &request)?;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(document(entry, &call.store, &runs, now)))
 }

@@ -84,7 +84,7 @@ async fn carry_out(
         .map(|parameter| parameter_change(store, parameter));
     let values: Vec<EntityChange> = values.collect();
     if !values.is_empty() {
-        call.hub().change_registry(values).await?;
+        call.caller.change(values).await?;
     }
     let registry = call.hub().registry();
     let store = registry.stores.get(&call.key()).unwrap_or(&call.store);
@@ -93,7 +93,9 @@ async fn carry_out(
         .values()
         .map(|own| (own.value.name.as_str(), own.key))
         .collect();
-    let mut changes = Vec::new();
+    let mut changes: Vec<EntityChange> = integrations::first_use(store, Some(entry.key))
+        .into_iter()
+        .collect();
     for planned in plan.mappings {
         let parameters = planned
             .parameters
@@ -118,7 +120,7 @@ async fn carry_out(
         scheduler_change(store, scheduler)
     }));
     log::debug!(store = store.store.key.0, integration = entry.key.0; "a signup makes {} changes", changes.len());
-    call.hub().change_registry(changes).await?;
+    call.caller.change(changes).await?;
     Ok(())
 }
 

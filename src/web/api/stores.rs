@@ -74,7 +74,7 @@ pub async fn create(caller: Caller, body: Body) -> Result<HttpResponse, ApiError
         subject: None,
         entity: Entity::Store(store),
     };
-    let row = only_row(caller.hub.change_registry(vec![change]).await?.rows)?;
+    let row = only_row(caller.change(vec![change]).await?.rows)?;
     let key = crate::domain::key::StoreKey(row.key);
     let (text, token) = tokens::make("first token", vec![Scope::Admin], None);
     let change = EntityChange::Create {
@@ -82,11 +82,10 @@ pub async fn create(caller: Caller, body: Body) -> Result<HttpResponse, ApiError
         subject: None,
         entity: Entity::Token(token),
     };
-    if let Err(error) = caller.hub.change_registry(vec![change]).await {
+    if let Err(error) = caller.change(vec![change]).await {
         // A store that nobody has a token for would be of no use, and the caller would make a second one.
         if let Err(second) = caller
-            .hub
-            .change_registry(vec![EntityChange::Delete { key: row.key }])
+            .change(vec![EntityChange::Delete { key: row.key }])
             .await
         {
             log::warn!(store = row.id.to_string().as_str(); "a store without a token stays behind: {second}");
@@ -119,7 +118,7 @@ pub async fn update(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
         key: call.key().0,
         entity: Entity::Store(store),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     Ok(HttpResponse::Ok().json(row_document(row)?))
 }
 
@@ -127,8 +126,8 @@ pub async fn update(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
 pub async fn delete(call: InStore<Admin>) -> Result<HttpResponse, ApiError> {
     call.caller.operator()?;
     let entry = &call.store.store;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: entry.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: entry.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(document(
         entry.id,

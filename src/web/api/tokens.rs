@@ -69,7 +69,7 @@ pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Ap
         subject: None,
         entity: Entity::Token(token.clone()),
     };
-    let row = only_row(call.hub().change_registry(vec![change]).await?.rows)?;
+    let row = only_row(call.caller.change(vec![change]).await?.rows)?;
     let entry = Entry {
         key: TokenKey(row.key),
         id: row.id,
@@ -92,8 +92,8 @@ pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
         .values()
         .find(|token| Some(token.id) == id)
         .ok_or_else(|| ApiError::not_found("token"))?;
-    call.hub()
-        .change_registry(vec![EntityChange::Delete { key: token.key.0 }])
+    call.caller
+        .change(vec![EntityChange::Delete { key: token.key.0 }])
         .await?;
     Ok(HttpResponse::Ok().json(document(token)))
 }

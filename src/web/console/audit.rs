@@ -1,4 +1,5 @@
-//! Changing the configuration, and recording who did: every form of the console goes through [`change`].
+//! Changing the configuration, and recording who did: every form of the console goes through [`change`], every call of the REST API through
+//! [`recorded`].
 
 use serde_json::Value;
 
@@ -6,14 +7,15 @@ use crate::{
     db::{EntityChange, NewAudit, RegistryDelta},
     domain::{
         key::StoreKey,
-        registry::{Entity, Registry},
+        registry::{Entity, Registry, StoreSnapshot},
     },
 };
 
 use super::people::{Person, Refusal};
 
 /// Members of stored bodies that nobody may read in a log.
-const SECRET_MEMBERS: [&str; 7] = [
+const SECRET_MEMBERS: [&str; 8] = [
+    "webhook_secret",
     "token",
     "hash",
     "api_key",
@@ -23,7 +25,7 @@ const SECRET_MEMBERS: [&str; 7] = [
     "value",
 ];
 
-/// Makes changes, then records them with what was and what is.
+/// Makes changes and records them, with what was and what is, in one transaction.
 ///
 /// # Errors
 /// Those of the database.
@@ -31,20 +33,23 @@ pub async fn change(
     person: &Person,
     changes: Vec<EntityChange>,
 ) -> Result<RegistryDelta, crate::db::DbError> {
-    let entries: Vec<NewAudit> = changes
+    let changes = recorded(&person.registry, person.name(), changes);
+    person.hub.change_registry(changes).await
+}
+
+/// Changes followed by their records. `who` made them, a person or a token.
+pub fn recorded(
+    registry: &Registry,
+    who: &str,
+    mut changes: Vec<EntityChange>,
+) -> Vec<EntityChange> {
+    let records: Vec<EntityChange> = changes
         .iter()
-        .filter_map(|change| entry(person, change))
+        .filter_map(|change| entry(registry, who, change))
+        .map(|entry| EntityChange::Record(Box::new(entry)))
         .collect();
-    let delta = person.hub.change_registry(changes).await?;
-    if let Err(error) = person
-        .hub
-        .backend()
-        .audit_insert(entries, person.hub.now())
-        .await
-    {
-        log::error!(who = person.name(); "a change of the configuration was made and could not be recorded: {error}");
-    }
-    Ok(delta)
+    changes.extend(records);
+    changes
 }
 
 /// Records something done to a message or the like.
@@ -72,9 +77,10 @@ pub async fn note(
         .await?)
 }
 
-fn entry(person: &Person, change: &EntityChange) -> Option<NewAudit> {
-    let who = person.name().to_owned();
+fn entry(registry: &Registry, who: &str, change: &EntityChange) -> Option<NewAudit> {
+    let who = who.to_owned();
     match change {
+        EntityChange::Record(_) => None,
         EntityChange::Create {
             store,
             entity,
@@ -87,16 +93,13 @@ fn entry(person: &Person, change: &EntityChange) -> Option<NewAudit> {
             } else {
                 "created".into()
             },
-            subject: subject_of(
-                entity,
-                subject.and_then(|key| endpoint_name(&person.registry, key)),
-            ),
+            subject: subject_of(entity, subject.and_then(|key| endpoint_name(registry, key))),
             was: None,
             is: shown(entity),
         }),
         EntityChange::Replace { key, entity } => {
-            let (store, old) = find(&person.registry, *key)
-                .map_or((None, None), |(store, old)| (store, Some(old)));
+            let (store, old) =
+                find(registry, *key).map_or((None, None), |(store, old)| (store, Some(old)));
             Some(NewAudit {
                 store,
                 who,
@@ -107,7 +110,7 @@ fn entry(person: &Person, change: &EntityChange) -> Option<NewAudit> {
             })
         }
         EntityChange::Delete { key } => {
-            let (store, old) = find(&person.registry, *key)?;
+            let (store, old) = find(registry, *key)?;
             Some(NewAudit {
                 store,
                 who,
@@ -136,6 +139,7 @@ fn subject_of(entity: &Entity, name: Option<String>) -> String {
     let name = name.unwrap_or_else(|| match entity {
         Entity::Store(store) => store.name.clone(),
         Entity::Token(token) => token.name.clone(),
+        Entity::Scheduler(scheduler) => scheduler.key.to_string(),
         other => other.unique_name().unwrap_or_default().to_owned(),
     });
     format!("{kind} {name}").trim().to_owned()
@@ -143,43 +147,51 @@ fn subject_of(entity: &Entity, name: Option<String>) -> String {
 
 /// The live entity with this key, and its store.
 fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
-    use crate::domain::key::{AccountKey, MappingKey, ParameterKey, TokenKey};
+    use crate::domain::key::{
+        AccountKey, IntegrationKey, MappingKey, ParameterKey, RuleKey, SchedulerKey, TokenKey,
+    };
     if let Some(account) = registry.accounts.get(&AccountKey(key)) {
         return Some((None, Entity::Account(account.value.clone())));
     }
-    registry.stores.values().find_map(|store| {
-        let own = Some(store.store.key);
-        if store.store.key.0 == key {
-            return Some((own, Entity::Store(store.store.value.clone())));
+    if let Some(entry) = registry.globals.get(&IntegrationKey(key)) {
+        return Some((None, Entity::Integration(Box::new(entry.value.clone()))));
+    }
+    let in_store = |store: &StoreSnapshot| {
+        macro_rules! of {
+            ($map:ident, $key:ident, $kind:expr) => {
+                if let Some(entry) = store.$map.get(&$key(key)) {
+                    return Some($kind(entry.value.clone()));
+                }
+            };
         }
-        let mapping = store
-            .mappings
-            .get(&MappingKey(key))
-            .map(|entry| Entity::Mapping(entry.value.clone()));
-        let parameter = || {
-            store
-                .parameters
-                .get(&ParameterKey(key))
-                .map(|entry| Entity::Parameter(entry.value.clone()))
-        };
-        let token = || {
-            store
-                .tokens
-                .get(&TokenKey(key))
-                .map(|entry| Entity::Token(entry.value.clone()))
-        };
-        mapping
-            .or_else(parameter)
-            .or_else(token)
-            .map(|entity| (own, entity))
-    })
+        of!(mappings, MappingKey, Entity::Mapping);
+        of!(parameters, ParameterKey, Entity::Parameter);
+        of!(tokens, TokenKey, Entity::Token);
+        of!(integrations, IntegrationKey, |own| Entity::Integration(
+            Box::new(own)
+        ));
+        of!(schedulers, SchedulerKey, Entity::Scheduler);
+        of!(rules, RuleKey, Entity::Rule);
+        None
+    };
+    if let Some(store) = registry.stores.get(&StoreKey(key)) {
+        let value = store.store.value.clone();
+        return Some((Some(store.store.key), Entity::Store(value)));
+    }
+    registry
+        .stores
+        .values()
+        .find_map(|store| in_store(store).map(|entity| (Some(store.store.key), entity)))
 }
 
 /// The stored body with its secrets masked.
 fn shown(entity: &Entity) -> Option<String> {
     let mut body: Value = serde_json::from_str(&entity.to_json().ok()?).ok()?;
     let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
-    mask(&mut body, open_value);
+    // A scheduler's key is the type of what it pushes.
+    if !matches!(entity, Entity::Scheduler(_)) {
+        mask(&mut body, open_value);
+    }
     Some(body.to_string())
 }
 

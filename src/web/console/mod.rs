@@ -17,7 +17,7 @@
 //! Read next: `people/mod.rs` for the door, `html/mod.rs` for the pieces, `pages/mod.rs` for the pages.
 
 mod assets;
-mod audit;
+pub(in crate::web) mod audit;
 pub mod html;
 mod links;
 mod live;

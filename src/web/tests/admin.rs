@@ -296,3 +296,59 @@ async fn an_endpoint_is_paused_and_resumed() {
     .expect(404);
     site.stop().await;
 }
+
+#[actix_web::test]
+async fn changes_over_the_api_stand_in_the_audit_log_with_their_token_and_without_secrets() {
+    let site = Site::start().await;
+    let shop = site.store("shop").await;
+    let (store, token) = &shop;
+    let scheduler = json!({"scheduler": {"count": 1, "interval": "days", "key": "hub:poll"}});
+    site.call(token, "POST", &format!("{store}/schedulers"), scheduler)
+        .await
+        .expect(201);
+    let parameter = json!({"name": "acme.key", "value": "hunter22"});
+    let made = site
+        .call(token, "POST", &format!("{store}/parameters"), parameter)
+        .await
+        .expect(201);
+    let path = format!("{store}/parameters/{}", made.text_of("id"));
+    site.call(token, "PUT", &path, json!({"value": "hunter23"}))
+        .await
+        .expect(200);
+    site.call(OPERATOR, "DELETE", &path, Value::Null)
+        .await
+        .expect(200);
+    let refused = json!({"name": "two words", "value": 1});
+    site.call(token, "POST", &format!("{store}/parameters"), refused)
+        .await
+        .expect(422);
+    let query = crate::db::AuditQuery {
+        stores: Some(site.hub.registry().stores.keys().copied().collect()),
+        after: None,
+        limit: 50,
+    };
+    let rows = site.hub.backend().audit_list(query).await.expect("rows");
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let crate::db::NewAudit {
+                who,
+                action,
+                subject,
+                ..
+            } = &row.change;
+            format!("{who} {action} {subject}")
+        })
+        .collect();
+    assert_eq!(
+        told[..4],
+        [
+            "operator deleted parameter acme.key",
+            "token first token changed parameter acme.key",
+            "token first token created parameter acme.key",
+            "token first token created scheduler hub:poll",
+        ]
+    );
+    assert!(!format!("{rows:?}").contains("hunter2"));
+    site.stop().await;
+}

@@ -2,10 +2,11 @@
 
 mod access;
 mod admin;
+mod openapi;
 mod pushing;
 mod reading;
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{cell::RefCell, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::dev::ServerHandle;
 use serde_json::{Value, json};
@@ -22,6 +23,15 @@ use crate::{
 };
 
 const OPERATOR: &str = "operators-token";
+
+thread_local! {
+    static ROUTES: RefCell<Vec<(String, &'static str)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Called for every route that is registered: its path and methods.
+pub(super) fn note_route(path: &str, allow: &'static str) {
+    ROUTES.with_borrow_mut(|routes| routes.push((path.to_owned(), allow)));
+}
 
 /// A hub with its server; both end when this is dropped.
 struct Site {

@@ -48,6 +48,10 @@ async fn a_parked_delivery_is_listed_and_shown_with_its_attempts() {
         (&json!(1), &json!(1), &json!(null))
     );
     assert_eq!(page.body["available_messages"], json!(["order:new"]));
+    for route in ["available_messages", "available_keys"] {
+        let types = site.get(&token, &format!("{store}/{route}")).await;
+        assert_eq!(types.expect(200).body, json!(["order:new"]));
+    }
     assert_eq!(
         page.body["available_consumers"],
         json!([["acme.send_order", "acme.send_order"]])

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Hub, Reply, Sink, Store, eventually, order};
+use crate::support::{Hub, OPERATOR, Received, Reply, Sink, Store, eventually, order};
 
 fn description() -> Value {
     // The spellings of 2013, misspellings included.
@@ -288,4 +288,113 @@ async fn an_integration_can_come_in_the_query() {
         "{}",
         wrong.text
     );
+}
+
+#[actix_web::test]
+async fn a_global_application_serves_every_store_and_only_the_operator_changes_it() {
+    let sink = Sink::start(|request, _| application(&request.path)).await;
+    let hub = Hub::start().await;
+    let (one, two) = (hub.store("one").await, hub.store("two").await);
+    let body = json!({"integration": {"name": "acme", "url": sink.url, "category": "shipping", "token": "an-integration-token"}});
+    let all = "/api/integrations";
+    assert_eq!(hub.post(&one.token, all, &body).await.status, 403);
+    let made = hub.post(OPERATOR, all, &body).await;
+    assert_eq!(
+        (made.status, &made.body["store_id"]),
+        (201, &Value::Null),
+        "{}",
+        made.text
+    );
+    let id = made.body["id"].as_str().unwrap();
+    assert_eq!(read(&hub, &one, id).await["state"], "ready");
+    for store in [&one, &two] {
+        for path in ["/integrations", "/integrations?global=1"] {
+            let listed = hub.get(&store.token, &store.path(path)).await;
+            assert_eq!(
+                (&listed.body[0]["id"], &listed.body[0]["store_id"]),
+                (&json!(id), &Value::Null),
+                "{}",
+                listed.text
+            );
+        }
+        let taken = hub
+            .post(&store.token, &store.path("/integrations"), &body)
+            .await;
+        assert_eq!(taken.status, 422, "{}", taken.text);
+        let path = store.path(&format!("/integrations/{id}"));
+        let changed = hub
+            .put(
+                &store.token,
+                &path,
+                &json!({"integration": {"category": "mine"}}),
+            )
+            .await;
+        assert_eq!(changed.status, 403, "{}", changed.text);
+        let signup = json!({"parameters": {"api_key": store.id}, "enabled": ["send_order"]});
+        let answer = hub
+            .post(&store.token, &format!("{path}/signup"), &signup)
+            .await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+
+    // Each store has an endpoint of its own: pausing one stops nobody else's.
+    let pause = one.path(&format!("/endpoints/{id}/pause"));
+    assert_eq!(hub.post(&one.token, &pause, &json!({})).await.status, 200);
+    for store in [&one, &two] {
+        hub.push(
+            store,
+            "order:new",
+            json!({"order": order("R1", "complete")}),
+        )
+        .await;
+    }
+    let key_of = |one: &Received| one.body["payload"]["parameters"][0]["value"].clone();
+    let sent = |all: &[Received]| {
+        let orders = all.iter().filter(|one| one.path == "/send_order");
+        orders.map(key_of).collect::<Vec<_>>()
+    };
+    let all_sent = sink
+        .wait("the other store's order", |all| !sent(all).is_empty())
+        .await;
+    assert_eq!(sent(&all_sent), [json!(two.id)]);
+    let endpoints = hub.get(&one.token, &one.path("/endpoints")).await;
+    assert_eq!(
+        (&endpoints.body[0]["id"], &endpoints.body[0]["paused"]),
+        (&json!(id), &json!(true)),
+        "{}",
+        endpoints.text
+    );
+    let resume = one.path(&format!("/endpoints/{id}/resume"));
+    assert_eq!(hub.post(&one.token, &resume, &json!({})).await.status, 200);
+    sink.wait("both orders", |all| sent(all).len() == 2).await;
+
+    // A store leaves it: it stays offered. The operator removes it: it is gone everywhere.
+    let own = one.path(&format!("/integrations/{id}"));
+    assert_eq!(
+        hub.call("DELETE", &one.token, &own, &[], "").await.status,
+        200
+    );
+    let left = hub.get(&one.token, &one.path("/mappings")).await.body;
+    let used = hub.get(&two.token, &two.path("/mappings")).await.body;
+    assert_eq!(
+        (
+            left.as_array().unwrap().len(),
+            used.as_array().unwrap().len()
+        ),
+        (0, 2)
+    );
+    assert_eq!(hub.get(&one.token, &own).await.status, 200);
+    let whole = format!("{all}/{id}");
+    assert_eq!(
+        hub.call("DELETE", &one.token, &whole, &[], "").await.status,
+        403
+    );
+    assert_eq!(
+        hub.call("DELETE", OPERATOR, &whole, &[], "").await.status,
+        200
+    );
+    let used = hub.get(&two.token, &two.path("/mappings")).await.body;
+    assert_eq!(used, json!([]));
+    let gone = two.path(&format!("/integrations/{id}"));
+    assert_eq!(hub.get(&two.token, &gone).await.status, 404);
 }

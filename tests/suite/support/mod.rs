@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use hub::{Hub, OPERATOR, Setup, Store};
 pub use shop::order;
-pub use sink::{Reply, Sink};
+pub use sink::{Received, Reply, Sink};
 
 /// How long a test waits for what must happen. Long, because machines are slow; only a failing test ever waits it out.
 pub const PATIENCE: Duration = Duration::from_secs(120);

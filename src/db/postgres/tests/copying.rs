@@ -116,7 +116,7 @@ async fn fill(db: &dyn Backend) -> StoreKey {
             .unwrap();
     }
     let due = db
-        .accepted_due(ENDPOINT, NOW, 10, Vec::new())
+        .accepted_due(ENDPOINT, NOW, 10, Vec::new().into())
         .await
         .unwrap()
         .deliveries;
@@ -278,7 +278,7 @@ async fn everything_is_copied_and_a_copy_that_was_cut_short_goes_on() {
         2
     );
     let due = postgres
-        .accepted_due(ENDPOINT, NOW, 10, Vec::new())
+        .accepted_due(ENDPOINT, NOW, 10, Vec::new().into())
         .await
         .unwrap();
     assert_eq!(

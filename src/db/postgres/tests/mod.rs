@@ -185,7 +185,7 @@ impl Shop {
 
     async fn due(&self) -> Vec<Delivery> {
         self.db
-            .accepted_due(ENDPOINT, self.now, 1000, Vec::new())
+            .accepted_due(ENDPOINT, self.now, 1000, Vec::new().into())
             .await
             .unwrap()
             .deliveries

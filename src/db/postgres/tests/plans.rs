@@ -31,6 +31,7 @@ const WHOLE: &[&str] = &[
     "APPLIED",
     "TOTALS",
     "RUNS_READ",
+    "RUNS_DROP",
     "NODES_ALIVE",
     "NODES_FORGET",
     "OWNERS",

@@ -28,7 +28,7 @@ async fn a_lane_never_loses_its_head_to_a_race() {
             "{done} were delivered, then a lane stood still"
         );
         let due = other
-            .accepted_due(ENDPOINT, one.now, 10, Vec::new())
+            .accepted_due(ENDPOINT, one.now, 10, Vec::new().into())
             .await
             .unwrap()
             .deliveries;

@@ -223,7 +223,7 @@ fn each_wrong_field_has_its_sentence() {
         ),
         (
             r#""integration_id":"54d1c0aa84a81618ab000001""#,
-            "integration_id: is no integration of this store",
+            "integration_id: is no integration that this store can use",
         ),
         (
             r#""token":"***""#,

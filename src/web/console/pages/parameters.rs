@@ -12,7 +12,7 @@ use crate::{
         registry::{Entity, Entry, Parameter, StoreSnapshot},
     },
     web::{
-        api::parameters::read,
+        api::parameters::{as_declared, read},
         console::{
             audit, go_to,
             html::{
@@ -175,7 +175,9 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
     }
     let raw = to_raw_value(&body).map_err(|error| Refusal::failed(&error, false))?;
     let mut reader = fields::Fields::read(&raw, "", &[]);
-    let parameter = read(&mut reader, edited.map(|entry| &entry.value));
+    let stored = edited.map(|entry| &entry.value);
+    let parameter = read(&mut reader, stored);
+    let parameter = as_declared(&mut reader, parameter, stored, &store);
     if let Err(error) = reader.finish("parameter") {
         return Ok(show(
             &person,
