@@ -192,6 +192,6 @@ mod tests {
         assert_eq!(file("hub.db").embedded(), Ok(Path::new("hub.db")));
         let server = DatabaseUrl::parse("postgres://hub:hunter2@db/hub").unwrap();
         let said = server.embedded().unwrap_err().to_string();
-        assert!(said.contains("only the embedded database"), "{said}");
+        assert!(said.contains("needs the embedded database"), "{said}");
     }
 }
