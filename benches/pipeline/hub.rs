@@ -22,6 +22,8 @@ const OPERATOR_TOKEN: &str = "benchmark-operator-token-0123456789abcdef";
 pub const DATABASE: &str = "INTEGRATOR__DATABASE__URL";
 /// The longest wait for a start; ten million archived messages must not need it.
 const START_SECS: u64 = 120;
+/// How long it may take to stop when it is asked to.
+const STOP_TIME: Duration = Duration::from_secs(30);
 /// Ticks of `/proc/PID/stat` a second: `USER_HZ`, 100 on every Linux this runs on.
 pub const TICKS_PER_SEC: u64 = 100;
 
@@ -250,8 +252,21 @@ impl Hub {
     }
 }
 
+/// Asks it to stop, and gives it some time.
 impl Drop for Hub {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        let begin = Instant::now();
+        while asked.is_ok() && begin.elapsed() < STOP_TIME {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.end();
     }
 }

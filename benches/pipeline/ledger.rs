@@ -116,6 +116,11 @@ impl Ledger {
         self.last_arrival.get()
     }
 
+    /// When the first message was sent.
+    pub fn first_sent(&self) -> u64 {
+        self.sent.borrow().first().copied().unwrap_or(0)
+    }
+
     /// From sending to each delivery, in microseconds.
     pub fn latency(&self) -> Histogram<u64> {
         self.latency.borrow().clone()

@@ -14,6 +14,7 @@
     reason = "shared with the tests"
 )]
 mod cluster;
+mod fill;
 mod http;
 mod hub;
 mod ledger;
@@ -123,7 +124,8 @@ impl Options {
         perf.args([
             "record",
             "-q",
-            "-g",
+            "--call-graph",
+            "dwarf,16384",
             "-F",
             "997",
             "-p",

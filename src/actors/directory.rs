@@ -8,41 +8,46 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use actix::{Actor, Addr, Recipient};
+use actix::{Addr, Recipient};
 
 use super::{
     bell::Bell,
-    dispatcher::{Dispatcher, EndpointCell},
-    intake::Intake,
+    dispatcher::{Dispatcher, EndpointCell, Forget, Told},
+    intake::Submit,
     overseer::{Ensure, LookAfterPollers, MayRetire},
     poller::PollDoor,
-    settler::Settler,
+    settler::Settle,
+    tray::Tray,
     vitals::{Office, Vitals},
 };
-use crate::domain::key::{EndpointKey, StoreKey};
+use crate::domain::{
+    delivery::Delivery,
+    key::{DeliveryKey, EndpointKey, StoreKey},
+};
 
-/// Where an actor is now; empty while it is being replaced.
-pub struct Post<A: Actor>(RwLock<Option<Addr<A>>>);
+/// The tray of whoever holds an office now; none before its first holder.
+#[derive(Debug)]
+pub struct Post<T>(RwLock<Option<Tray<T>>>);
 
-impl<A: Actor> Default for Post<A> {
+impl<T> Default for Post<T> {
     fn default() -> Self {
         Self(RwLock::new(None))
     }
 }
 
-impl<A: Actor> Post<A> {
-    /// The newest address.
+impl<T> Post<T> {
+    /// The newest tray.
     #[must_use]
-    pub fn get(&self) -> Option<Addr<A>> {
+    pub fn get(&self) -> Option<Tray<T>> {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Puts another actor here.
-    pub fn set(&self, address: Option<Addr<A>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = address;
+    /// Puts up another tray. What lies on the former one goes with its last holder.
+    pub fn set(&self, tray: Tray<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(tray);
     }
 }
 
@@ -53,15 +58,17 @@ pub struct Seat {
     pub bell: Bell,
     /// Where it is.
     pub address: Addr<Dispatcher>,
+    /// Where it finds what was accepted for it just now.
+    pub tray: Tray<Told>,
 }
 
 /// Where the node's actors are. Written by the Overseer (through `topology`), read by everyone.
 #[derive(Default)]
 pub struct Directory {
     /// Takes messages in.
-    pub intake: Post<Intake>,
+    pub intake: Post<Submit>,
     /// Writes outcomes.
-    pub settler: Post<Settler>,
+    pub settler: Post<Settle>,
     bells: RwLock<HashMap<Office, Bell>>,
     seats: RwLock<HashMap<EndpointKey, Seat>>,
     cells: RwLock<HashMap<EndpointKey, Arc<EndpointCell>>>,
@@ -129,6 +136,35 @@ impl Directory {
         match seat {
             Some(bell) => bell.ring(),
             None => self.ensure(endpoint),
+        }
+    }
+
+    /// What an endpoint's dispatcher has read of these deliveries is out of date.
+    pub fn forget(&self, endpoint: EndpointKey, deliveries: Vec<DeliveryKey>) {
+        let told = self
+            .seat(endpoint)
+            .is_some_and(|seat| seat.address.try_send(Forget(deliveries)).is_ok());
+        if !told {
+            self.ring_dispatcher(endpoint);
+        }
+    }
+
+    /// Lets the dispatchers of `endpoints` know of new deliveries; `fresh` are those of them that may be posted now.
+    pub fn hand_over(&self, endpoints: &[EndpointKey], fresh: Vec<Delivery>) {
+        let mut by_endpoint: HashMap<EndpointKey, Vec<Delivery>> = HashMap::new();
+        for delivery in fresh {
+            by_endpoint
+                .entry(delivery.endpoint)
+                .or_default()
+                .push(delivery);
+        }
+        for endpoint in endpoints {
+            match (self.seat(*endpoint), by_endpoint.remove(endpoint)) {
+                (Some(seat), Some(fresh)) => seat.tray.put(Told::Fresh(fresh)),
+                // All of them wait behind others of their lanes, which the dispatcher has in hand.
+                (Some(_), None) => {}
+                (None, _) => self.ensure(*endpoint),
+            }
         }
     }
 
@@ -207,6 +243,11 @@ impl Directory {
     /// What is known of an endpoint's dispatcher; stays when it is replaced.
     #[must_use]
     pub fn cell(&self, endpoint: EndpointKey) -> Arc<EndpointCell> {
+        let known = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = known.get(&endpoint) {
+            return Arc::clone(cell);
+        }
+        drop(known);
         let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(cells.entry(endpoint).or_default())
     }
@@ -214,6 +255,11 @@ impl Directory {
     /// The signs of life of an office; stay when its actor is replaced.
     #[must_use]
     pub fn vitals(&self, office: Office) -> Arc<Vitals> {
+        let known = self.vitals.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(vitals) = known.get(&office) {
+            return Arc::clone(vitals);
+        }
+        drop(known);
         let mut vitals = self.vitals.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(vitals.entry(office).or_default())
     }

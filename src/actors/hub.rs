@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     clock::SharedClock,
     directory::Directory,
-    dispatcher::{EndpointState, Forget},
+    dispatcher::EndpointState,
     intake::{Load, Submit},
     leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
@@ -32,10 +32,11 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
-        NewBackfill, OwnerKind, RegistryDelta, SharedBackend,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
+        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, OwnerKind, RegistryDelta, SharedBackend,
     },
     domain::{
+        job::{Job, JobEnd, NewJob},
         key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
         known_object::ObjectNews,
         registry::Registry,
@@ -207,6 +208,7 @@ impl Hub {
             surveys: Mutex::default(),
             forgetting: Mutex::default(),
             work: Arc::new(Work::default()),
+            closing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             database_away: AtomicBool::new(false),
             metrics: Metrics::default(),
@@ -252,6 +254,11 @@ impl Hub {
         let is_down =
             |office: &Office| !self.shared.directory.vitals(*office).is_alive() && !waits(office);
         Office::FIXED.into_iter().filter(is_down).collect()
+    }
+
+    /// The hub is about to stop: from now on no delivery begins, while requests that are being answered are still accepted.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
     }
 
     /// Stops: nothing new is accepted or begun; what is in flight is finished and written, for at most `deadline`; then the
@@ -371,16 +378,13 @@ impl Hub {
         let away = || AcceptError::Db(DbError::Unavailable("the intake is being restarted".into()));
         let intake = self.shared.directory.intake.get().ok_or_else(away)?;
         let (answer, answered) = oneshot::channel();
-        intake
-            .send(Submit {
-                batch,
-                room,
-                keys,
-                answer,
-                piece,
-            })
-            .await
-            .map_err(|_| away())?;
+        intake.put(Submit {
+            batch,
+            room,
+            keys,
+            answer,
+            piece,
+        });
         // An intake on a blocked thread is replaced after a while; whoever it held must not wait for ever.
         let patience =
             Duration::from_secs(self.shared.config.supervision.hang_secs.saturating_mul(2));
@@ -417,7 +421,7 @@ impl Hub {
             .backend
             .accepted_release(store, delivery, person, self.now())
             .await?;
-        self.forget(endpoint, delivery);
+        self.shared.directory.forget(endpoint, vec![delivery]);
         Ok(())
     }
 
@@ -436,20 +440,22 @@ impl Hub {
             .backend
             .accepted_archive(store, delivery, person, self.now())
             .await?;
-        self.forget(endpoint, delivery);
+        self.shared.directory.forget(endpoint, vec![delivery]);
         Ok(())
     }
 
-    /// What a dispatcher has read of this delivery is out of date.
-    fn forget(&self, endpoint: EndpointKey, delivery: DeliveryKey) {
-        let told = self
+    /// Begins to erase something; the Sweeper does it, in small steps.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was begun then.
+    pub async fn erase(&self, erasure: NewErasure) -> DbResult<Erasure> {
+        let begun = self
             .shared
-            .directory
-            .seat(endpoint)
-            .is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
-        if !told {
-            self.shared.directory.ring_dispatcher(endpoint);
-        }
+            .backend
+            .erasure_insert(erasure, self.now())
+            .await?;
+        self.shared.directory.ring(Office::Sweeper);
+        Ok(begun)
     }
 
     /// Reads an integration's description anew, in the background.
@@ -556,6 +562,15 @@ impl Hub {
         snapshot.is_some_and(|snapshot| poller::Entry::of(&snapshot.store.value).is_some())
     }
 
+    /// Whether a probe was made with the address, key and kind that the store has now.
+    #[must_use]
+    pub fn is_probed(&self, store: StoreKey, found: &FoundRow) -> bool {
+        let registry = self.registry();
+        let snapshot = registry.stores.get(&store);
+        let entry = snapshot.and_then(|snapshot| poller::Entry::of(&snapshot.store.value));
+        entry.is_some_and(|entry| entry.settings == found.settings)
+    }
+
     /// Polls all collections of a store now.
     pub fn poll_now(&self, store: StoreKey) {
         self.shared.directory.door(store).poll_now();
@@ -602,6 +617,37 @@ impl Hub {
         self.shared.directory.door(store).look_at_backfills();
         self.shared.directory.ring(Office::Poller(store));
         self.tell_poller(store);
+    }
+
+    /// Stores a job, which begins when its time has come.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was stored then.
+    pub async fn job_begin(&self, new: NewJob) -> DbResult<Job> {
+        let job = self.shared.backend.job_create(new, self.now()).await?;
+        self.shared.directory.ring(Office::Foreman);
+        Ok(job)
+    }
+
+    /// Stops a job on a person's word; before it began that undoes it. What was done stays done. `None` when it was over.
+    ///
+    /// # Errors
+    /// Those of the database; it goes on then.
+    pub async fn job_stop(&self, job: &Job, person: &str) -> DbResult<Option<Job>> {
+        let end = EndJob {
+            store: job.new.store,
+            job: job.key,
+            end: JobEnd::Stopped,
+            who: Some(person.to_owned()),
+        };
+        self.shared.backend.job_end(end, self.now()).await
+    }
+
+    /// Tries an endpoint now that is left alone for a while: its breaker is open, or it asked to be left alone. One delivery goes
+    /// to a broken one; paused ones stay paused.
+    pub fn probe_endpoint(&self, endpoint: EndpointKey) {
+        self.shared.directory.cell(endpoint).ask_for_probe();
+        self.shared.directory.ring(Office::Dispatcher(endpoint));
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.
@@ -685,7 +731,7 @@ impl Hub {
     /// Whether all actors are up and messages are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.shared.is_stopping() && self.overseer.connected() && self.missing().is_empty()
+        !self.shared.is_closing() && self.overseer.connected() && self.missing().is_empty()
     }
 }
 

@@ -3,7 +3,10 @@
 //! It gathers while the previous commit runs: the first message of a quiet hub is written at once, and under load every commit takes
 //! along all that came during the one before. Each sender is answered after the commit of its messages.
 //!
-//! The bounds count messages and the bytes of their payloads, not mailbox entries (one push may carry a thousand), and cover mailbox and batch together: a
+//! A message that nothing of its store waits before is routed in the very transaction that accepts it, by the function that the router
+//! would use: one commit and one look into the database less. Everything else goes through the incoming queue.
+//!
+//! The bounds count messages and the bytes of their payloads, not mailbox entries (one push may carry a thousand), and cover tray and batch together: a
 //! [`Reservation`] is made *before* anything is sent, so a full hub says so at once and nobody queues to hear it.
 //! When the database is away, senders are told so and nothing is kept: whoever pushes has it still, and may try again.
 
@@ -20,13 +23,18 @@ use tokio::sync::oneshot;
 
 use super::{
     hub::AcceptError,
+    router::decide,
     shared::{HeldKeys, Piece, Shared},
+    tray::{Collect, Tray},
     vitals::{Guard, Office, Ping},
 };
-use crate::db::{Acceptance, Accepted, DbError, DbResult};
+use crate::db::{Acceptance, Accepted, Admitted, AtOnce, DbError, DbResult};
 
-/// Entries of the mailbox; the bound that matters is [`Load`]'s.
-const MAILBOX: usize = 1024;
+/// Entries of the mailbox: a heartbeat, and that something lies on the tray. What lies there is bounded by [`Load`].
+const MAILBOX: usize = 16;
+
+/// Deliveries that one commit makes of what it accepts, about, before it leaves the rest to the router.
+const MOST_DELIVERIES: u64 = 4096;
 
 /// How much is between the door and the disk.
 #[derive(Debug)]
@@ -127,14 +135,11 @@ pub struct Submit {
     pub answer: oneshot::Sender<Result<Vec<Accepted>, AcceptError>>,
 }
 
-impl Message for Submit {
-    type Result = ();
-}
-
 /// See the module.
 pub struct Intake {
     shared: Arc<Shared>,
     guard: Guard,
+    tray: Tray<Submit>,
     pending: VecDeque<Submit>,
     committing: bool,
 }
@@ -142,13 +147,19 @@ pub struct Intake {
 impl Intake {
     /// An intake that is not started yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
+    pub fn new(shared: Arc<Shared>, guard: Guard, tray: Tray<Submit>) -> Self {
         Self {
             shared,
             guard,
+            tray,
             pending: VecDeque::new(),
             committing: false,
         }
+    }
+
+    fn collect(&mut self, ctx: &mut Context<Self>) {
+        self.pending.extend(self.tray.take());
+        self.commit(ctx);
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -175,17 +186,62 @@ impl Intake {
             batch.extend(submit.batch);
         }
         self.committing = true;
-        let (backend, now) = (Arc::clone(&self.shared.backend), self.shared.now());
-        let insert = async move { backend.incoming_insert(batch, now).await };
-        ctx.spawn(insert.into_actor(self).map(move |outcome, act, ctx| {
-            let wrote = outcome.is_ok();
-            answer_all(answers, outcome);
-            act.committing = false;
-            if wrote {
-                act.shared.directory.ring(Office::Router);
+        let admit = admit(Arc::clone(&self.shared), batch);
+        ctx.spawn(admit.into_actor(self).map(move |mut outcome, act, ctx| {
+            if let Ok(admitted) = &mut outcome {
+                act.wake(admitted);
             }
+            answer_all(answers, outcome.map(|admitted| admitted.answers));
+            act.committing = false;
             act.commit(ctx);
         }));
+    }
+
+    /// Wakes whoever has something to do now.
+    fn wake(&self, admitted: &mut Admitted) {
+        let (shared, directory) = (&self.shared, &self.shared.directory);
+        if admitted.routed > 0 {
+            shared
+                .metrics
+                .routed(admitted.routed, admitted.deliveries, admitted.derived);
+        }
+        directory.hand_over(&admitted.endpoints, std::mem::take(&mut admitted.fresh));
+        if admitted.left > 0 {
+            directory.ring(Office::Router);
+        }
+    }
+}
+
+/// Accepts messages, and routes them in the same transaction where nothing waits before them. What the database refuses to route is
+/// accepted all the same, and the router's to deal with.
+async fn admit(shared: Arc<Shared>, batch: Vec<Acceptance>) -> DbResult<Admitted> {
+    let (batch, now) = (Arc::new(batch), shared.now());
+    let registry = shared.registry.current();
+    let consumers = Arc::clone(&shared.consumers);
+    let chunk = shared.config.router.fanout_chunk;
+    let at_once = AtOnce {
+        version: registry.version,
+        decide: Box::new(move |incoming| decide(incoming, &registry, &consumers, chunk)),
+        most_deliveries: MOST_DELIVERIES,
+    };
+    let admitted = shared
+        .backend
+        .incoming_admit(Arc::clone(&batch), at_once, now)
+        .await;
+    match admitted {
+        Err(error) if !error.is_transient() => {
+            log::error!(
+                "{} pushes could not be routed at once: {error}",
+                batch.len()
+            );
+            let answers = shared.backend.incoming_insert(batch.to_vec(), now).await?;
+            Ok(Admitted {
+                left: answers.len(),
+                answers,
+                ..Admitted::default()
+            })
+        }
+        admitted => admitted,
     }
 }
 
@@ -244,23 +300,31 @@ impl Actor for Intake {
         ctx.set_mailbox_capacity(MAILBOX);
         self.guard.up();
         self.shared.changed.notify_waiters();
+        self.collect(ctx);
     }
 }
 
-impl Handler<Submit> for Intake {
+/// Senders learn of its end at once, and may try again.
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.tray.close();
+    }
+}
+
+impl Handler<Collect> for Intake {
     type Result = ();
 
-    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
-        self.pending.push_back(submit);
-        self.commit(ctx);
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
+        self.collect(ctx);
     }
 }
 
 impl Handler<Ping> for Intake {
     type Result = ();
 
-    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+    fn handle(&mut self, ping: Ping, ctx: &mut Self::Context) {
         self.guard.hear(ping);
+        self.collect(ctx);
     }
 }
 

@@ -371,6 +371,11 @@ fn register_snapshot(registry: &mut Registry, snapshot: &Snapshot) {
         "Transactions abandoned",
         counter(database.rollbacks),
     );
+    registry.register(
+        "db_fsyncs",
+        "Syncs asked of the operating system: one for each commit, two for each fold of the log into the file",
+        counter(database.syncs),
+    );
     let written: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default();
     written.inc_by(database.writing.as_secs_f64());
     registry.register_with_unit(

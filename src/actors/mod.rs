@@ -7,9 +7,10 @@
 //! A message's way: [`Hub::accept`] -> `Intake` (durable) -> `Router` (who gets it) -> `Dispatcher` of each endpoint (posts) -> `Settler`
 //! (what came of it). Between them lies the database, and only it: the arrows in this list are wake-ups that carry nothing, so each
 //! actor may be lost at any moment and its successor finds everything where it was. Data travels in two places: pushes to
-//! Intake, and finished attempts to the Settler; both wait for room (`send().await`), and both are answered after the commit.
+//! Intake, and finished attempts to the Settler; both lie on a tray (`tray`) until they are taken up together, both are bounded where they
+//! begin, and both are answered after the commit.
 //!
-//! Three kinds of file: actors (`intake`, `router`, `dispatcher`, `settler`, `sweeper`, `overseer`), what they share (`shared`, `directory`, `bell`,
+//! Three kinds of file: actors (`intake`, `router`, `dispatcher`, `settler`, `sweeper`, `foreman`, `overseer`), what they share (`shared`, `directory`, `bell`, `tray`,
 //! `vitals`, `clock`, `transport`), and [`Hub`], which is all that the layers above know.
 //!
 //! Read next: `overseer/topology.rs` for the whole on one page, then `dispatcher/mod.rs`.
@@ -19,6 +20,7 @@ mod bell;
 mod clock;
 mod directory;
 mod dispatcher;
+mod foreman;
 mod hub;
 mod intake;
 mod leases;
@@ -32,6 +34,7 @@ mod shared;
 mod surveyor;
 mod sweeper;
 mod transport;
+mod tray;
 mod vitals;
 
 #[cfg(test)]

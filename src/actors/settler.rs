@@ -14,48 +14,46 @@ use std::{
 };
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 
 use super::{
     backoff::Backoff,
+    dispatcher::{Note, Reply},
     shared::{Piece, Shared},
+    tray::{Collect, Tray},
     vitals::{Guard, Office, Ping},
 };
 use crate::{
     db::{DbError, SettleOutcome, Settled},
-    domain::delivery::{Disposition, Settlement},
+    domain::{
+        delivery::{Disposition, Settlement},
+        time::Micros,
+    },
 };
 
-/// Entries of the mailbox; senders wait beyond it.
-const MAILBOX: usize = 256;
+/// Entries of the mailbox: a heartbeat, and that something lies on the tray.
+const MAILBOX: usize = 16;
 
 /// Most settlements in one transaction.
 const BATCH: usize = 512;
-
-/// The settlement cannot be written, now or later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the database refuses the settlement")]
-pub struct Refused;
 
 /// A finished attempt to write.
 #[derive(Debug)]
 pub struct Settle {
     /// What to write.
     pub settlement: Settlement,
-    /// Where the outcome goes; dropped unanswered when the Settler is replaced.
-    pub answer: oneshot::Sender<Result<Settled, Refused>>,
+    /// Where the outcome goes.
+    pub reply: Reply,
     /// A stop waits for it.
     pub piece: Piece,
-}
-
-impl Message for Settle {
-    type Result = ();
+    /// When the message was accepted: where its latency begins.
+    pub accepted_at: Micros,
 }
 
 /// See the module.
 pub struct Settler {
     shared: Arc<Shared>,
     guard: Guard,
+    tray: Tray<Settle>,
     pending: VecDeque<Settle>,
     committing: bool,
     backoff: Backoff,
@@ -64,14 +62,20 @@ pub struct Settler {
 impl Settler {
     /// A settler that is not started yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, guard: Guard) -> Self {
+    pub fn new(shared: Arc<Shared>, guard: Guard, tray: Tray<Settle>) -> Self {
         Self {
             shared,
             guard,
+            tray,
             pending: VecDeque::new(),
             committing: false,
             backoff: Backoff::for_database(),
         }
+    }
+
+    fn collect(&mut self, ctx: &mut Context<Self>) {
+        self.pending.extend(self.tray.take());
+        self.commit(ctx);
     }
 
     fn commit(&mut self, ctx: &mut Context<Self>) {
@@ -160,7 +164,7 @@ async fn write_one_by_one(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle
 fn refuse(settle: Settle, error: &DbError) {
     let delivery = settle.settlement.key.0;
     log::error!(store = settle.settlement.store.0, delivery; "an attempt's outcome cannot be written: {error}");
-    settle.answer.send(Err(Refused)).ok();
+    settle.reply.answer(Note::Refused);
 }
 
 async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
@@ -170,12 +174,17 @@ async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
         // A dispatcher that was replaced meanwhile reads the truth from the database.
         let Settle {
             settlement,
-            answer,
+            reply,
             piece,
+            accepted_at,
         } = settle;
+        let is_success = matches!(settlement.disposition, Disposition::Completed { .. });
+        if is_success && settled.outcome == SettleOutcome::Written {
+            shared.metrics.delivered(shared.now().since(accepted_at));
+        }
         shared.metrics.settled(&settlement, &settled);
         log_outcome(&settlement, &settled);
-        answer.send(Ok(settled)).ok();
+        reply.answer(Note::Settled(settled));
         drop(piece);
     }
     if new_messages {
@@ -215,22 +224,23 @@ impl Actor for Settler {
         self.shared.database_away.store(false, Ordering::SeqCst);
         self.guard.up();
         self.shared.changed.notify_waiters();
+        self.collect(ctx);
     }
 }
 
-impl Handler<Settle> for Settler {
+impl Handler<Collect> for Settler {
     type Result = ();
 
-    fn handle(&mut self, settle: Settle, ctx: &mut Self::Context) {
-        self.pending.push_back(settle);
-        self.commit(ctx);
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
+        self.collect(ctx);
     }
 }
 
 impl Handler<Ping> for Settler {
     type Result = ();
 
-    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+    fn handle(&mut self, ping: Ping, ctx: &mut Self::Context) {
         self.guard.hear(ping);
+        self.collect(ctx);
     }
 }

@@ -69,6 +69,8 @@ pub struct Shared {
     pub forgetting: Mutex<Vec<StoreKey>>,
     /// Work that a stop waits for.
     pub work: Arc<Work>,
+    /// The hub is about to stop: messages are still accepted, deliveries do not begin any more.
+    pub closing: AtomicBool,
     /// The hub is stopping: nothing new is begun.
     pub stopping: AtomicBool,
     /// The Settler cannot write: nothing is posted whose outcome could not be noted. Written by the Settler.
@@ -90,6 +92,12 @@ impl Shared {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether the hub is stopping or about to.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst) || self.is_stopping()
     }
 
     /// Reads the registry's changes, and has everyone concerned look: dispatchers of stores that changed, and the Sweeper for mappings that

@@ -280,7 +280,7 @@ async fn get(
     let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
     let outgoing = Outgoing {
         target,
-        headers: vec![
+        headers: Arc::from([
             (
                 ACCEPT,
                 HeaderValue::from_static("application/json, image/*, */*"),
@@ -289,7 +289,7 @@ async fn get(
                 USER_AGENT,
                 HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION"))),
             ),
-        ],
+        ]),
         body: Bytes::new(),
         timeout: PATIENCE,
         max_answer_bytes,

@@ -1,32 +1,71 @@
 //! Sweeper: upkeep in small steps, so that none of them is felt.
 //!
-//! It lets the database drop what is too old and mend what should not be broken, releases what a mapping held while it was
+//! It erases what somebody asked to have erased, lets the database drop what is too old and mend what should not be broken, releases what a mapping held while it was
 //! disabled, archives what waits for a mapping that is gone, and looks for endpoints that have deliveries waiting and nobody
 //! to post them: should a wake-up and a restart both be lost, this finds it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::prelude::*;
 
 use super::{
     bell::{Ringing, Wake},
+    dispatcher::Forget,
     shared::Shared,
     vitals::{Guard, Ping},
 };
 use crate::{
-    db::{DbResult, HeldMapping, SweepBounds},
-    domain::key::MappingKey,
+    db::{DbResult, ErasureStep, HeldMapping, SweepBounds, SweepReport},
+    domain::{
+        key::{DeliveryKey, EndpointKey, MappingKey},
+        time::Micros,
+    },
 };
 
 /// Between two rounds with nothing to do.
 const REST: Duration = Duration::from_secs(60);
 /// Between two steps when something is left.
-const BREATH: Duration = Duration::from_millis(100);
-/// Rows of each kind in one step.
-const ROWS: usize = 500;
+const BREATH: Duration = Duration::from_millis(20);
+/// Rows of each kind in one step: a few milliseconds of the writer.
+const ROWS: usize = 100;
+/// Messages that one step of an erasure looks at.
+const ERASED_AT_ONCE: usize = 200;
+
+/// A clock that goes ahead of the time that passed by more than this was set, not running.
+const LEAP: Duration = Duration::from_secs(3_600);
+/// For so long nothing is dropped for its age after that: somebody may set the clock right again.
+const DOUBT: Duration = Duration::from_secs(3_600);
+
+/// Notices that the clock was set ahead. What seems old then may not be.
+#[derive(Debug, Default)]
+struct ClockWatch {
+    seen: Option<(Instant, Micros)>,
+    doubt_until: Option<Instant>,
+}
+
+impl ClockWatch {
+    /// Whether ages can be believed, at this moment of the clock that nobody sets and this of the one that tells the time of day.
+    fn is_trusted(&mut self, moment: Instant, now: Micros) -> bool {
+        if let Some((before, then)) = self.seen {
+            let ahead = now
+                .since(then)
+                .saturating_sub(moment.saturating_duration_since(before));
+            if ahead > LEAP {
+                log::warn!(
+                    "the clock was set ahead by {} s; for an hour nothing is dropped for its age",
+                    ahead.as_secs()
+                );
+                self.doubt_until = Some(moment + DOUBT);
+            }
+        }
+        self.seen = Some((moment, now));
+        self.doubt_until.is_none_or(|until| moment >= until)
+    }
+}
 
 /// Whether something is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +80,7 @@ pub struct Sweeper {
     guard: Guard,
     ringing: Ringing,
     working: bool,
+    clock: ClockWatch,
     timer: Option<SpawnHandle>,
 }
 
@@ -53,6 +93,7 @@ impl Sweeper {
             guard,
             ringing,
             working: false,
+            clock: ClockWatch::default(),
             timer: None,
         }
     }
@@ -65,8 +106,9 @@ impl Sweeper {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
+        let ages = self.clock.is_trusted(Instant::now(), self.shared.now());
         ctx.spawn(
-            run_once(Arc::clone(&self.shared))
+            run_once(Arc::clone(&self.shared), ages)
                 .into_actor(self)
                 .map(|ran, act, ctx| {
                     act.working = false;
@@ -84,8 +126,11 @@ impl Sweeper {
     }
 }
 
-async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
+async fn run_once(shared: Arc<Shared>, ages_are_trusted: bool) -> DbResult<Ran> {
     let _piece = shared.work.begin();
+    if erase_some(&shared).await? == Ran::MoreLeft {
+        return Ok(Ran::MoreLeft);
+    }
     if tidy_some(&shared).await? == Ran::MoreLeft {
         return Ok(Ran::MoreLeft);
     }
@@ -99,7 +144,17 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
         archived_age: days(retention.archived_days),
         event_age: days(retention.events_days),
     };
-    let report = shared.backend.sweep(bounds, shared.now()).await?;
+    let report = if ages_are_trusted {
+        shared.backend.sweep(bounds, shared.now()).await?
+    } else {
+        SweepReport::default()
+    };
+    if report.given_back > 0 {
+        log::debug!(
+            "the database gave {} bytes back to the disk",
+            report.given_back
+        );
+    }
     if report.lanes > 0 {
         log::error!(
             "{} lanes had no head and were mended: a defect of the hub",
@@ -116,6 +171,29 @@ async fn run_once(shared: Arc<Shared>) -> DbResult<Ran> {
     } else {
         Ran::Done
     })
+}
+
+/// One step of what was asked to be erased. Dispatchers forget what they have read of it.
+async fn erase_some(shared: &Shared) -> DbResult<Ran> {
+    let step = shared
+        .backend
+        .erasure_step(ERASED_AT_ONCE, shared.now())
+        .await?;
+    let ErasureStep::Worked { archived } = step else {
+        return Ok(Ran::Done);
+    };
+    let mut by_endpoint: BTreeMap<EndpointKey, Vec<DeliveryKey>> = BTreeMap::new();
+    for (endpoint, delivery) in archived {
+        by_endpoint.entry(endpoint).or_default().push(delivery);
+    }
+    for (endpoint, deliveries) in by_endpoint {
+        match shared.directory.seat(endpoint) {
+            // A dispatcher that ends meanwhile forgets everything.
+            Some(seat) => drop(seat.address.send(Forget(deliveries)).await),
+            None => shared.directory.ring_dispatcher(endpoint),
+        }
+    }
+    Ok(Ran::MoreLeft)
 }
 
 /// Takes mappings off the list until one has much to do.
@@ -197,5 +275,26 @@ impl Handler<Ping> for Sweeper {
 
     fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
         self.guard.hear(ping);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_clock_was_set_ahead_nothing_is_old_for_an_hour() {
+        let (start, day) = (Instant::now(), Duration::from_secs(86_400));
+        let minute = Duration::from_secs(60);
+        let mut clock = ClockWatch::default();
+        let noon = Micros(0).plus(day * 20_000);
+        assert!(clock.is_trusted(start, noon));
+        assert!(clock.is_trusted(start + minute, noon.plus(minute)));
+        let leapt = noon.plus(day * 400);
+        assert!(!clock.is_trusted(start + minute * 2, leapt));
+        assert!(!clock.is_trusted(start + minute * 30, leapt.plus(minute * 28)));
+        // Set right again meanwhile: backwards is no reason to drop anything.
+        assert!(!clock.is_trusted(start + minute * 31, noon.plus(minute * 31)));
+        assert!(clock.is_trusted(start + minute * 63, noon.plus(minute * 63)));
     }
 }

@@ -19,7 +19,7 @@ pub struct Outgoing {
     /// Where to.
     pub target: Target,
     /// Headers besides those of HTTP's own.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Arc<[(HeaderName, HeaderValue)]>,
     /// The body.
     pub body: Bytes,
     /// For everything: connecting, sending, the whole answer.

@@ -124,6 +124,7 @@ impl Program {
                 Err(panic) => Err(panic.into()),
             },
         };
+        hub.close();
         beside.abort();
         log::info!("stopping; what is in flight gets {} s", patience.as_secs());
         let until = Instant::now() + patience;

@@ -16,7 +16,9 @@
 #[cfg(test)]
 mod conformance;
 pub mod copy;
+mod erasure;
 mod error;
+mod jobs;
 mod known;
 mod people;
 mod polling;
@@ -29,7 +31,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use erasure::{ErasedRows, Erasure, ErasureStep, NewErasure};
 pub use error::DbError;
+pub use jobs::{
+    EndJob, JobCount, JobGroup, JobMark, JobQuery, JobQuestion, JobStep, JobTurn, job_audit,
+    job_words,
+};
 pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
 pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
@@ -41,9 +48,9 @@ pub use query::{
     QueueRow, QueueStats, Timeline, TimelineEntry,
 };
 pub use rows::{
-    Acceptance, Accepted, ChildRow, DeliveryDetail, Due, EntityChange, EventRow, Figures,
-    HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE, NodeBeat,
-    NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
+    Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
+    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE,
+    NodeBeat, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
     SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
 
@@ -51,6 +58,7 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
+    job::{Job, NewJob},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -122,6 +130,25 @@ pub trait Backend: Send + Sync + 'static {
     /// Accepts messages durably: when it returns they are on disk. One answer per message, in order.
     async fn incoming_insert(&self, batch: Vec<Acceptance>, now: Micros)
     -> DbResult<Vec<Accepted>>;
+
+    /// Accepts messages as [`Backend::incoming_insert`] does, and routes them in the same transaction as far as that changes nothing but the
+    /// time it takes: while nothing of the message's store waits for routing (what came first goes first), the registry is the one
+    /// decided with, and one chunk is the whole fan-out. The rest is left in the incoming queue. A database that cannot do it leaves all.
+    async fn incoming_admit(
+        &self,
+        batch: Arc<Vec<Acceptance>>,
+        at_once: AtOnce,
+        now: Micros,
+    ) -> DbResult<Admitted> {
+        let _ = at_once;
+        let answers = self.incoming_insert(batch.to_vec(), now).await?;
+        let is_new = |answer: &&Accepted| matches!(answer, Accepted::New { .. });
+        Ok(Admitted {
+            left: answers.iter().filter(is_new).count(),
+            answers,
+            ..Admitted::default()
+        })
+    }
 
     /// The oldest messages that wait for routing, at most `limit`, stores taking turns (each gets an equal share of the
     /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out.
@@ -258,7 +285,8 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> DbResult<Timeline>;
 
-    /// Fails when the database cannot be read and written now; for `/health/ready`.
+    /// Fails when the database cannot be read and written now; for `/health/ready`. After a write failed it is believed only when
+    /// something large could be written.
     async fn ping(&self) -> DbResult<()>;
 
     /// Writes events of the hub's own that belong to no settlement or routing (a dispatcher restarted, a store went down);
@@ -361,6 +389,50 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Recorded changes, newest first.
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
+
+    // ---- stored jobs -----------------------------------------------------------------------------------------------
+
+    /// Counts what a job would touch, wholly. Not one transaction: a large archive is counted a piece at a time.
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount>;
+
+    /// Stores a job, with [`job_audit`] of it in the same transaction.
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job>;
+
+    /// Jobs, newest first (open ones: oldest first).
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>>;
+
+    /// Makes a job's next step, if its [`Turn`](crate::domain::job::Turn) has come: finds the next rows behind its cursor, acts on
+    /// those that still fit, marks them, and moves the cursor, all in one transaction. Rows are dealt with in order of key. Each
+    /// delivery that is acted on gets an event with [`job_words`].
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep>;
+
+    /// Ends an open job, with [`job_audit`] of it in the same transaction when a person does. `None` when it was over or is not there.
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>>;
+    // ---- erasing ---------------------------------------------------------------------------------------------------
+
+    /// Takes down what is to be erased, with an entry in the record of changes. From now on [`Backend::erasure_step`] does it.
+    /// The same subject that is being erased already is not begun again: that erasure is returned.
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure>;
+
+    /// One bounded step of the oldest erasure that is not done: about `limit` messages or other rows are looked at. What it
+    /// erases was there when the erasure was asked for; what came later stays. Takes up after a crash where it was.
+    ///
+    /// Of an object: waiting deliveries of its messages are archived as erased, so that a settlement that comes late finds nothing to
+    /// write. Payloads and further members of its messages give way to [`crate::domain::erasure::ERASED_PAYLOAD`], the object's name to nothing;
+    /// texts of attempts and deliveries go, events go, what is known of it goes, and of a snapshot a digest stays under a
+    /// digest of its name. So does what descends from its messages and is about nothing. Numbers, times, types and states stay.
+    ///
+    /// Of a customer: first whatever is stored is searched for the address ([`crate::domain::erasure::mention`]), then each
+    /// object found is erased.
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep>;
+
+    /// Erasures of a store, newest first, older than `before`.
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

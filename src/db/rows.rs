@@ -9,7 +9,7 @@ use crate::domain::{
     event::{Level, NewEvent},
     id::Id,
     key::{DeliveryKey, EndpointKey, EventKey, MappingKey, MessageKey, StoreKey, TokenKey},
-    message::{Message, NewMessage},
+    message::{Incoming, Message, NewMessage},
     reference::ObjectRef,
     registry::{Entity, EntityRow},
     time::Micros,
@@ -150,6 +150,43 @@ pub struct Routed {
     pub progress: RouteProgress,
 }
 
+/// How messages are routed in the transaction that accepts them.
+pub struct AtOnce {
+    /// The version of the registry that `decide` knows.
+    pub version: i64,
+    /// Decides about one message; pure.
+    pub decide: Box<dyn Fn(&Incoming) -> Routed + Send + Sync>,
+    /// After so many deliveries the rest is left to the router, so that a transaction stays short.
+    pub most_deliveries: u64,
+}
+
+impl std::fmt::Debug for AtOnce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtOnce")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of messages that were accepted and, where that was possible, routed at once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Admitted {
+    /// One answer per message, in order.
+    pub answers: Vec<Accepted>,
+    /// How many of them are routed.
+    pub routed: usize,
+    /// How many wait for the router, messages derived from the others included.
+    pub left: usize,
+    /// Those of the new deliveries that may be posted at once: first in their lanes. A hint: whoever reads what is due finds them, too.
+    pub fresh: Vec<Delivery>,
+    /// Endpoints that have new deliveries.
+    pub endpoints: Vec<EndpointKey>,
+    /// Deliveries accepted.
+    pub deliveries: u64,
+    /// Messages derived, which are incoming now.
+    pub derived: u64,
+}
+
 /// What became of a batch of routing decisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteOutcome {
@@ -279,6 +316,8 @@ pub struct DeliveryDetail {
     pub behind: Option<Id>,
     /// The delivery that this one sends again.
     pub replay_of: Option<Id>,
+    /// Stored jobs that touched it, oldest first.
+    pub jobs: Vec<super::JobMark>,
 }
 
 /// A child of a message: a delivery of it, or a message derived from it.
@@ -368,6 +407,9 @@ pub struct Figures {
     pub commands: u64,
     /// Transactions abandoned.
     pub rollbacks: u64,
+    /// Syncs asked of the operating system, as far as this process asks itself: on the embedded database one for each commit, and two each
+    /// time its log is folded into the file.
+    pub syncs: u64,
     /// Time spent in writing transactions.
     pub writing: Duration,
 }
@@ -377,7 +419,7 @@ pub struct Figures {
 pub struct SweepBounds {
     /// At most so many rows of each kind.
     pub rows: usize,
-    /// Archived deliveries, their attempts and messages older than this go.
+    /// Archived deliveries, their attempts and messages older than this go, and jobs that ended before.
     pub archived_age: Duration,
     /// Events older than this go.
     pub event_age: Duration,
@@ -396,8 +438,12 @@ pub struct SweepReport {
     pub messages: usize,
     /// Events that were too old.
     pub events: usize,
+    /// Jobs that ended too long ago, and their marks on deliveries.
+    pub jobs: usize,
     /// Lanes without a head that got one: a defect was mended.
     pub lanes: usize,
+    /// Bytes that the database's file gave back to the disk.
+    pub given_back: u64,
     /// Something is left to do: call again soon.
     pub more: bool,
 }

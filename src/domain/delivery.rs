@@ -101,17 +101,20 @@ pub enum ArchiveReason {
     Removed,
     /// It could not be read any more (a damaged row, a retired format); never tried again.
     Unreadable,
+    /// What it was about was erased on request.
+    Erased,
 }
 
 impl ArchiveReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Completed,
         Self::NoSubscriber,
         Self::NotWanted,
         Self::Archived,
         Self::Removed,
         Self::Unreadable,
+        Self::Erased,
     ];
 
     /// The number the database stores.
@@ -124,6 +127,7 @@ impl ArchiveReason {
             Self::Archived => 3,
             Self::Removed => 4,
             Self::Unreadable => 5,
+            Self::Erased => 6,
         }
     }
 
@@ -141,7 +145,7 @@ impl ArchiveReason {
         match self {
             Self::Completed => "completed",
             Self::NoSubscriber | Self::NotWanted => "never_processed",
-            Self::Archived | Self::Removed | Self::Unreadable => "archived",
+            Self::Archived | Self::Removed | Self::Unreadable | Self::Erased => "archived",
         }
     }
 
@@ -155,6 +159,7 @@ impl ArchiveReason {
             Self::Archived => "archived_by_person",
             Self::Removed => "removed",
             Self::Unreadable => "unreadable",
+            Self::Erased => "erased",
         }
     }
 }
@@ -240,6 +245,15 @@ pub struct Fence {
     pub attempts: u32,
 }
 
+impl Fence {
+    /// Whether nobody has tried or taken over the delivery since it was read, given its dispatcher's epoch, its attempts and its
+    /// state now. One that has stepped out of its lane meanwhile is not put back into it by a failure.
+    #[must_use]
+    pub fn holds(self, epoch: i64, attempts: u32, state: WaitState) -> bool {
+        self.epoch == epoch && self.attempts == attempts && state.holds_lane()
+    }
+}
+
 /// What happened in one attempt, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -305,6 +319,38 @@ pub enum Disposition {
         /// When.
         due_at: Micros,
     },
+}
+
+/// Where a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// In the accepted queue.
+    Waits(WaitState),
+    /// In the archive.
+    Archived(ArchiveReason),
+}
+
+impl Disposition {
+    /// Whether it is written only while the [`Fence`] holds. A success is written as long as the delivery waits: what the endpoint
+    /// took, it took.
+    #[must_use]
+    pub fn needs_fence(&self) -> bool {
+        !matches!(self, Self::Completed { .. })
+    }
+
+    /// Where it puts a delivery that waited in `state`.
+    #[must_use]
+    pub fn leads_to(&self, state: WaitState) -> Place {
+        match self {
+            Self::Completed { .. } => Place::Archived(ArchiveReason::Completed),
+            Self::Removed => Place::Archived(ArchiveReason::Removed),
+            Self::Failing { .. } => Place::Waits(WaitState::Failing),
+            Self::Parked { .. } => Place::Waits(WaitState::Parked),
+            Self::Scheduled { .. } => Place::Waits(WaitState::Scheduled),
+            Self::Held => Place::Waits(WaitState::Held),
+            Self::Postponed { .. } => Place::Waits(state),
+        }
+    }
 }
 
 /// One delivery after one attempt, ready to be written in one transaction.

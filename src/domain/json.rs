@@ -16,7 +16,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, V
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::json_scan::is_plain;
+use super::json_scan::{Member, skim};
 
 /// The deepest nesting of objects and arrays that a payload may have, the payload itself being 1. Below the recursion
 /// limit of serde_json (128), so that a payload may still stand inside a message inside a batch.
@@ -107,14 +107,25 @@ impl Payload {
             return Err(PayloadError::NotAnObject { found });
         }
         let depth = limits.depth.min(MAX_DEPTH);
-        if is_plain(text, depth, PARAMETERS) {
-            return Ok(Self(text.into()));
+        if let Some(payload) =
+            skim(text, depth, 1).and_then(|members| Self::of_members(text, &members, 1))
+        {
+            return Ok(payload);
         }
         if check(text, depth)? {
             Ok(Self(without_parameters(text).into()))
         } else {
             Ok(Self(text.into()))
         }
+    }
+
+    /// The payload that stands in `text`, which was skimmed: its members are those of `members` at `depth`. `None` when
+    /// `parameters` are to be cut out.
+    pub(super) fn of_members(text: &str, members: &[Member<'_>], depth: usize) -> Option<Self> {
+        let is_clean = members
+            .iter()
+            .all(|member| member.depth != depth || member.name != PARAMETERS);
+        is_clean.then(|| Self(text.into()))
     }
 
     /// [`Payload::parse`] for bytes as they came over the network.

@@ -1,31 +1,49 @@
-//! A quick look at a payload: most are of the plain kind, and for those one pass over the bytes is enough.
+//! A quick look at JSON: most documents are of the plain kind, and for those one pass over the bytes is enough.
 //!
-//! [`is_plain`] accepts a part of what the thorough reader in `json.rs` accepts and needs a fraction of its time; what it
-//! does not accept goes to that reader, which alone decides, and says what is wrong. So it may be wrong in one direction only, and a
-//! property test holds the two against each other.
+//! [`skim`] accepts a part of what the thorough readers accept (`json.rs`, `reference.rs`) in a fraction of their time, and notes where
+//! the outer members stand. What it does not accept goes to those readers, which alone decide, and say what is wrong. So it may be
+//! wrong in one direction only, and property tests hold it against them.
 
 /// More digits than this are left to the thorough reader: a double holds 308 before the point.
 const MAX_DIGITS: usize = 300;
-/// The deepest nesting kept track of here.
-const MAX_DEPTH: usize = 120;
+/// The deepest nesting kept track of here: a bit for each level.
+const MAX_DEPTH: usize = 127;
+/// More outer members than this are left to the thorough readers.
+const MAX_MEMBERS: usize = 512;
 
-/// Whether `text` is one JSON object, without space around it, nested at most `limit` deep, whose numbers have no exponent,
-/// whose texts have no surrogates, and whose root has no member `name` nor any member spelled with escapes.
+/// A member of an object, as places in the text that was skimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Member<'a> {
+    /// 1 for members of the root.
+    pub(super) depth: usize,
+    /// Its name; without escapes.
+    pub(super) name: &'a str,
+    /// Its value, without space around it.
+    pub(super) value: &'a str,
+}
+
+/// The members down to depth `kept` of the object that `text` is, each before those inside it; members of objects inside arrays are left out.
 ///
-/// `false` says nothing about the text but that it takes a thorough look.
-pub(super) fn is_plain(text: &str, limit: usize, name: &str) -> bool {
-    let scan = Scan {
+/// `None` says nothing about the text but that it takes a thorough look. Otherwise it is one JSON object without space around it,
+/// nested at most `limit` deep, whose numbers have no exponent, whose texts have no surrogates, and whose members down to `kept` are
+/// named without escapes.
+pub(super) fn skim(text: &str, limit: usize, kept: usize) -> Option<Vec<Member<'_>>> {
+    let mut scan = Scan {
+        text,
         bytes: text.as_bytes(),
         limit: limit.min(MAX_DEPTH),
-        name: name.as_bytes(),
+        kept,
+        members: Vec::with_capacity(48),
     };
-    scan.object() == Some(text.len())
+    (scan.object()? == text.len()).then_some(scan.members)
 }
 
 struct Scan<'a> {
+    text: &'a str,
     bytes: &'a [u8],
     limit: usize,
-    name: &'a [u8],
+    kept: usize,
+    members: Vec<Member<'a>>,
 }
 
 /// What may stand at a place.
@@ -43,24 +61,25 @@ enum Expect {
     Next,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
     /// The end of the object that begins the text.
-    fn object(&self) -> Option<usize> {
+    fn object(&mut self) -> Option<usize> {
         if self.bytes.first() != Some(&b'{') || self.limit == 0 {
             return None;
         }
         let (mut at, mut depth) = (1, 1);
         // Bit n: at depth n stands an object, else an array.
         let mut objects = 0b10_u128;
+        // How deep only objects stand above: members below an array are not noted.
+        let mut plain = 1;
+        // The members whose objects are open, by place in `members`, with the beginning of their values.
+        let mut open: Vec<(usize, usize)> = Vec::with_capacity(4);
         let mut expect = Expect::FirstName;
         loop {
             at = self.after_space(at);
             let byte = *self.bytes.get(at)?;
             let in_object = objects >> depth & 1 == 1;
             match (expect, byte) {
-                (Expect::FirstName, b'}') | (Expect::FirstItem, b']') => {}
-                (Expect::Next, b'}') if in_object => {}
-                (Expect::Next, b']') if !in_object => {}
                 (Expect::Next, b',') => {
                     expect = if in_object {
                         Expect::Name
@@ -68,41 +87,90 @@ impl Scan<'_> {
                         Expect::Value
                     };
                     at += 1;
-                    continue;
                 }
                 (Expect::FirstName | Expect::Name, b'"') => {
-                    at = self.after_name(at, depth == 1)?;
+                    let end = self.after_text(at)?;
+                    let colon = self.after_space(end);
+                    if self.bytes.get(colon) != Some(&b':') {
+                        return None;
+                    }
+                    if depth <= self.kept && depth == plain {
+                        self.note(depth, at, end)?;
+                    }
+                    at = colon + 1;
                     expect = Expect::Value;
-                    continue;
                 }
                 (Expect::Value | Expect::FirstItem, b'{' | b'[') => {
                     if depth == self.limit {
                         return None;
                     }
+                    let is_object = byte == b'{';
+                    if in_object && depth <= self.kept && depth == plain {
+                        open.push((self.members.len() - 1, at));
+                    }
+                    if is_object && depth == plain {
+                        plain += 1;
+                    }
                     depth += 1;
-                    objects = objects & !(1 << depth) | u128::from(byte == b'{') << depth;
-                    expect = if byte == b'{' {
+                    objects = objects & !(1 << depth) | u128::from(is_object) << depth;
+                    expect = if is_object {
                         Expect::FirstName
                     } else {
                         Expect::FirstItem
                     };
                     at += 1;
-                    continue;
                 }
-                (Expect::Value | Expect::FirstItem, _) => {
-                    at = self.after_scalar(at, byte)?;
+                (Expect::Value | Expect::FirstItem, _) if byte != b']' => {
+                    let end = self.after_scalar(at, byte)?;
+                    if in_object && depth <= self.kept && depth == plain {
+                        self.value(self.members.len() - 1, at, end);
+                    }
+                    at = end;
                     expect = Expect::Next;
-                    continue;
+                }
+                (Expect::FirstName, b'}')
+                | (Expect::FirstItem, b']')
+                | (Expect::Next, b'}' | b']') => {
+                    if in_object != (byte == b'}') {
+                        return None;
+                    }
+                    at += 1;
+                    if in_object && depth == plain {
+                        plain -= 1;
+                    }
+                    depth -= 1;
+                    if depth == 0 {
+                        return Some(at);
+                    }
+                    if depth <= self.kept && depth == plain && objects >> depth & 1 == 1 {
+                        let (member, begin) = open.pop()?;
+                        self.value(member, begin, at);
+                    }
+                    expect = Expect::Next;
                 }
                 _ => return None,
             }
-            // The end of an object or array.
-            at += 1;
-            depth -= 1;
-            if depth == 0 {
-                return Some(at);
-            }
-            expect = Expect::Next;
+        }
+    }
+
+    /// Notes a member whose name, quotes included, stands from `at` to `end`.
+    fn note(&mut self, depth: usize, at: usize, end: usize) -> Option<()> {
+        let name = self.text.get(at + 1..end - 1)?;
+        if self.members.len() == MAX_MEMBERS || name.as_bytes().contains(&b'\\') {
+            return None;
+        }
+        self.members.push(Member {
+            depth,
+            name,
+            value: "",
+        });
+        Some(())
+    }
+
+    fn value(&mut self, member: usize, from: usize, to: usize) {
+        let value = self.text.get(from..to).unwrap_or_default();
+        if let Some(member) = self.members.get_mut(member) {
+            member.value = value;
         }
     }
 
@@ -111,19 +179,6 @@ impl Scan<'_> {
             at += 1;
         }
         at
-    }
-
-    /// Behind the colon of the name that begins at `at`.
-    fn after_name(&self, at: usize, at_root: bool) -> Option<usize> {
-        let end = self.after_text(at)?;
-        if at_root {
-            let name = self.bytes.get(at + 1..end - 1)?;
-            if name == self.name || name.contains(&b'\\') {
-                return None;
-            }
-        }
-        let colon = self.after_space(end);
-        (self.bytes.get(colon) == Some(&b':')).then_some(colon + 1)
     }
 
     fn after_scalar(&self, at: usize, first: u8) -> Option<usize> {
@@ -145,10 +200,7 @@ impl Scan<'_> {
     fn after_text(&self, mut at: usize) -> Option<usize> {
         at += 1;
         loop {
-            let rest = self.bytes.get(at..)?;
-            at += rest
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+            at = self.next_special(at)?;
             match self.bytes.get(at)? {
                 b'"' => return Some(at + 1),
                 b'\\' => match self.bytes.get(at + 1)? {
@@ -170,6 +222,30 @@ impl Scan<'_> {
                 _ => return None,
             }
         }
+    }
+
+    /// The next quote, backslash or control character, eight bytes at a time.
+    fn next_special(&self, mut at: usize) -> Option<usize> {
+        const ONES: u64 = u64::MAX / 255;
+        const HIGH: u64 = ONES << 7;
+        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+        while let Some(chunk) = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            let word = u64::from_le_bytes(*chunk);
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+            let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
+            // The lowest bit that is set is right even where a borrow has set higher ones wrongly.
+            let found = control | quote | backslash;
+            if found != 0 {
+                return Some(at + found.trailing_zeros() as usize / 8);
+            }
+            at += 8;
+        }
+        let rest = self.bytes.get(at..)?;
+        let place = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        Some(at + place)
     }
 
     fn after_number(&self, start: usize) -> Option<usize> {

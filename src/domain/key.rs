@@ -47,6 +47,10 @@ keys! {
     AccountKey,
     /// A backfill of a polled store.
     BackfillKey,
+    /// A stored job.
+    JobKey,
+    /// An erasure on request. Everything with a smaller key was there when it was asked for.
+    ErasureKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

@@ -1,5 +1,7 @@
 //! Messages: immutable facts, before they are stored ([`NewMessage`]) and after ([`Message`], [`Incoming`]).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -161,8 +163,8 @@ impl Message {
 /// A message of the incoming queue: accepted, not yet (wholly) routed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
-    /// The message.
-    pub message: Message,
+    /// The message; shared with whoever else has it in memory.
+    pub message: Arc<Message>,
     /// The last mapping an earlier chunk of its fan-out has dealt with.
     pub routed_up_to: Option<MappingKey>,
 }

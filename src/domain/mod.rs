@@ -8,7 +8,8 @@
 //! payload), and [`settle`] turns an endpoint's answer into what is written down. [`registry`] is everything configured.
 //!
 //! Beside that way stand [`integration`] and [`signup`] (what applications offer, and the mappings made of it), [`schedule`] (when
-//! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect).
+//! schedulers tick), [`rule`] (consumers without code), [`merge`] and [`known_object`] (partial objects of the second dialect),
+//! [`erasure`] (what is forgotten on request).
 //!
 //! For polled stores, [`snapshot::compare`] says which message a document becomes, and [`generic_order`] how it reads.
 //!
@@ -16,6 +17,7 @@
 
 pub mod decimal;
 pub mod delivery;
+pub mod erasure;
 pub mod event;
 pub mod filter;
 pub mod generic_order;
@@ -23,6 +25,7 @@ pub mod generic_product;
 pub mod id;
 pub mod identifier;
 pub mod integration;
+pub mod job;
 pub mod json;
 mod json_scan;
 pub mod key;
@@ -34,6 +37,7 @@ pub mod message;
 pub mod message_type;
 pub mod parameter;
 pub mod path;
+pub mod quick;
 pub mod reference;
 pub mod registry;
 pub mod retry;

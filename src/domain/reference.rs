@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::json::{Payload, Text};
+use super::json_scan::Member;
 use super::lookup::Scalar;
 use super::message_type::MessageType;
 
@@ -204,6 +205,43 @@ pub fn object_of(message: &MessageType, payload: &Payload) -> About {
             also: Vec::new(),
         },
     }
+}
+
+/// As [`object_of`], for a payload that was skimmed: `members` are those of the payload, at `depth`, and of the objects in it. `None`
+/// for nouns of objects that belong to an order, whose order may stand deeper.
+pub(super) fn about_of_members(
+    message: &MessageType,
+    members: &[Member<'_>],
+    depth: usize,
+) -> Option<About> {
+    let noun = message.noun();
+    if OF_AN_ORDER.contains(&noun) {
+        return None;
+    }
+    let object = |name: &str| {
+        let place = members
+            .iter()
+            .rposition(|member| member.depth == depth && member.name == name)?;
+        let inside = members.get(place + 1..)?;
+        let end = inside.iter().position(|member| member.depth <= depth);
+        let inside = inside.get(..end.unwrap_or(inside.len()))?;
+        ["number", "id", "sku", "email", "token"]
+            .into_iter()
+            .filter_map(|name| {
+                let is_it = |member: &&Member<'_>| member.depth == depth + 1 && member.name == name;
+                match Scalar::of_raw(inside.iter().rev().find(is_it)?.value) {
+                    Scalar::Text(text) => Some(text),
+                    Scalar::Number(text) => Some(Cow::Borrowed(text)),
+                    Scalar::Null | Scalar::Bool(_) | Scalar::Composite(_) => None,
+                }
+            })
+            .find_map(|token| ObjectRef::new(name, &token).ok())
+    };
+    let primary = object(noun).or_else(|| (noun != "order").then(|| object("order")).flatten());
+    Some(About {
+        primary,
+        also: Vec::new(),
+    })
 }
 
 /// The members of the payload that matter here.

@@ -622,6 +622,16 @@ impl StoreSnapshot {
         self.integrations.values().chain(self.globals.values())
     }
 
+    /// The secrets that sign a mapping's requests, the newest first: its own, else its integration's.
+    #[must_use]
+    pub fn signing_secrets_of<'a>(&'a self, mapping: &'a Mapping) -> &'a [String] {
+        let integration = || self.integration(mapping.integration?);
+        let of_integration = || integration()?.value.signing_secret.as_ref();
+        let own = mapping.options.signing_secret.as_ref();
+        own.or_else(of_integration)
+            .map_or(&[][..], SigningSecrets::texts)
+    }
+
     fn compile_rules(&self) -> Vec<CompiledRule> {
         self.rules
             .values()

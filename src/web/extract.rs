@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::actors::Hub;
 
-use super::{error::ApiError, fields::Members};
+use super::error::ApiError;
 
 /// How long a whole body may take to come: a client that drips keeps a connection and its memory.
 const BODY_TIME: Duration = Duration::from_secs(120);
@@ -92,12 +92,12 @@ impl Body {
         read_json(&self.bytes)
     }
 
-    /// The members of the object that the body is; `None` when it is something else.
+    /// The body as text that ought to be JSON; `None` when it says that it is something else, or is no text.
     #[must_use]
-    pub fn members(&self) -> Option<Members<'_>> {
+    pub fn json_text(&self) -> Option<&str> {
         let is_json = self.kind == Kind::Json;
         is_json
-            .then(|| serde_json::from_slice(&self.bytes).ok())
+            .then(|| std::str::from_utf8(&self.bytes).ok())
             .flatten()
     }
 

@@ -61,15 +61,10 @@ const DESCRIPTION_CHARS: usize = 10_000;
 /// The body of a service request: the message as it was accepted, with the mapping's parameters inside its payload.
 ///
 /// Shape (WIRE B.1): `{"message","message_id","store_id","source",...,"payload":{...,"parameters":[{"name","value"}]}}`. The payload's
-/// own members are copied byte for byte, nothing is parsed.
+/// own members are copied byte for byte, nothing is parsed. `parameters` is what [`parameter_array`] gives.
 #[must_use]
-pub fn request_body<'a>(
-    delivery: &Delivery,
-    store_id: Id,
-    parameters: impl Iterator<Item = &'a Parameter>,
-) -> Bytes {
+pub fn request_body(delivery: &Delivery, store_id: Id, parameters: &str) -> Bytes {
     let message = &delivery.message;
-    let parameters = parameter_array(parameters);
     let mut body = Vec::with_capacity(message.payload.len() + parameters.len() + 192);
     body.extend_from_slice(b"{\"message\":\"");
     // A message type holds letters, digits and `:_-.` only, so it needs no escaping; nor do ids.
@@ -85,9 +80,7 @@ pub fn request_body<'a>(
         body.extend_from_slice(inner.as_bytes());
     }
     body.extend_from_slice(b",\"payload\":");
-    message
-        .payload
-        .write_with_parameters(&mut body, &parameters);
+    message.payload.write_with_parameters(&mut body, parameters);
     body.push(b'}');
     body.into()
 }
@@ -106,7 +99,9 @@ fn members_of(object: &str) -> Option<&str> {
     (!inner.is_empty()).then_some(inner)
 }
 
-fn parameter_array<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> String {
+/// The parameters of a mapping as JSON: `[{"name","value"}]`.
+#[must_use]
+pub fn parameter_array<'a>(parameters: impl Iterator<Item = &'a Parameter>) -> String {
     let mut array = String::from("[");
     for parameter in parameters {
         if array.len() > 1 {

@@ -74,19 +74,12 @@ pub fn headers(token: &str, store_id: Id) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// The body of a service request: see the rules above. `integration` is the prefix that parameters lose, the part of the
-/// mapping's name before the dot.
+/// The body of a service request: see the rules above. `parameters` is what [`parameter_object`] gives.
 #[must_use]
-pub fn request_body<'a>(
-    delivery: &Delivery,
-    integration: &str,
-    parameters: impl Iterator<Item = &'a Parameter>,
-) -> Bytes {
+pub fn request_body(delivery: &Delivery, parameters: &str) -> Bytes {
     let message = &delivery.message;
-    let mut root = Root::new(&delivery.id.to_string(), message.payload.len());
-    write_objects(&mut root, &message.kind, &message.payload);
-    root.member("parameters", &parameter_object(integration, parameters));
-    root.end()
+    let id = delivery.id.to_string();
+    body_of(&id, &message.kind, &message.payload, parameters)
 }
 
 /// The body with a literal id and parameters, for samples and tests of mappings.
@@ -266,8 +259,10 @@ fn named<'a>(raw: &'a str, noun: &str, extra: Option<(&str, &str)>) -> Cow<'a, s
     Cow::Owned(format!("{{{added}{inner}"))
 }
 
-/// `{"api_key":"k",...}`. A name that was stored with the prefix wins over the same name without.
-fn parameter_object<'a>(
+/// The parameters of a mapping as JSON: `{"api_key":"k",...}`. `integration` is the prefix that they lose, the part of the mapping's name
+/// before the dot. A name that was stored with the prefix wins over the same name without.
+#[must_use]
+pub fn parameter_object<'a>(
     integration: &str,
     parameters: impl Iterator<Item = &'a Parameter>,
 ) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Hub, hub::OPERATOR};
+use crate::support::{Hub, Reply, Sink, hub::OPERATOR, order};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -290,5 +290,212 @@ async fn every_page_has_a_policy_without_anything_inline() {
             "{path}"
         );
         assert!(page.len() < 60 * 1024, "{path} has {} bytes", page.len());
+    }
+}
+
+#[actix_web::test]
+async fn words_are_found_however_many_events_came_since() {
+    let hub = Hub::start().await;
+    let store = hub.store("Own").await;
+    // One event with the word, then more than two thousand others.
+    let sink = Sink::start(|request, _| {
+        let order = request.order().to_owned();
+        let subject = |at: usize| match order.as_str() {
+            "R0" => format!("a needle {at}"),
+            _ => format!("hay {order} {at}"),
+        };
+        let said: Vec<_> = (0..if order == "R0" { 1 } else { 100 })
+            .map(|at| json!({"level": "info", "subject": subject(at)}))
+            .collect();
+        Reply::json(200, json!({"notifications": said}))
+    })
+    .await;
+    hub.mapping(&store, "books.record", &sink.url, json!({}))
+        .await;
+    let push = async |number: usize| {
+        let order = order(&format!("R{number}"), "complete");
+        hub.push(&store, "order:new", json!({"order": order})).await;
+    };
+    push(0).await;
+    hub.quiet(&store).await;
+    for number in 1..=25 {
+        push(number).await;
+    }
+    hub.quiet(&store).await;
+    let ann = Visitor::first(&hub).await;
+    let mut path = format!("/console/events?store={}&q=needle", store.id);
+    // On a slow machine one page may end before it: then it says how far it came, and leads on.
+    let page = loop {
+        let (status, page) = ann.get(&hub, &path).await;
+        assert_eq!(status, 200, "{page}");
+        if page.contains("a needle 0") {
+            break page;
+        }
+        assert!(page.contains("Search further"), "{page}");
+        path = between(&page, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    };
+    assert!(!page.contains("hay R"));
+    let (_, page) = ann
+        .get(&hub, &format!("/console/events?store={}&q=hay", store.id))
+        .await;
+    assert_eq!(page.matches("<tr id=\"v").count(), 50, "a page of them");
+    let older = between(&page, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    let (_, second) = ann.get(&hub, &older).await;
+    assert_eq!(second.matches("<tr id=\"v").count(), 50);
+    let last = |page: &str| between(page, "<tr id=\"v", "\"").to_owned();
+    assert_ne!(last(&page), last(&second));
+    let (_, none) = ann
+        .get(&hub, &format!("/console/events?store={}&q=straw", store.id))
+        .await;
+    assert!(none.contains("Nothing matches among"), "{none}");
+}
+
+#[actix_web::test]
+async fn an_operator_erases_an_object_after_a_page_that_says_what_goes_and_nobody_else_does() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let store = hub.store("Own").await;
+    let payload = json!({"order": {"number": "ZEBRA-1", "email": "ada@example.org"}});
+    hub.push(&store, "order:new", payload).await;
+    hub.quiet(&store).await;
+    let viewer = [
+        ("action", "create"),
+        ("name", "eve"),
+        ("new_password", PASSWORD),
+        ("again", PASSWORD),
+        ("role", "viewer"),
+    ];
+    assert_eq!(ann.post(&hub, "/console/people", &viewer).await, 303);
+    let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
+
+    let object = format!("/objects/order/ZEBRA-1?store={}", store.id);
+    let erase = format!("/objects/order/ZEBRA-1/erase?store={}", store.id);
+    assert!(
+        ann.get(&hub, &object)
+            .await
+            .1
+            .contains("Erase it on request")
+    );
+    assert!(
+        !eve.get(&hub, &object)
+            .await
+            .1
+            .contains("Erase it on request")
+    );
+    assert_eq!(eve.get(&hub, &erase).await.0, 403);
+    let fields = [("action", "erase"), ("store", store.id.as_str())];
+    assert_eq!(eve.post(&hub, &erase, &fields).await, 403);
+    let (status, page) = ann.get(&hub, &erase).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("cannot be undone"), "{page}");
+    assert_eq!(ann.post(&hub, &erase, &fields).await, 303);
+    crate::support::eventually("it is erased", || async {
+        let path = store.path("/erasures");
+        let erasures = hub.get(&store.token, &path).await.body;
+        (erasures["erasures"][0]["state"] == "done").then_some(())
+    })
+    .await;
+    let (_, log) = ann.get(&hub, "/console/audit").await;
+    assert!(
+        log.contains("object with the digest") && !log.contains("ZEBRA-1"),
+        "{log}"
+    );
+}
+
+#[actix_web::test]
+async fn pages_of_applications_and_shops_ask_for_the_same_roles() {
+    let hub = Hub::start().await;
+    let ann = Visitor::first(&hub).await;
+    let (own, other) = (hub.store("Own").await, hub.store("Other").await);
+    let (_, page) = ann.get(&hub, "/console/people").await;
+    let label = page
+        .split("<label")
+        .find(|part| part.contains("name=\"stores\"") && part.contains(">Own<"))
+        .unwrap();
+    let key = between(label, "value=\"", "\"").to_owned();
+    for (name, role) in [("bob", "store_admin"), ("eve", "viewer")] {
+        let person = [
+            ("action", "create"),
+            ("name", name),
+            ("new_password", PASSWORD),
+            ("again", PASSWORD),
+            ("role", role),
+            ("stores", key.as_str()),
+        ];
+        assert_eq!(ann.post(&hub, "/console/people", &person).await, 303);
+    }
+    let bob = enter(&hub, &[("name", "bob"), ("password", PASSWORD)]).await;
+    let eve = enter(&hub, &[("name", "eve"), ("password", PASSWORD)]).await;
+
+    let application = [("url", "http://127.0.0.1:9/app"), ("name", "acme")];
+    let scheduler = [
+        ("key", "acme:poll"),
+        ("how", "interval"),
+        ("count", "1"),
+        ("interval", "days"),
+    ];
+    let rule = [
+        ("name", "large"),
+        ("messages", "order:new"),
+        ("message", "order:large"),
+        ("payload", "number = payload.order.number"),
+    ];
+    let forms: [(&str, &[(&str, &str)]); 3] = [
+        ("integrations", &application),
+        ("schedulers", &scheduler),
+        ("rules", &rule),
+    ];
+    for (kind, form) in forms {
+        let new = |store: &str| format!("/console/{kind}/new?store={store}");
+        assert_eq!(eve.get(&hub, &new(&own.id)).await.0, 403, "{kind}");
+        assert_eq!(eve.post(&hub, &new(&own.id), form).await, 403, "{kind}");
+        assert_eq!(bob.post(&hub, &new(&other.id), form).await, 404, "{kind}");
+        assert_eq!(bob.post(&hub, &new(&own.id), form).await, 303, "{kind}");
+        // Whoever may look sees it, and no form that changes it.
+        let list = format!("/console/{kind}?store={}", own.id);
+        let (_, page) = eve.get(&hub, &list).await;
+        let one = page
+            .split("href=\"")
+            .filter_map(|part| part.split('"').next())
+            .find(|href| href.starts_with(&format!("/console/{kind}/")))
+            .unwrap()
+            .to_owned();
+        let (status, page) = eve.get(&hub, &one).await;
+        assert_eq!(status, 200, "{kind}");
+        assert!(!page.contains("value=\"delete\""), "{kind}");
+        let delete = [("action", "delete"), ("confirm", "acme")];
+        assert_eq!(eve.post(&hub, &one, &delete).await, 403, "{kind}");
+        let elsewhere = one.replace(&own.id, &other.id);
+        assert_eq!(ann.get(&hub, &elsewhere).await.0, 404, "{kind}");
+    }
+    let store = format!("/console/stores/{}", own.id);
+    let secrets = [
+        ("action", "save"),
+        ("name", "Own"),
+        ("api_url", "http://127.0.0.1:9/api/"),
+        ("api_key", "the-key-of-the-shop"),
+        ("source", "none"),
+        ("webhook_secret", "the-secret-of-its-hooks"),
+    ];
+    assert_eq!(eve.post(&hub, &store, &secrets).await, 403);
+    assert_eq!(eve.post(&hub, &store, &[("action", "poll")]).await, 403);
+    assert_eq!(bob.post(&hub, &store, &secrets).await, 303);
+    assert_eq!(
+        bob.post(&hub, &store, &[("action", "delete"), ("confirm", "Own")])
+            .await,
+        403,
+        "stores are the operator's"
+    );
+    assert_eq!(bob.get(&hub, "/console/stores/new").await.0, 403);
+    for path in ["/console/audit", store.as_str()] {
+        let (_, page) = ann.get(&hub, path).await;
+        assert!(
+            !page.contains("the-key-of-the-shop") && !page.contains("the-secret-of-its-hooks"),
+            "{path}"
+        );
+    }
+    let (_, log) = ann.get(&hub, "/console/audit").await;
+    for deed in ["integration acme", "scheduler acme:poll", "rule large"] {
+        assert!(log.contains(deed), "{deed}: {log}");
     }
 }

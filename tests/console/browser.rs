@@ -4,7 +4,8 @@
 //! anyway: the crates for it bring a web server and a second HTTP stack along.
 
 use std::{
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -101,8 +102,30 @@ impl Browser {
 
     /// Light or dark, as the system would have it.
     pub async fn prefer(&self, scheme: &str) {
-        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.emulate("prefers-color-scheme", scheme).await;
+    }
+
+    /// A feature that style sheets ask for.
+    pub async fn emulate(&self, feature: &str, value: &str) {
+        let media = json!({"features": [{"name": feature, "value": value}]});
         self.cdp("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Opens another tab, and goes there.
+    pub async fn new_tab(&self) {
+        let made = self.post("/window/new", json!({"type": "tab"})).await;
+        let handle = made.unwrap()["handle"].clone();
+        self.post("/window", json!({"handle": handle}))
+            .await
+            .unwrap();
+    }
+
+    /// Presses a key that writes nothing.
+    pub async fn key(&self, key: &str) {
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": if key == "Tab" { 9 } else { 13 }});
+            self.cdp("Input.dispatchKeyEvent", event).await;
+        }
     }
 
     /// Opens a path of the hub, or a whole address.
@@ -113,6 +136,12 @@ impl Browser {
             format!("{}{path}", self.url)
         };
         self.post("/url", json!({"url": address})).await.unwrap();
+        eventually("the page is loaded", || async {
+            let body = json!({"script": "return document.readyState", "args": []});
+            let state = self.post("/execute/sync", body).await.ok()?;
+            (state == "complete").then_some(())
+        })
+        .await;
     }
 
     /// Runs a script in the page.
@@ -236,9 +265,13 @@ impl Browser {
             return;
         };
         std::fs::create_dir_all(&folder).unwrap();
-        let picture = self
-            .cdp("Page.captureScreenshot", json!({"format": "png"}))
-            .await;
+        // The whole page, as far as it is not endless.
+        let sizes = self.cdp("Page.getLayoutMetrics", json!({})).await;
+        let size = &sizes["cssContentSize"];
+        let height = size["height"].as_f64().unwrap_or(900.0).min(6000.0);
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1});
+        let wanted = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.cdp("Page.captureScreenshot", wanted).await;
         let png = decode_base64(picture["data"].as_str().unwrap_or_default());
         std::fs::write(format!("{folder}/{name}.png"), png).unwrap();
     }
@@ -246,11 +279,28 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium is the driver's child: a polite end takes it along, a kill would not.
+        // Ending the session ends Chromium; the driver's end alone would leave it behind.
+        let _ = self.end_session();
         let _ = Command::new("kill")
             .args(["-TERM", &self.driver.id().to_string()])
             .status();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Without a runtime: a test that has panicked has none to wait on.
+    fn end_session(&self) -> std::io::Result<()> {
+        let place = self.session.trim_start_matches("http://");
+        let (host, path) = place.split_once('/').unwrap_or((place, ""));
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let request =
+            format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(())
     }
 }
 

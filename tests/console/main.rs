@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod access;
+mod applications;
 mod browser;
+mod comfort;
 mod embedding;
 mod hostile;
 mod looks;
+mod shops;
 mod tasks;
 
 #[allow(

@@ -10,11 +10,19 @@ use serde_json::json;
 
 use crate::support::{Hub, Reply, Sink, eventually, order};
 
-/// Times the hub is killed.
-const KILLS: usize = 12;
-
 #[actix_web::test]
 async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_again_under_load() {
+    killed_under_load(12).await;
+}
+
+/// Takes a quarter of an hour: `cargo test --test suite -- --ignored hundreds_of_times`.
+#[actix_web::test]
+#[ignore = "takes long"]
+async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_hundreds_of_times() {
+    killed_under_load(300).await;
+}
+
+async fn killed_under_load(kills: usize) {
     let mut hub = Hub::start().await;
     let store = hub.store("shop").await;
     let sink = Sink::start(|_, before| {
@@ -28,7 +36,7 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
     hub.mapping(&store, "a.b", &sink.url, json!({})).await;
     let mut answered: HashSet<String> = HashSet::new();
     let mut number = 0;
-    for round in 0..KILLS {
+    for round in 0..kills {
         // Pushers run until the hub dies under them, at another moment each round.
         let accepted: Arc<Mutex<Vec<String>>> = Arc::default();
         let pushers = (0..4).map(|pusher| {
@@ -48,7 +56,7 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
             }
         });
         let load = futures_util::future::join_all(pushers);
-        let wanted = 5 + round * 9;
+        let wanted = 5 + round % 60 * 9;
         let killer = eventually("enough is accepted", || async {
             (accepted.lock().unwrap().len() >= wanted).then_some(())
         });
@@ -73,7 +81,7 @@ async fn whatever_was_answered_is_delivered_though_the_hub_is_killed_again_and_a
     })
     .await;
     hub.quiet(&store).await;
-    assert!(answered.len() >= KILLS * 5);
+    assert!(answered.len() >= kills * 5);
 }
 
 #[actix_web::test]

@@ -6,8 +6,10 @@
 #[path = "../../src/db/postgres/tests/cluster.rs"]
 #[allow(dead_code)]
 mod cluster;
+mod bulk;
 mod crash;
 mod documents;
+mod faults;
 mod interop;
 mod isolation;
 mod nodes;

@@ -7,7 +7,7 @@ use integrator::sources::fake_shop::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Hub, OPERATOR, Setup, Sink, Store, eventually};
+use crate::support::{Hub, OPERATOR, Setup, Sink, Store, eventually, fake_shop as shop};
 
 /// A hub that polls every second, without chance.
 async fn hub() -> Hub {
@@ -17,19 +17,6 @@ async fn hub() -> Hub {
         .with("poll.backoff_max_secs", 1)
         .with("poll.timeout_secs", 3);
     Hub::start_with(setup).await
-}
-
-/// A fake shop with a few old orders.
-fn shop(flavor: Flavor) -> FakeShop {
-    let shop = FakeShop::start(flavor).unwrap();
-    let mut control = shop.control();
-    for _ in 0..3 {
-        control.stock.add_order();
-        control.stock.pass_millis(1000);
-    }
-    control.stock.pass_millis(100_000);
-    drop(control);
-    shop
 }
 
 async fn polled(hub: &Hub, shop: &FakeShop, key: &str) -> Store {

@@ -7,33 +7,30 @@
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use url::Url;
 
-use super::{super::transport::Outgoing, shown};
+use super::{
+    super::transport::Outgoing,
+    prepared::{Headers, Preparations, Prepared, Way, header},
+    shown,
+};
 use crate::{
     config::Config,
     domain::{
         delivery::{Attempt, Delivery, Disposition, Fence, Settlement, micros_of},
+        id::Id,
         key::EndpointKey,
-        mask::Mask,
-        registry::{Dialect, Mapping, MappingOptions, Registry, SigningSecrets, StoreSnapshot},
-        retry::RetryPolicy,
+        registry::{Dialect, Registry},
         settle::{Finish, SettleContext, settle},
         time::Micros,
     },
-    net::{
-        Answer, Failure, Target,
-        header::{HeaderName, HeaderValue},
-        parse_endpoint_url,
-    },
-    wire::{
-        dialect1, dialect2,
-        standard_webhooks::{self, SigningSecret},
-    },
+    net::{Answer, Failure},
+    wire::{dialect1, dialect2, standard_webhooks},
 };
 
 /// How long the transport may overrun its own deadline before it counts as lost.
@@ -51,19 +48,15 @@ pub enum Plan {
 
 /// Everything about one attempt that was decided before it began.
 pub struct Order {
-    /// The mapping's name.
-    pub mapping: String,
-    dialect: Dialect,
-    accept_any_body: bool,
-    policy: RetryPolicy,
-    asynchronous_budget: Duration,
-    mask: Mask,
-    /// What to send, or one sentence on why nothing can be sent.
+    prepared: Rc<Prepared>,
+    /// What to send, or why nothing can be sent.
     outgoing: Result<Outgoing, Unsendable>,
-    asked: Option<Url>,
-    shown_url: String,
-    shown_headers: String,
-    request_bytes: usize,
+    /// Where to, when the delivery has an address of its own.
+    own_way: Option<Way>,
+    /// The address as it is shown.
+    shown_url: Option<String>,
+    /// The headers as they are shown, when they are not those of all attempts.
+    shown_headers: Option<String>,
     kept_body_bytes: usize,
 }
 
@@ -89,19 +82,18 @@ impl Order {
     /// An order that cannot be built, for reasons that lie in the hub.
     fn of_poison(config: &Config) -> Self {
         Self {
-            mapping: "integrator".into(),
-            dialect: Dialect::One,
-            accept_any_body: false,
-            policy: policy(&MappingOptions::default(), config),
-            asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
-            mask: Mask::default(),
+            prepared: Rc::new(Prepared::of_poison(config)),
             outgoing: Err(Unsendable::Panicked),
-            asked: None,
-            shown_url: String::new(),
-            shown_headers: "{}".into(),
-            request_bytes: 0,
+            own_way: None,
+            shown_url: None,
+            shown_headers: None,
             kept_body_bytes: 0,
         }
+    }
+
+    /// Where it goes, if its address can be read.
+    fn way(&self) -> Option<&Way> {
+        self.own_way.as_ref().or(self.prepared.way.as_ref().ok())
     }
 
     /// What to send; `None` when it cannot be built, which [`conclude`] turns into a failure.
@@ -149,8 +141,15 @@ pub struct Conclusion {
 
 /// As [`plan`], but a message that makes the code panic becomes an attempt that fails, and its dispatcher lives.
 #[must_use]
-pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config, now: Micros) -> Plan {
-    catch_unwind(AssertUnwindSafe(|| plan(delivery, registry, config, now))).unwrap_or_else(|_| {
+pub fn plan_safely(
+    delivery: &Delivery,
+    registry: &Registry,
+    config: &Config,
+    now: Micros,
+    preparations: &mut Preparations,
+) -> Plan {
+    let plan = || plan(delivery, registry, config, now, preparations);
+    catch_unwind(AssertUnwindSafe(plan)).unwrap_or_else(|_| {
         log::error!(store = delivery.message.store.0, message_id:% = delivery.id; "building a request panicked");
         Plan::Post(Box::new(Order::of_poison(config)))
     })
@@ -158,7 +157,13 @@ pub fn plan_safely(delivery: &Delivery, registry: &Registry, config: &Config, no
 
 /// Decides what to do with a delivery, by what is configured now. A request that is signed carries the time `now`.
 #[must_use]
-pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micros) -> Plan {
+pub fn plan(
+    delivery: &Delivery,
+    registry: &Registry,
+    config: &Config,
+    now: Micros,
+    preparations: &mut Preparations,
+) -> Plan {
     let Some(store) = registry.stores.get(&delivery.message.store) else {
         return Plan::Without(Disposition::Removed);
     };
@@ -168,42 +173,41 @@ pub fn plan(delivery: &Delivery, registry: &Registry, config: &Config, now: Micr
     if !mapping.value.enabled {
         return Plan::Without(Disposition::Held);
     }
-    let mapping = &mapping.value;
-    let options = &mapping.options;
-    let mut mask = Mask::default();
-    mask.add(&mapping.token);
-    store
-        .parameters_of(mapping)
-        .filter(|parameter| parameter.secret)
-        .for_each(|parameter| mask.add_value(&parameter.value));
-    for secret in signing_secrets(store, mapping) {
-        mask.add(secret);
-    }
-    let address = delivery
+    let prepared = preparations.get(store, delivery.mapping, &mapping.value, config);
+    let own_address = delivery
         .asynchronous
         .as_ref()
-        .and_then(|work| work.update_url.as_deref())
-        .unwrap_or(&mapping.url);
-    let (outgoing, asked) = match outgoing(delivery, store, mapping, address, config, now) {
-        Ok((outgoing, url)) => (Ok(outgoing), Some(url)),
-        Err(sentence) => (Err(Unsendable::Misconfigured(sentence)), None),
+        .and_then(|work| work.update_url.as_deref());
+    let (own_way, shown_url) = match own_address.map(|own| (own, Way::to(own, &prepared.mask))) {
+        None if prepared.way.is_ok() => (None, None),
+        None => (None, Some(prepared.mask.cover(mapping.value.url.clone()))),
+        Some((_, Ok(way))) => (Some(Ok(way)), None),
+        Some((own, Err(sentence))) => {
+            let shown = prepared.mask.cover(own.to_owned());
+            (Some(Err(sentence)), Some(shown))
+        }
     };
-    let headers = outgoing
-        .as_ref()
-        .map_or(&[][..], |outgoing| &outgoing.headers);
+    let way = match &own_way {
+        Some(own) => own.as_ref(),
+        None => prepared.way.as_ref(),
+    };
+    let mut shown_headers = None;
+    let outgoing = way.map_err(Clone::clone).and_then(|way| {
+        let (outgoing, signed) = outgoing(delivery, &prepared, way, store.store.id, config, now)?;
+        shown_headers = signed.then(|| shown::request_headers(&outgoing.headers, &prepared.mask));
+        Ok(outgoing)
+    });
+    let outgoing = outgoing.map_err(Unsendable::Misconfigured);
+    if outgoing.is_err() {
+        shown_headers = Some("{}".into());
+    }
     Plan::Post(Box::new(Order {
-        mapping: mapping.name.clone(),
-        dialect: options.dialect,
-        accept_any_body: options.accept_any_body,
-        policy: policy(options, config),
-        asynchronous_budget: Duration::from_secs(config.retry.deadline_secs),
-        shown_url: mask.cover(address.to_owned()),
-        shown_headers: shown::request_headers(headers, &mask),
-        request_bytes: outgoing.as_ref().map_or(0, |outgoing| outgoing.body.len()),
-        kept_body_bytes: config.dispatch.kept_body_bytes,
-        mask,
         outgoing,
-        asked,
+        own_way: own_way.and_then(Result::ok),
+        shown_url,
+        shown_headers,
+        kept_body_bytes: config.dispatch.kept_body_bytes,
+        prepared,
     }))
 }
 
@@ -219,126 +223,41 @@ pub fn is_paused(endpoint: EndpointKey, registry: &Registry) -> bool {
         .is_some_and(|settings| settings.paused)
 }
 
-fn policy(options: &MappingOptions, config: &Config) -> RetryPolicy {
-    let retry = &config.retry;
-    let deadline = options.deadline_secs.map_or(retry.deadline_secs, |own| {
-        retry.deadline_secs.min(own.into())
-    });
-    RetryPolicy {
-        allowed: options.retries_allowed,
-        base: Duration::from_secs(retry.base_secs),
-        cap: Duration::from_secs(retry.max_secs),
-        jitter: retry.jitter,
-        max_failures: retry.max_attempts,
-        deadline: Duration::from_secs(deadline),
-        schedule: options.retry_schedule.as_ref().map(|delays| {
-            delays
-                .iter()
-                .map(|secs| Duration::from_secs((*secs).into()))
-                .collect()
-        }),
-    }
-}
-
+/// The request, and whether it has headers beyond those of all attempts.
 fn outgoing(
     delivery: &Delivery,
-    store: &StoreSnapshot,
-    mapping: &Mapping,
-    address: &str,
+    prepared: &Prepared,
+    way: &Way,
+    store_id: Id,
     config: &Config,
     now: Micros,
-) -> Result<(Outgoing, Url), String> {
-    let url = parse_endpoint_url(address).map_err(|error| format!("the address {error}"))?;
-    let target = Target::new(&url).map_err(|error| format!("the address {error}"))?;
-    let body = match mapping.options.dialect {
-        Dialect::One => {
-            dialect1::request_body(delivery, store.store.id, store.parameters_of(mapping))
+) -> Result<(Outgoing, bool), String> {
+    let body = match prepared.dialect {
+        Dialect::One => dialect1::request_body(delivery, store_id, &prepared.parameters),
+        Dialect::Two => dialect2::request_body(delivery, &prepared.parameters),
+    };
+    let common = prepared.headers.clone()?;
+    let secrets = prepared.secrets.as_ref().map_err(Clone::clone)?;
+    let signature = standard_webhooks::headers(secrets, delivery.id, now.seconds(), &body);
+    let is_signed = !signature.is_empty();
+    let headers = match is_signed {
+        false => common,
+        true => {
+            let mut headers = common.to_vec();
+            for (name, value) in signature {
+                headers.push(header(name, &value)?);
+            }
+            Headers::from(headers)
         }
-        Dialect::Two => dialect2::request_body(
-            delivery,
-            prefix_of(&mapping.name),
-            store.parameters_of(mapping),
-        ),
     };
-    let mut headers = vec![
-        (
-            HeaderName::from_static("content-type"),
-            HeaderValue::from_static("application/json"),
-        ),
-        (
-            HeaderName::from_static("user-agent"),
-            HeaderValue::from_static(concat!("Integrator/", env!("CARGO_PKG_VERSION"))),
-        ),
-    ];
-    // An endpoint without a key of its own refuses any token at all (WIRE B.7), so an empty one sends no header.
-    let named = match mapping.options.dialect {
-        Dialect::One if mapping.token.is_empty() => Vec::new(),
-        Dialect::One => vec![("X-Augury-Token", mapping.token.clone())],
-        Dialect::Two => dialect2::headers(&mapping.token, store.store.id),
-    };
-    for (name, value) in named.into_iter().chain(signature(
-        delivery,
-        signing_secrets(store, mapping),
-        &body,
-        now,
-    )?) {
-        let value = HeaderValue::from_str(&value)
-            .map_err(|_| "the mapping's token has characters that no header can hold".to_owned())?;
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| "a header has a name that HTTP does not know".to_owned())?;
-        headers.push((name, value));
-    }
-    let limits = &config.dispatch;
-    let timeout = mapping
-        .options
-        .timeout_secs
-        .map_or(limits.timeout_secs, |own| {
-            limits.timeout_secs.min(own.into())
-        });
     let outgoing = Outgoing {
-        target,
-        headers,
+        target: way.target.clone(),
+        headers: Arc::clone(&headers),
         body,
-        timeout: Duration::from_secs(timeout.max(1)),
-        max_answer_bytes: limits.max_answer_bytes,
+        timeout: prepared.timeout,
+        max_answer_bytes: config.dispatch.max_answer_bytes,
     };
-    Ok((outgoing, url))
-}
-
-/// The prefix of a mapping's name, which its parameters lose in the second dialect.
-fn prefix_of(mapping: &str) -> &str {
-    mapping
-        .split_once('.')
-        .map_or(mapping, |(prefix, _)| prefix)
-}
-
-/// The secrets that sign a mapping's requests: its own, else its integration's.
-fn signing_secrets<'a>(store: &'a StoreSnapshot, mapping: &'a Mapping) -> &'a [String] {
-    let integration = || store.integration(mapping.integration?);
-    let of_integration = || integration()?.value.signing_secret.as_ref();
-    let own = mapping.options.signing_secret.as_ref();
-    own.or_else(of_integration)
-        .map_or(&[][..], SigningSecrets::texts)
-}
-
-/// The headers of Standard Webhooks; none without a signing secret.
-fn signature(
-    delivery: &Delivery,
-    secrets: &[String],
-    body: &[u8],
-    now: Micros,
-) -> Result<Vec<(&'static str, String)>, String> {
-    let secrets = secrets
-        .iter()
-        .map(|text| SigningSecret::read(text))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("the signing secret {error}"))?;
-    Ok(standard_webhooks::headers(
-        &secrets,
-        delivery.id,
-        now.seconds(),
-        body,
-    ))
+    Ok((outgoing, is_signed))
 }
 
 /// Posts, whatever the code behind it does: a panic or an overrun ends the attempt and nothing else.
@@ -391,30 +310,35 @@ fn conclude_openly(
     posted: Posted,
     at: Circumstances,
 ) -> Conclusion {
+    let prepared = &*order.prepared;
+    let shown_url = order.shown_url.as_ref();
+    let shown_url = shown_url.or(order.way().map(|way| &way.shown));
+    let shown_headers = order.shown_headers.as_ref();
+    let request_bytes = order.outgoing.as_ref().map_or(0, |sent| sent.body.len());
     let mut record = Attempt {
         number: delivery.attempts.saturating_add(1),
         started_at: at.started_at,
         duration_us: micros_of(at.ended_at.since(at.started_at)),
-        url: order.shown_url.clone(),
+        url: shown_url.cloned().unwrap_or_default(),
         status: None,
         outcome: String::new(),
         error: String::new(),
-        request_headers: order.shown_headers.clone(),
-        request_bytes: length(order.request_bytes),
+        request_headers: shown_headers.unwrap_or(&prepared.shown_headers).clone(),
+        request_bytes: length(request_bytes),
         answer_headers: "{}".into(),
         answer_body: String::new(),
         answer_bytes: 0,
     };
-    let verdict = verdict(&posted, at.ended_at, order.policy.cap);
+    let verdict = verdict(&posted, at.ended_at, prepared.policy.cap);
     // Most answers return no parameters, and then the secrets known before are all there are.
-    let mut mask = Cow::Borrowed(&order.mask);
+    let mut mask = Cow::Borrowed(&prepared.mask);
     let finish = match posted {
         Posted::Answer(answer) => {
             record.status = Some(answer.status);
             record.duration_us = micros_of(answer.duration);
             record.answer_bytes = length(answer.body.len());
-            let read = match (&order.asked, order.dialect) {
-                (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, asked),
+            let read = match (order.way(), prepared.dialect) {
+                (Some(asked), Dialect::One) => dialect1::read_answer(&answer.body, &asked.url),
                 (Some(_), Dialect::Two) => dialect2::read_answer(&answer.body),
                 _ => crate::domain::settle::ServiceAnswer::default(),
             };
@@ -475,11 +399,11 @@ fn conclude_openly(
         _ => Vec::new(),
     };
     let context = SettleContext {
-        mapping: &order.mapping,
-        dialect: order.dialect,
-        accept_any_body: order.accept_any_body,
-        policy: &order.policy,
-        asynchronous_budget: order.asynchronous_budget,
+        mapping: &prepared.name,
+        dialect: prepared.dialect,
+        accept_any_body: prepared.accept_any_body,
+        policy: &prepared.policy,
+        asynchronous_budget: prepared.asynchronous_budget,
         epoch: at.epoch,
         now: at.ended_at,
         random: at.random,

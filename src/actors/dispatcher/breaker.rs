@@ -133,6 +133,13 @@ impl Breaker {
         }
     }
 
+    /// A person wants it tried at `now`: the pause ends.
+    pub fn hurry(&mut self, now: Micros) {
+        if let State::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
+    }
+
     /// For people.
     #[must_use]
     pub fn state(&self) -> BreakerState {
@@ -171,6 +178,20 @@ mod tests {
         let mut breaker = breaker();
         (0..100).for_each(|_| breaker.fail(DeliveryKey(1), Micros(0)));
         assert_eq!(breaker.allows(Micros(0)), Allows::All);
+    }
+
+    #[test]
+    fn on_a_persons_word_the_probe_comes_at_once() {
+        let mut breaker = opened();
+        assert_eq!(
+            breaker.allows(Micros(SECOND)),
+            Allows::NothingUntil(Micros(10 * SECOND))
+        );
+        breaker.hurry(Micros(SECOND));
+        assert_eq!(
+            breaker.allows(Micros(SECOND)),
+            Allows::Probe { not_lane: None }
+        );
     }
 
     #[test]

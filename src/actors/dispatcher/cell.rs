@@ -1,6 +1,13 @@
 //! What is known of an endpoint's dispatcher. It outlives the actor, so that people can see what happened to it.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -46,6 +53,31 @@ pub(super) struct Told {
     pub last_failed_at: Option<Micros>,
     pub last_error: Option<String>,
     pub rate: Rate,
+    pub times: Times,
+}
+
+/// How long the last attempts took, those that a percentile is taken of.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times(VecDeque<Duration>);
+
+impl Times {
+    const KEPT: usize = 128;
+
+    /// One more attempt has ended.
+    pub fn count(&mut self, took: Duration) {
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(took);
+    }
+
+    /// What 95 of 100 stayed within; `None` before the first.
+    fn p95(&self) -> Option<Duration> {
+        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        let at = (sorted.len() * 95).div_ceil(100);
+        sorted.get(at.checked_sub(1)?).copied()
+    }
 }
 
 /// Attempts a minute: each weighs less the longer ago it was (a mean life of one minute).
@@ -70,18 +102,32 @@ impl Rate {
 
 /// Written by the endpoint's dispatcher, read by anyone.
 #[derive(Debug, Default)]
-pub struct EndpointCell(Mutex<Told>);
+pub struct EndpointCell {
+    told: Mutex<Told>,
+    /// A person wants the endpoint tried now.
+    probe: AtomicBool,
+}
 
 impl EndpointCell {
     pub(super) fn tell(&self, write: impl FnOnce(&mut Told)) {
-        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        write(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A person wants the endpoint tried now: its dispatcher, once woken, waits no longer.
+    pub fn ask_for_probe(&self) {
+        self.probe.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked since the last look.
+    pub(super) fn take_probe(&self) -> bool {
+        self.probe.swap(false, Ordering::SeqCst)
     }
 
     /// What is known, together with the signs of life.
     #[must_use]
     pub fn show(&self, endpoint: EndpointKey, vitals: &Vitals, now: Micros) -> EndpointState {
         let told = self
-            .0
+            .told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
@@ -104,6 +150,7 @@ impl EndpointCell {
             last_completed_at: told.last_completed_at,
             last_failed_at: told.last_failed_at,
             last_error: told.last_error,
+            p95: told.times.p95(),
             rate_per_min: (told.rate.at(now) * 10.0).round() / 10.0,
             restarts: vitals.restarts(),
             last_end: vitals.last_end(),
@@ -142,6 +189,9 @@ pub struct EndpointState {
     pub last_error: Option<String>,
     /// Attempts a minute, the last ones weighing most.
     pub rate_per_min: f64,
+    /// How long 95 of 100 of the last attempts took at most; `None` before the first.
+    #[serde(skip)]
+    pub p95: Option<Duration>,
     /// How often the dispatcher was replaced or started anew.
     pub restarts: u32,
     /// How it last ended.
@@ -160,5 +210,17 @@ mod tests {
         let steady = rate.at(second(600));
         assert!((58.0..62.0).contains(&steady), "one a second: {steady}");
         assert!(rate.at(second(600 + 600)) < 0.1, "ten quiet minutes later");
+    }
+
+    #[test]
+    fn the_percentile_is_of_the_last_attempts() {
+        let mut times = Times::default();
+        assert_eq!(times.p95(), None);
+        times.count(Duration::from_secs(9));
+        assert_eq!(times.p95(), Some(Duration::from_secs(9)));
+        for ms in 1..=128 {
+            times.count(Duration::from_millis(ms));
+        }
+        assert_eq!(times.p95(), Some(Duration::from_millis(122)));
     }
 }

@@ -3,12 +3,12 @@
 use actix::prelude::*;
 
 use super::{
-    super::{bell::Wake, vitals::Ping},
-    Dispatcher, Forget, Retire, SET_ASIDE,
+    super::{bell::Wake, tray::Collect, vitals::Ping},
+    Dispatcher, Forget, Life, Retire, SET_ASIDE,
     attempt::Verdict,
-    report::{Answered, AttemptTold, Note, Noted},
+    report::{Answered, AttemptTold, Note, Noted, Told},
 };
-use crate::{actors::BreakerState, db::SettleOutcome};
+use crate::{actors::BreakerState, db::SettleOutcome, domain::delivery::Delivery};
 
 impl Handler<Wake> for Dispatcher {
     type Result = ();
@@ -20,20 +20,55 @@ impl Handler<Wake> for Dispatcher {
     }
 }
 
-impl Handler<Answered> for Dispatcher {
+impl Handler<Collect> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, answered: Answered, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Collect, ctx: &mut Self::Context) {
+        self.pump(ctx);
+    }
+}
+
+impl Dispatcher {
+    /// Takes up what ended attempts and the Settler have told. Returns false when another dispatcher has taken over.
+    pub(super) fn take_up_told(&mut self) -> bool {
+        self.tray.take().into_iter().all(|told| match told {
+            Told::Answered(answered) => {
+                self.take_up_answer(answered);
+                true
+            }
+            Told::Noted(noted) => self.take_up_note(noted),
+            Told::Fresh(fresh) => {
+                self.take_up_fresh(fresh);
+                true
+            }
+        })
+    }
+
+    /// Takes in what was accepted just now, unless something older may be due that was not read: then it is read with that, in its turn. A
+    /// read that runs already may see a fresh delivery long after it is done, and one that has run may have brought it already; then
+    /// nothing is taken in, and the next read shows what is left. Half of the window is left to reads, which mind the shares of mappings.
+    fn take_up_fresh(&mut self, fresh: Vec<Delivery>) {
+        let is_current = matches!(self.life, Life::Serving { .. }) && !self.more && !self.reading;
+        let is_news = fresh.iter().all(|one| one.key > self.newest);
+        let fits = self.window.waiting() + fresh.len() <= self.window.size() / 2
+            && fresh.len() <= self.window.room();
+        if is_current && is_news && fits {
+            self.hold(fresh);
+        } else {
+            self.more = true;
+        }
+    }
+
+    fn take_up_answer(&mut self, answered: Answered) {
         let Answered {
             key,
             verdict,
             told,
+            took,
             settler,
         } = answered;
-        // From here on the task lives by itself, until the outcome is written.
-        if let Some(task) = self.tasks.remove(&key) {
-            task.let_live();
-        }
+        // It has ended.
+        self.tasks.remove(&key);
         self.window.settle(key, settler);
         let now = self.shared.now();
         match verdict {
@@ -56,7 +91,12 @@ impl Handler<Answered> for Dispatcher {
             }
             Verdict::Silent => self.breaker.abstain(key, now),
         }
-        self.cell.tell(|cell| cell.rate.count(now));
+        self.cell.tell(|cell| {
+            cell.rate.count(now);
+            if let Some(took) = took {
+                cell.times.count(took);
+            }
+        });
         self.cell.tell(|cell| match told {
             AttemptTold::Completed => {
                 cell.completed += 1;
@@ -69,20 +109,11 @@ impl Handler<Answered> for Dispatcher {
             }
             AttemptTold::Neither => {}
         });
-        self.pump(ctx);
     }
-}
 
-impl Handler<Noted> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, noted: Noted, ctx: &mut Self::Context) {
-        let Noted {
-            key,
-            due_at,
-            outcome,
-        } = noted;
-        match outcome {
+    fn take_up_note(&mut self, noted: Noted) -> bool {
+        let Noted { key, due_at, note } = noted;
+        match note {
             Note::Settled(settled) => {
                 self.window.settled(key);
                 self.more |= settled.lane_moved;
@@ -91,8 +122,7 @@ impl Handler<Noted> for Dispatcher {
                     SettleOutcome::Gone => self.more = true,
                     SettleOutcome::Fenced => {
                         log::warn!(endpoint = self.endpoint.0; "another dispatcher has taken over; starting anew");
-                        ctx.stop();
-                        return;
+                        return false;
                     }
                 }
             }
@@ -106,7 +136,7 @@ impl Handler<Noted> for Dispatcher {
                 self.more = true;
             }
         }
-        self.pump(ctx);
+        true
     }
 }
 
@@ -114,7 +144,9 @@ impl Handler<Forget> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, forget: Forget, ctx: &mut Self::Context) {
-        self.window.forget(forget.0);
+        for delivery in forget.0 {
+            self.window.forget(delivery);
+        }
         self.more = true;
         self.pump(ctx);
     }

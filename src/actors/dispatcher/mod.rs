@@ -12,9 +12,11 @@
 //! can happen next. Wake-ups, the timer, ended attempts and written outcomes all lead there. Order within a lane is the database's:
 //! it gives out heads only, and what is held is not given out again.
 //!
+//! A dispatcher that has read all that is due need not read what is accepted now: Intake hands over what it has just written.
+//!
 //! Attempts are tasks of their own on the actor's thread: an actor polls all its futures whenever one stirs, which at hundreds of requests
-//! would cost more than the requests. They end with the actor's life, except for the part that hands an outcome to the Settler:
-//! what an endpoint answered is written down even if its dispatcher fell over meanwhile.
+//! would cost more than the requests. They end with the actor's life. What they have to tell lies on a tray until the actor takes up all of it,
+//! and their outcomes go straight to the Settler: what an endpoint answered is written down even if its dispatcher fell over meanwhile.
 //!
 //! Read next: `window.rs`, `breaker.rs` and `attempt.rs`, which know no actor.
 
@@ -23,6 +25,7 @@ mod breaker;
 mod cell;
 mod handlers;
 mod pace;
+mod prepared;
 mod report;
 mod shares;
 mod shown;
@@ -36,6 +39,7 @@ use self::{
     attempt::{Circumstances, Plan},
     breaker::{Allows, Breaker},
     pace::Pace,
+    prepared::Preparations,
     report::Report,
     shares::Shares,
     window::Window,
@@ -45,6 +49,7 @@ use super::{
     bell::Ringing,
     shared::Shared,
     transport::{self, Transport},
+    tray::Tray,
     vitals::{End, Guard, Office},
 };
 use crate::{
@@ -59,9 +64,10 @@ use crate::{
 
 pub use breaker::BreakerState;
 pub use cell::{DispatcherState, EndpointCell, EndpointState};
+pub use report::{Note, Reply, Told};
 
-/// Entries of the mailbox: one wake-up, one heartbeat, two for each attempt that ends just now.
-const MAILBOX: usize = 256;
+/// Entries of the mailbox: a wake-up, a heartbeat, that something lies on the tray, and what people did to single deliveries.
+const MAILBOX: usize = 64;
 /// Looks by itself after so long, for wake-ups that were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Between two looks whether the database is back.
@@ -69,9 +75,9 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// A delivery whose outcome the database refuses is left alone for so long.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 
-/// Forget a delivery that was read and not begun: somebody else dealt with it.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget(pub DeliveryKey);
+/// Forget deliveries that were read and not begun: somebody else dealt with them.
+#[derive(Debug, Clone)]
+pub struct Forget(pub Vec<DeliveryKey>);
 
 impl Message for Forget {
     type Result = ();
@@ -86,20 +92,11 @@ impl Message for Retire {
 }
 
 /// A task that ends with its holder.
-struct Task(Option<actix_rt::task::JoinHandle<()>>);
-
-impl Task {
-    /// It goes on without its holder.
-    fn let_live(mut self) {
-        self.0 = None;
-    }
-}
+struct Task(actix_rt::task::JoinHandle<()>);
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 
@@ -124,6 +121,7 @@ pub struct Dispatcher {
     endpoint: EndpointKey,
     guard: Guard,
     ringing: Ringing,
+    tray: Tray<Told>,
     transport: Rc<dyn Transport>,
     cell: Arc<EndpointCell>,
     life: Life,
@@ -131,11 +129,14 @@ pub struct Dispatcher {
     shares: Shares,
     tasks: HashMap<DeliveryKey, Task>,
     breaker: Breaker,
+    preparations: Preparations,
     pace: Pace,
     /// The endpoint asked to be left alone until then.
     asked_to_wait: Option<Micros>,
     /// When a delivery that was not due at the last read will be.
     next_due_at: Option<Micros>,
+    /// The newest delivery that was ever in the window.
+    newest: DeliveryKey,
     /// Something may be due that the last read did not see.
     more: bool,
     reading: bool,
@@ -150,7 +151,13 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher that is not started yet. Call it on the thread where it will live: its connections belong there.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, endpoint: EndpointKey, guard: Guard, ringing: Ringing) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        endpoint: EndpointKey,
+        guard: Guard,
+        ringing: Ringing,
+        tray: Tray<Told>,
+    ) -> Self {
         let dispatch = &shared.config.dispatch;
         let supervision = &shared.config.supervision;
         Self {
@@ -166,9 +173,11 @@ impl Dispatcher {
                 Duration::from_secs(dispatch.breaker_open_secs),
                 Duration::from_secs(dispatch.breaker_max_secs),
             ),
+            preparations: Preparations::default(),
             pace: Pace::default(),
             asked_to_wait: None,
             next_due_at: None,
+            newest: DeliveryKey(i64::MIN),
             more: true,
             reading: false,
             timer: None,
@@ -181,6 +190,7 @@ impl Dispatcher {
             born_at: shared.now(),
             guard,
             ringing,
+            tray,
             shared,
         }
     }
@@ -208,6 +218,10 @@ impl Dispatcher {
 
     /// Begins what may begin, reads more when little is left, and sets the timer to when something can happen next.
     fn pump(&mut self, ctx: &mut Context<Self>) {
+        if !self.take_up_told() {
+            ctx.stop();
+            return;
+        }
         let Life::Serving { epoch } = self.life else {
             return;
         };
@@ -215,6 +229,10 @@ impl Dispatcher {
             return;
         }
         let now = self.shared.now();
+        if self.cell.take_probe() {
+            self.breaker.hurry(now);
+            self.asked_to_wait = None;
+        }
         let settler = self.shared.directory.vitals(Office::Settler).generation();
         if self.window.let_go(settler, now) > 0 || self.next_due_at.is_some_and(|due| due <= now) {
             self.more = true;
@@ -232,7 +250,7 @@ impl Dispatcher {
                 (state, until)
             }
             Gate::Open => {
-                let look_at = self.begin_some(&registry, epoch, now, ctx);
+                let look_at = self.begin_some(&registry, epoch, now);
                 self.read_some(now, ctx);
                 (DispatcherState::Running, look_at)
             }
@@ -251,7 +269,7 @@ impl Dispatcher {
 
     fn gate(&self, registry: &Registry, now: Micros) -> Gate {
         let shut = |state, until| Gate::Shut { state, until };
-        if self.shared.is_stopping() {
+        if self.shared.is_closing() {
             return shut(DispatcherState::Running, None);
         }
         if attempt::is_paused(self.endpoint, registry) {
@@ -285,13 +303,7 @@ impl Dispatcher {
     }
 
     /// Begins attempts up to the limits. Returns when a limit of pace allows the next.
-    fn begin_some(
-        &mut self,
-        registry: &Registry,
-        epoch: i64,
-        now: Micros,
-        ctx: &mut Context<Self>,
-    ) -> Option<Micros> {
+    fn begin_some(&mut self, registry: &Registry, epoch: i64, now: Micros) -> Option<Micros> {
         let mut look_at: Option<Micros> = None;
         while self.window.in_flight() < self.shared.config.dispatch.concurrency {
             let other_than = match self.breaker.allows(now) {
@@ -333,32 +345,32 @@ impl Dispatcher {
                 (first, _) => first,
             };
             let Some(delivery) = first else { break };
-            self.begin(delivery, registry, epoch, now, ctx);
+            self.begin(delivery, registry, epoch, now);
         }
         look_at
     }
 
-    fn begin(
-        &mut self,
-        delivery: Delivery,
-        registry: &Registry,
-        epoch: i64,
-        now: Micros,
-        ctx: &mut Context<Self>,
-    ) {
+    fn begin(&mut self, delivery: Delivery, registry: &Registry, epoch: i64, now: Micros) {
         let key = delivery.key;
         let report = Report {
             shared: Arc::clone(&self.shared),
-            to: ctx.address(),
+            tray: self.tray.clone(),
             piece: self.shared.work.begin(),
             accepted_at: delivery.message.accepted_at,
         };
-        match attempt::plan_safely(&delivery, registry, &self.shared.config, now) {
+        let plan = attempt::plan_safely(
+            &delivery,
+            registry,
+            &self.shared.config,
+            now,
+            &mut self.preparations,
+        );
+        match plan {
             Plan::Without(disposition) => {
                 let settlement = attempt::without(&delivery, epoch, disposition);
                 let settler = self.shared.directory.vitals(Office::Settler).generation();
                 self.window.settle(key, settler);
-                actix_rt::spawn(report.settle(settlement));
+                report.settle(settlement);
             }
             Plan::Post(order) => {
                 self.breaker.begin(key, delivery.lane);
@@ -379,9 +391,9 @@ impl Dispatcher {
                         random,
                     };
                     let concluded = attempt::conclude(&delivery, &order, posted, at);
-                    report.conclude(concluded).await;
+                    report.conclude(concluded);
                 };
-                self.tasks.insert(key, Task(Some(actix_rt::spawn(attempt))));
+                self.tasks.insert(key, Task(actix_rt::spawn(attempt)));
             }
         }
     }
@@ -419,10 +431,7 @@ impl Dispatcher {
                 self.database.succeed();
                 self.more |= due.more || due.deliveries.len() >= asked;
                 self.note_due(due.next_due_at);
-                let read = due.deliveries.len();
-                let admitted = self.shares.admit(&self.window, due.deliveries);
-                self.more |= admitted.len() < read;
-                self.window.take_in(admitted);
+                self.hold(due.deliveries);
                 self.pump(ctx);
             }
             Err(error) => {
@@ -435,6 +444,16 @@ impl Dispatcher {
                 });
             }
         }
+    }
+
+    /// Puts deliveries into the window, as far as the shares of their mappings allow.
+    fn hold(&mut self, deliveries: Vec<Delivery>) {
+        let newest = deliveries.iter().map(|one| one.key).max();
+        self.newest = self.newest.max(newest.unwrap_or(self.newest));
+        let count = deliveries.len();
+        let admitted = self.shares.admit(&self.window, deliveries);
+        self.more |= admitted.len() < count;
+        self.window.take_in(admitted);
     }
 
     fn note_due(&mut self, due_at: Option<Micros>) {

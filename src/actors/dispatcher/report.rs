@@ -1,39 +1,48 @@
-//! What an attempt's task tells its dispatcher, and how its outcome gets to the Settler.
+//! What an attempt's task tells its dispatcher, and how its outcome gets to the Settler and back.
+//!
+//! Both ways lead over trays ([`super::super::tray`]): an attempt that has ended puts a word on its dispatcher's tray and its outcome on the
+//! Settler's, and is over; the Settler puts what became of it on the dispatcher's. So a batch of outcomes costs one turn of the actor.
 
-use std::sync::Arc;
-
-use actix::{Addr, Message};
-use tokio::sync::oneshot;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
-        settler::{Refused, Settle},
+        settler::Settle,
         shared::{Piece, Shared},
+        tray::Tray,
         vitals::Office,
     },
-    Dispatcher,
     attempt::{Conclusion, Verdict},
 };
 use crate::{
-    db::{SettleOutcome, Settled},
+    db::Settled,
     domain::{
-        delivery::{Disposition, Settlement},
+        delivery::{Delivery, Disposition, Settlement},
         key::DeliveryKey,
         time::Micros,
     },
 };
 
+/// What lies on a dispatcher's tray.
+#[derive(Debug)]
+pub enum Told {
+    /// An attempt has ended.
+    Answered(Answered),
+    /// Its outcome was written, or not.
+    Noted(Noted),
+    /// These were accepted just now and are due. A hint: reading what is due finds them, too.
+    Fresh(Vec<Delivery>),
+}
+
 /// An attempt has ended; its outcome is on its way to the Settler.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub struct Answered {
     pub(super) key: DeliveryKey,
     pub(super) verdict: Verdict,
     pub(super) told: AttemptTold,
+    /// How long the attempt took; `None` when none was spent.
+    pub(super) took: Option<Duration>,
     pub(super) settler: u64,
-}
-
-impl Message for Answered {
-    type Result = ();
 }
 
 #[derive(Debug)]
@@ -45,36 +54,62 @@ pub(super) enum AttemptTold {
 
 /// What became of an outcome.
 #[derive(Debug)]
-pub(super) struct Noted {
+pub struct Noted {
     pub(super) key: DeliveryKey,
     pub(super) due_at: Option<Micros>,
-    pub(super) outcome: Note,
+    pub(super) note: Note,
 }
 
-impl Message for Noted {
-    type Result = ();
-}
-
+/// What the Settler says of an outcome.
 #[derive(Debug)]
-pub(super) enum Note {
+pub enum Note {
+    /// The database has it, or needs it no more.
     Settled(Settled),
+    /// The database refuses it, now and later.
     Refused,
     /// The Settler was replaced before it answered: the database knows.
     Unknown,
 }
 
+/// Where what became of an outcome goes. Dropped unanswered, it says that nobody knows.
+#[derive(Debug)]
+pub struct Reply {
+    tray: Tray<Told>,
+    key: DeliveryKey,
+    due_at: Option<Micros>,
+    note: Note,
+}
+
+impl Reply {
+    /// Answers.
+    pub fn answer(mut self, note: Note) {
+        self.note = note;
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.tray.put(Told::Noted(Noted {
+            key: self.key,
+            due_at: self.due_at,
+            note: std::mem::replace(&mut self.note, Note::Unknown),
+        }));
+    }
+}
+
 /// What an attempt's task needs to report.
 pub(super) struct Report {
     pub(super) shared: Arc<Shared>,
-    pub(super) to: Addr<Dispatcher>,
+    pub(super) tray: Tray<Told>,
     pub(super) piece: Piece,
     /// When the message was accepted: where its latency begins.
     pub(super) accepted_at: Micros,
 }
 
 impl Report {
-    /// Reports an attempt's end, then sees to it that its outcome is written.
-    pub(super) async fn conclude(self, concluded: Conclusion) {
+    /// Reports an attempt's end and has its outcome written. Nothing is awaited, so a task that has come here is not cut off, and
+    /// what an endpoint answered is written down even if its dispatcher falls over.
+    pub(super) fn conclude(self, concluded: Conclusion) {
         let Conclusion {
             settlement,
             verdict,
@@ -87,65 +122,39 @@ impl Report {
             _ => AttemptTold::Neither,
         };
         let settler = self.shared.directory.vitals(Office::Settler).generation();
-        let answered = Answered {
+        self.tray.put(Told::Answered(Answered {
             key: settlement.key,
             verdict,
             told,
+            took: settlement.attempt.as_ref().map(|attempt| {
+                Duration::from_micros(attempt.duration_us.try_into().unwrap_or_default())
+            }),
             settler,
-        };
-        // Once its dispatcher has this, the task is no more bound to it. A dispatcher that fell over needs no word.
-        self.to.send(answered).await.ok();
-        self.settle(settlement).await;
+        }));
+        self.settle(settlement);
     }
 
-    /// Has a settlement written and reports what became of it.
-    pub(super) async fn settle(self, settlement: Settlement) {
-        let key = settlement.key;
+    /// Has a settlement written.
+    pub(super) fn settle(self, settlement: Settlement) {
         let due_at = match &settlement.disposition {
             Disposition::Failing { due_at, .. }
             | Disposition::Scheduled { due_at, .. }
             | Disposition::Postponed { due_at } => Some(*due_at),
             _ => None,
         };
-        let is_success = matches!(settlement.disposition, Disposition::Completed { .. });
-        let shared = Arc::clone(&self.shared);
-        let outcome = match hand_over(&self.shared, settlement, self.piece).await {
-            Some(Ok(settled)) => {
-                if is_success && settled.outcome == SettleOutcome::Written {
-                    shared
-                        .metrics
-                        .delivered(shared.now().since(self.accepted_at));
-                }
-                Note::Settled(settled)
-            }
-            Some(Err(Refused)) => Note::Refused,
-            None => Note::Unknown,
-        };
-        self.to
-            .send(Noted {
-                key,
+        let settle = Settle {
+            reply: Reply {
+                tray: self.tray,
+                key: settlement.key,
                 due_at,
-                outcome,
-            })
-            .await
-            .ok();
-    }
-}
-
-async fn hand_over(
-    shared: &Shared,
-    settlement: Settlement,
-    piece: Piece,
-) -> Option<Result<Settled, Refused>> {
-    let settler = shared.directory.settler.get()?;
-    let (answer, answered) = oneshot::channel();
-    settler
-        .send(Settle {
+                note: Note::Unknown,
+            },
             settlement,
-            answer,
-            piece,
-        })
-        .await
-        .ok()?;
-    answered.await.ok()
+            piece: self.piece,
+            accepted_at: self.accepted_at,
+        };
+        if let Some(settler) = self.shared.directory.settler.get() {
+            settler.put(settle);
+        }
+    }
 }

@@ -39,7 +39,7 @@ use crate::{
     db::{NodeBeat, NodeView, OwnerKind},
     domain::{
         event::{Level, NewEvent},
-        key::EndpointKey,
+        key::{EndpointKey, StoreKey},
     },
 };
 
@@ -213,33 +213,29 @@ impl Overseer {
     }
 
     fn tell_store(&self, office: Office, how: End) {
-        let Office::Dispatcher(endpoint) = office else {
-            return;
+        let (store, subject, description) = match office {
+            Office::Dispatcher(endpoint) => {
+                let Some((store, names)) = self.served_by(endpoint) else {
+                    return;
+                };
+                let description = format!(
+                    "The dispatcher of {names} {how}. Nothing is lost: what it was sending is sent again."
+                );
+                (store, "the hub restarted a dispatcher", description)
+            }
+            Office::Poller(store) => {
+                let description = format!(
+                    "The poller of this store {how}. Nothing is lost: it goes on from the last page that was written."
+                );
+                (store, "the hub restarted the poller", description)
+            }
+            _ => return,
         };
-        let registry = self.shared.registry.current();
-        let Some(store) = registry.endpoints.get(&endpoint).copied() else {
-            return;
-        };
-        let snapshot = registry.stores.get(&store);
-        let names: Vec<&str> = snapshot
-            .into_iter()
-            .flat_map(|store| {
-                store
-                    .mappings
-                    .values()
-                    .filter(|mapping| store.endpoint_of(mapping) == endpoint)
-            })
-            .map(|mapping| mapping.value.name.as_str())
-            .take(5)
-            .collect();
         let event = NewEvent {
             store,
             level: Level::Error,
-            subject: "the hub restarted a dispatcher".into(),
-            description: format!(
-                "The dispatcher of {} {how}. Nothing is lost: what it was sending is sent again.",
-                names.join(", ")
-            ),
+            subject: subject.into(),
+            description,
             reference: None,
             message: None,
             delivery: None,
@@ -253,6 +249,25 @@ impl Overseer {
                 log::warn!("a restart could not be noted as an event: {error}");
             }
         });
+    }
+
+    /// An endpoint's store, and the names of some of its mappings.
+    fn served_by(&self, endpoint: EndpointKey) -> Option<(StoreKey, String)> {
+        let registry = self.shared.registry.current();
+        let store = registry.endpoints.get(&endpoint).copied()?;
+        let snapshot = registry.stores.get(&store);
+        let names: Vec<&str> = snapshot
+            .into_iter()
+            .flat_map(|store| {
+                store
+                    .mappings
+                    .values()
+                    .filter(|mapping| store.endpoint_of(mapping) == endpoint)
+            })
+            .map(|mapping| mapping.value.name.as_str())
+            .take(5)
+            .collect();
+        Some((store, names.join(", ")))
     }
 
     /// Looks whether everyone answered, and asks anew.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, ArbiterHandle, Recipient, Supervisor};
+use actix::{Actor, ArbiterHandle, AsyncContext, Context, Recipient, Supervisor};
 
 use super::super::{
     bell::{Bell, Ringing},
     directory::Seat,
     dispatcher::Dispatcher,
+    foreman::Foreman,
     intake::Intake,
     poller::Poller,
     router::Router,
@@ -16,6 +17,7 @@ use super::super::{
     shared::Shared,
     surveyor::Surveyor,
     sweeper::Sweeper,
+    tray::Tray,
     vitals::{Guard, Office, Ping},
 };
 
@@ -24,13 +26,14 @@ use super::super::{
 ///
 /// | office | restarts softly | is sent | is woken by |
 /// |---|---|---|---|
-/// | Intake | no | `Submit`, by [`super::super::Hub::accept`] | |
+/// | Intake | no | `Submit` on its tray, by [`super::super::Hub::accept`] | |
 /// | Router | when another took its lease | | Intake, Settler, a timer |
-/// | Settler | no | `Settle`, by dispatchers | |
-/// | Dispatcher | when another took its lease | its own attempts' ends | Router, people, registry changes, a timer |
+/// | Settler | no | `Settle` on its tray, by attempts | |
+/// | Dispatcher | when another took its lease | ends and outcomes of its attempts, on its tray | Router, people, registry changes, a timer |
 /// | Poller | no | | people, hints, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
 /// | Scheduler | no | | registry changes, a timer |
+/// | Foreman | no | | people, a timer |
 /// | Surveyor | no | | registry changes, people, a timer |
 pub fn start(
     office: Office,
@@ -44,13 +47,19 @@ pub fn start(
     let own = ringing.clone();
     match office {
         Office::Intake => {
-            let intake = Intake::start_in_arbiter(on, move |_| Intake::new(node, guard));
-            directory.intake.set(Some(intake.clone()));
+            let tray = Tray::new();
+            let own = tray.clone();
+            let intake = Intake::start_in_arbiter(on, move |_| Intake::new(node, guard, own));
+            tray.belong(intake.clone().recipient());
+            directory.intake.set(tray);
             intake.recipient()
         }
         Office::Settler => {
-            let settler = Settler::start_in_arbiter(on, move |_| Settler::new(node, guard));
-            directory.settler.set(Some(settler.clone()));
+            let tray = Tray::new();
+            let own = tray.clone();
+            let settler = Settler::start_in_arbiter(on, move |_| Settler::new(node, guard, own));
+            tray.belong(settler.clone().recipient());
+            directory.settler.set(tray);
             settler.recipient()
         }
         Office::Router => {
@@ -69,6 +78,11 @@ pub fn start(
             directory.set_bell(office, Bell::new(scheduler.clone().recipient(), ringing));
             scheduler.recipient()
         }
+        Office::Foreman => {
+            let foreman = Foreman::start_in_arbiter(on, move |_| Foreman::new(node, guard, own));
+            directory.set_bell(office, Bell::new(foreman.clone().recipient(), ringing));
+            foreman.recipient()
+        }
         Office::Surveyor => {
             let surveyor = Surveyor::start_in_arbiter(on, move |_| Surveyor::new(node, guard, own));
             directory.set_bell(office, Bell::new(surveyor.clone().recipient(), ringing));
@@ -81,14 +95,18 @@ pub fn start(
             poller.recipient()
         }
         Office::Dispatcher(endpoint) => {
-            let address = Supervisor::start_in_arbiter(on, move |_| {
-                Dispatcher::new(node, endpoint, guard, own)
+            let tray = Tray::new();
+            let own_tray = tray.clone();
+            let address = Supervisor::start_in_arbiter(on, move |ctx: &mut Context<Dispatcher>| {
+                own_tray.belong(ctx.address().recipient());
+                Dispatcher::new(node, endpoint, guard, own, own_tray)
             });
             let bell = Bell::new(address.clone().recipient(), ringing);
             directory.set_seat(
                 endpoint,
                 Some(Seat {
                     bell,
+                    tray,
                     address: address.clone(),
                 }),
             );

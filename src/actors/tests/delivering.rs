@@ -461,3 +461,21 @@ async fn a_secret_that_an_answer_brings_is_not_kept_in_the_attempts_record() {
         r#"{"parameters":[{"name":"acme.oauth","value":"***"}]}"#
     );
 }
+
+#[actix_web::test]
+async fn what_is_handed_over_is_posted_once() {
+    let rig = Rig::start(Stage::new(|_, _| Act::Answer(200))).await;
+    rig.mapping("acme", "order:new").await;
+    for round in 0..6 {
+        // The users of one round push at the same time, those of the next after all have their answers.
+        let orders: Vec<String> = (0..20).map(|n| format!("R{}", n % (20 - round))).collect();
+        let pushes = orders.iter().map(|order| rig.push(order));
+        futures_util::future::join_all(pushes).await;
+    }
+    rig.until_archived(120).await;
+    let seen = rig.stage.seen();
+    let mut messages: Vec<&str> = seen.iter().map(|one| one.id.as_str()).collect();
+    messages.sort_unstable();
+    messages.dedup();
+    assert_eq!((seen.len(), messages.len()), (120, 120));
+}

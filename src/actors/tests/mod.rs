@@ -1,7 +1,9 @@
 //! The hub as a whole on a real database, with a stage in place of the network.
 
 mod accepting;
+mod clock;
 mod delivering;
+mod jobs;
 mod rig;
 mod routing;
 mod supervision;

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, future::LocalBoxFuture};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::super::{Hub, Outgoing, Outside, SystemClock, Transport, TransportFactory};
+use super::super::{Hub, Outgoing, Outside, SharedClock, SystemClock, Transport, TransportFactory};
 use crate::{
     config::Config,
     db::{
@@ -203,9 +203,30 @@ impl Rig {
         Self::on(folder, backend, stage, tweak).await
     }
 
+    /// With this clock.
+    pub async fn start_at(
+        clock: SharedClock,
+        stage: Arc<Stage>,
+        tweak: impl FnOnce(&mut Config),
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backend = open(folder.path());
+        Self::made_of(folder, backend, clock, stage, tweak).await
+    }
+
     pub async fn on(
         folder: TempDir,
         backend: SharedBackend,
+        stage: Arc<Stage>,
+        tweak: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::made_of(folder, backend, Arc::new(SystemClock), stage, tweak).await
+    }
+
+    async fn made_of(
+        folder: TempDir,
+        backend: SharedBackend,
+        clock: SharedClock,
         stage: Arc<Stage>,
         tweak: impl FnOnce(&mut Config),
     ) -> Self {
@@ -217,7 +238,7 @@ impl Rig {
             on_fatal: Arc::new(|reason| panic!("the hub gave up: {reason}")),
             ..Outside::default()
         };
-        let hub = Hub::start_with(config, backend, Arc::new(SystemClock), outside)
+        let hub = Hub::start_with(config, backend, clock, outside)
             .await
             .expect("the hub starts");
         let known = hub.registry().stores.keys().copied().next();

@@ -1,15 +1,25 @@
 //! Dispatchers that fall over: the others go on, it comes back, its message is delivered, the restart is counted and told.
 
 use std::{
-    sync::{Mutex, mpsc},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use super::super::{DispatcherState, End};
-use super::rig::{Act, PATIENCE, Rig, Stage, until};
+use super::{
+    rig::{Act, PATIENCE, Rig, Stage, open, until},
+    troubled::{Trouble, Troubled},
+};
 use crate::{
-    db::{EventQuery, OwnerKind},
-    domain::event::Level,
+    db::{EntityChange, EventQuery, OwnerKind},
+    domain::{
+        event::Level,
+        registry::{Entity, Store},
+    },
 };
 
 async fn events(rig: &Rig) -> Vec<String> {
@@ -236,8 +246,59 @@ async fn the_hub_is_ready_when_all_are_up() {
     })
     .await;
     assert!(rig.hub.is_ready());
-    assert_eq!(rig.hub.restarts().len(), 6);
+    assert_eq!(rig.hub.restarts().len(), 7);
     tokio::time::timeout(Duration::from_secs(10), rig.hub.stop(PATIENCE))
         .await
         .expect("an idle hub stops at once");
+}
+
+#[actix_web::test]
+async fn a_poller_that_panics_comes_back_and_its_store_is_told() {
+    let panics = AtomicUsize::new(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let backend = Troubled::over(open(folder.path()), move |method| {
+        let left = |left: usize| left.checked_sub(1);
+        match method {
+            "poll_state"
+                if panics
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+                    .is_ok() =>
+            {
+                Trouble::Panic
+            }
+            _ => Trouble::None,
+        }
+    });
+    let stage = Stage::new(|_, _| Act::Answer(200));
+    let rig = Rig::on(folder, backend, stage, |_| {}).await;
+    // Nothing listens there; that the poller asks at all is what matters.
+    let polled = Store {
+        name: "polled".into(),
+        api_url: Some("http://127.0.0.1:1/api/".into()),
+        api_key: Some("k".into()),
+        source: Some("spree_v1".into()),
+        version: None,
+        webhook_secret: None,
+    };
+    let replace = EntityChange::Replace {
+        key: rig.store.0,
+        entity: Entity::Store(polled),
+    };
+    rig.hub
+        .change_registry(vec![replace])
+        .await
+        .expect("the store is polled");
+    until("the store is told", || async {
+        events(&rig)
+            .await
+            .iter()
+            .any(|text| text.contains("poller of this store panicked"))
+            .then_some(())
+    })
+    .await;
+    until("it polls after all", || async {
+        let state = rig.hub.backend().poll_state(rig.store).await.ok()?;
+        (!state.pulses.is_empty()).then_some(())
+    })
+    .await;
 }

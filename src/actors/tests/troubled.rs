@@ -9,6 +9,7 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
+    job::{Job, NewJob},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -268,6 +269,7 @@ impl Backend for Troubled {
     }
 
     async fn poll_state(&self, store: StoreKey) -> DbResult<PollState> {
+        self.befall("poll_state")?;
         self.inner.poll_state(store).await
     }
 
@@ -325,6 +327,23 @@ impl Backend for Troubled {
         self.inner.poll_forget(store, limit).await
     }
 
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
+        self.inner.erasure_insert(erasure, now).await
+    }
+
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
+        self.inner.erasure_step(limit, now).await
+    }
+
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>> {
+        self.inner.erasure_list(store, before, limit).await
+    }
+
     async fn ping(&self) -> DbResult<()> {
         self.befall("ping")?;
         self.inner.ping().await
@@ -363,6 +382,31 @@ impl Backend for Troubled {
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
         self.befall("audit_list")?;
         self.inner.audit_list(query).await
+    }
+
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
+        self.befall("job_count")?;
+        self.inner.job_count(question, now).await
+    }
+
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job> {
+        self.befall("job_create")?;
+        self.inner.job_create(new, now).await
+    }
+
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>> {
+        self.befall("job_list")?;
+        self.inner.job_list(query).await
+    }
+
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep> {
+        self.befall("job_step")?;
+        self.inner.job_step(turn, now).await
+    }
+
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
+        self.befall("job_end")?;
+        self.inner.job_end(end, now).await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

@@ -1,11 +1,14 @@
 //! Accepting messages, and handing out those that wait for routing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::setup::*;
 use crate::{
-    db::{Accepted, IdempotencyKey},
-    domain::key::TokenKey,
+    db::{Acceptance, Accepted, Admitted, AtOnce, IdempotencyKey, RouteProgress, Routed},
+    domain::{
+        key::{MappingKey, StoreKey, TokenKey},
+        message::{Ancestry, Incoming, Source},
+    },
 };
 
 pub(in crate::db) async fn what_was_accepted_is_on_disk_after_opening_again(rig: &dyn Rig) {
@@ -107,4 +110,152 @@ pub(in crate::db) async fn held_messages_are_not_handed_out_twice(rig: &dyn Rig)
             .collect::<Vec<_>>(),
         [second]
     );
+}
+
+pub(in crate::db) async fn a_message_is_read_again_as_it_was_read_first(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let (parent, parent_id) = hub.push("R0").await;
+    let mut odd = message(hub.store, "order:new:extra", "R\u{e9} 1");
+    odd.source = Source::Person("ann@example.org".into());
+    odd.extra = Some(r#"{"note":"n"}"#.into());
+    odd.test = true;
+    let line = Ancestry {
+        parent,
+        parent_id,
+        root: parent,
+        depth: 1,
+    };
+    let mut child = message(hub.store, "order:updated", "R2");
+    (child.ancestry, child.source) = (Some(line), Source::Scheduler);
+    let batch = vec![acceptance(odd), acceptance(child)];
+    hub.db.incoming_insert(batch, at(1)).await.unwrap();
+    let first = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    assert_eq!(first.len(), 3);
+    let hub = hub.again(rig).await;
+    let again = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    assert_eq!(first, again);
+}
+
+/// To [`MAPPING`], in the lane of the message's order.
+fn to_the_mapping(store: StoreKey) -> impl Fn(&Incoming) -> Routed + Send + Sync + Clone {
+    move |incoming| {
+        let order = incoming.message.about.primary.as_ref().unwrap();
+        let lane = lane_of(store, order.token());
+        let mut delivery = crate::domain::delivery::NewDelivery {
+            mapping: MAPPING,
+            endpoint: ENDPOINT,
+            lane: Some(lane),
+            claim: None,
+        };
+        let key = incoming.message.key;
+        if order.token() == "R-wide" {
+            let first = delivery.clone();
+            delivery.mapping = MappingKey(MAPPING.0 + 1);
+            let mut wide = routed(store, key, vec![first, delivery]);
+            wide.progress = RouteProgress::UpTo(MappingKey(MAPPING.0 + 1));
+            return wide;
+        }
+        let mut decided = routed(store, key, vec![delivery]);
+        if order.token() == "R-derives" {
+            decided.derived = vec![message(store, "order:canceled", "R-derives")];
+        }
+        decided
+    }
+}
+
+async fn admit(hub: &Hub, batch: Vec<Acceptance>, version: i64) -> Admitted {
+    let at_once = AtOnce {
+        version,
+        decide: Box::new(to_the_mapping(hub.store)),
+        most_deliveries: 100,
+    };
+    hub.db
+        .incoming_admit(Arc::new(batch), at_once, T0)
+        .await
+        .unwrap()
+}
+
+/// Routes what was left in the incoming queue, as a router would.
+async fn route_the_rest(hub: &Hub) {
+    let decide = to_the_mapping(hub.store);
+    let waiting = hub.db.incoming_waiting(100, Vec::new()).await.unwrap();
+    for incoming in &waiting {
+        let mut decided = decide(incoming);
+        (decided.progress, decided.derived) = (RouteProgress::Done, Vec::new());
+        hub.route(vec![decided]).await;
+    }
+}
+
+pub(in crate::db) async fn what_is_routed_at_once_is_routed_once(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let push = |order: &str| acceptance(message(hub.store, "order:new", order));
+    let mut keyed = push("R1");
+    keyed.idempotency = Some(IdempotencyKey {
+        token: TokenKey(5),
+        key: [1; 16],
+        body: [1; 16],
+        expires_at: at(60),
+    });
+    let batch = vec![keyed.clone(), keyed, push("R2")];
+    let admitted = admit(&hub, batch, hub.version).await;
+    let [Accepted::New { key, id }, repeated, Accepted::New { .. }] = admitted.answers[..] else {
+        panic!("{admitted:?}");
+    };
+    assert_eq!(repeated, Accepted::Repeated { id });
+    assert_eq!(admitted.routed + admitted.left, 2);
+    if admitted.routed == 2 {
+        assert_eq!(admitted.fresh, hub.due(T0).await);
+    }
+    route_the_rest(&hub).await;
+    let hub = hub.again(rig).await;
+    assert_eq!(hub.incoming().await, []);
+    let due = hub.due(T0).await;
+    assert_eq!(due.iter().map(order_of).collect::<Vec<_>>(), ["R1", "R2"]);
+    assert_eq!((due[0].message.key, due[0].message.id), (key, id));
+    let stats = hub.db.queue_stats(hub.store).await.unwrap();
+    assert_eq!((stats.incoming, stats.pending), (0, 2));
+}
+
+pub(in crate::db) async fn nothing_is_routed_past_what_waits(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    hub.push("R1").await;
+    let push = |order: &str, note: &str| {
+        let mut message = message(hub.store, "order:new", order);
+        message.extra = Some(format!(r#"{{"note":"{note}"}}"#));
+        acceptance(message)
+    };
+    let second = admit(&hub, vec![push("R1", "second")], hub.version).await;
+    assert_eq!((second.routed, second.left), (0, 1));
+    assert_eq!(hub.due(T0).await, []);
+    route_the_rest(&hub).await;
+    // One whose fan-out takes several transactions waits, and those behind it do, too.
+    let batch = vec![push("R-wide", ""), push("R-wide", "behind")];
+    let wide = admit(&hub, batch, hub.version).await;
+    assert_eq!((wide.routed, wide.left, wide.fresh.len()), (0, 2, 0));
+    route_the_rest(&hub).await;
+    // What it derives waits for the router.
+    let derives = admit(&hub, vec![push("R-derives", "")], hub.version).await;
+    assert_eq!(derives.routed + derives.left, 1 + derives.derived as usize);
+    assert_eq!(hub.incoming().await.len(), derives.left);
+    route_the_rest(&hub).await;
+    // Behind another of its lane, so nobody is to post it now.
+    let behind = admit(&hub, vec![push("R1", "third")], hub.version).await;
+    assert_eq!(behind.fresh, []);
+    route_the_rest(&hub).await;
+    let first = hub.due(T0).await;
+    let of_r1: Vec<_> = first.iter().filter(|one| order_of(one) == "R1").collect();
+    assert_eq!((of_r1.len(), &of_r1[0].message.extra), (1, &None));
+    hub.must_settle(of_r1[0], completed(), T0).await;
+    let next = hub.due(T0).await;
+    let next = next.iter().find(|one| order_of(one) == "R1").unwrap();
+    assert_eq!(next.message.extra.as_deref(), Some(r#"{"note":"second"}"#));
+}
+
+pub(in crate::db) async fn with_an_older_registry_all_is_left_to_the_router(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    new_store(&*hub.db, "Another").await;
+    let push = acceptance(message(hub.store, "order:new", "R1"));
+    let admitted = admit(&hub, vec![push], hub.version).await;
+    assert_eq!((admitted.routed, admitted.left), (0, 1));
+    assert_eq!(hub.incoming().await.len(), 1);
 }

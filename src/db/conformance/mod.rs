@@ -7,6 +7,8 @@
 mod accepting;
 mod claims;
 mod configuring;
+mod erasing;
+mod jobs;
 mod known;
 mod lanes;
 mod noting;
@@ -23,8 +25,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
-        random::*, reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, erasing::*, jobs::*, known::*, lanes::*,
+        noting::*, polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -36,6 +38,10 @@ macro_rules! conformance_suite {
             a_repeated_push_gets_the_first_ones_id,
             stores_take_turns,
             held_messages_are_not_handed_out_twice,
+            a_message_is_read_again_as_it_was_read_first,
+            what_is_routed_at_once_is_routed_once,
+            nothing_is_routed_past_what_waits,
+            with_an_older_registry_all_is_left_to_the_router,
             one_lane_keeps_its_order_behind_a_failing_head,
             other_lanes_pass_a_failing_one,
             a_parked_delivery_steps_aside_and_comes_back_at_the_tail,
@@ -90,6 +96,21 @@ macro_rules! conformance_suite {
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
             nothing_known_of_a_deleted_store_is_left,
+            a_job_counts_what_its_filters_find,
+            a_retry_goes_on_in_steps_across_a_restart,
+            a_step_is_made_once,
+            an_archive_job_leaves_alone_what_went_on,
+            a_job_can_name_its_rows,
+            a_replay_sends_archived_deliveries_again,
+            an_older_registry_replays_nothing,
+            a_stopped_job_does_nothing_more,
+            jobs_that_ended_long_ago_are_swept,
+            an_erased_object_leaves_states_and_times_and_no_words,
+            what_comes_after_it_was_asked_for_is_not_erased,
+            an_erasure_goes_on_after_opening_again,
+            what_descends_and_is_about_nothing_is_erased_with_its_parent,
+            a_customers_objects_are_found_by_the_address,
+            an_erased_snapshot_is_known_without_its_name,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

@@ -64,6 +64,13 @@ async fn claimed(hub: &Hub) -> i64 {
         .unwrap()
 }
 
+/// An order that a poll has seen whole.
+pub(super) async fn seen_by_a_poll(hub: &Hub, order: &str) {
+    let epoch = claimed(hub).await;
+    let commit = page(hub.store, epoch, step(None, "1"), order);
+    hub.db.poll_commit(commit, at(1)).await.unwrap();
+}
+
 pub(in crate::db) async fn a_page_is_written_whole_and_once(rig: &dyn Rig) {
     let hub = Hub::start(rig).await;
     let epoch = claimed(&hub).await;

@@ -10,7 +10,7 @@ use crate::{
         QueueStats,
     },
     domain::{
-        delivery::{Asynchronous, Delivery, Disposition, Fence, WaitState},
+        delivery::{Asynchronous, Delivery, Disposition, Fence, Place, WaitState},
         key::{DeliveryKey, EndpointKey, MappingKey},
         registry::Entity,
     },
@@ -285,21 +285,19 @@ async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTr
         started_at: T0,
         polls: 1,
     };
-    let (disposition, next) = match dice.roll(9) {
-        0..3 => (completed(), None),
-        3 => (Disposition::Removed, None),
-        4 => (failing(due_at), Some(WaitState::Failing)),
-        5 => (parked(), Some(WaitState::Parked)),
-        6 => (
-            Disposition::Scheduled {
-                due_at,
-                asynchronous,
-            },
-            Some(WaitState::Scheduled),
-        ),
-        7 => (Disposition::Held, Some(WaitState::Held)),
-        _ => (Disposition::Postponed { due_at }, Some(head.state)),
+    let disposition = match dice.roll(9) {
+        0..3 => completed(),
+        3 => Disposition::Removed,
+        4 => failing(due_at),
+        5 => parked(),
+        6 => Disposition::Scheduled {
+            due_at,
+            asynchronous,
+        },
+        7 => Disposition::Held,
+        _ => Disposition::Postponed { due_at },
     };
+    let next = disposition.leads_to(head.state);
     let mut settlement = hub.settlement(&head, disposition);
     settlement.fence = Fence {
         epoch: epochs[&head.endpoint.0],
@@ -309,8 +307,8 @@ async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTr
     assert_eq!(settled[0].outcome, crate::db::SettleOutcome::Written);
     let before = model.heads();
     match next {
-        Some(state) => model.set(head.key.0, state),
-        None => model.end(head.key.0),
+        Place::Waits(state) => model.set(head.key.0, state),
+        Place::Archived(_) => model.end(head.key.0),
     }
     assert_eq!(
         settled[0].lane_moved,

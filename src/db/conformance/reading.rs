@@ -329,7 +329,7 @@ pub(in crate::db) async fn a_detail_has_parent_children_and_attempts(rig: &dyn R
     );
     assert_eq!(
         (detail.location, detail.parent, detail.message.payload),
-        (Locator::Routed, None, parent.payload)
+        (Locator::Routed, None, parent.payload.clone())
     );
     let of_child = hub
         .db

@@ -9,11 +9,12 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::{RowKey, small, state_read},
-    message::{fit_in_memory, messages_read},
+    message::fetch,
+    recent::Recent,
     statement::{Question, key_list, statements},
 };
 use crate::{
-    db::{DbError, DbResult, Due, LeftOut},
+    db::{DbResult, Due, LeftOut},
     domain::{
         delivery::{Asynchronous, Delivery},
         id::IdSeal,
@@ -59,6 +60,7 @@ statements! {
 pub(super) fn due(
     conn: &mut SqliteConnection,
     seal: IdSeal,
+    recent: &Recent,
     endpoint: EndpointKey,
     now: Micros,
     limit: usize,
@@ -82,14 +84,19 @@ pub(super) fn due(
         }
         .rows(conn)?
     };
+    let is_all = i64::try_from(keys.len()).is_ok_and(|rows| rows < most);
     keys.retain(|(_, seq)| !held.contains(seq));
     keys.truncate(limit);
-    let next_due_at = DueNext {
-        endpoint: endpoint.0,
-        now: now.0,
-    }
-    .row(conn)?
-    .map(Micros);
+    // While more is due than can be taken, nobody needs to know what comes after.
+    let next_due_at = match is_all {
+        true => DueNext {
+            endpoint: endpoint.0,
+            now: now.0,
+        }
+        .row(conn)?
+        .map(Micros),
+        false => None,
+    };
     if keys.is_empty() {
         return Ok((
             Due {
@@ -106,17 +113,16 @@ pub(super) fn due(
         .iter()
         .map(|(_, seq)| rows.get(seq).map_or(0, |row| row.2))
         .collect();
-    let fit = fit_in_memory(conn, &messages)?;
-    let more = fit < keys.len();
-    keys.truncate(fit);
-    let messages = messages_of(conn, seal, messages.into_iter().take(fit))?;
+    let fetched = fetch(conn, seal, recent, &messages)?;
+    let more = fetched.entries < keys.len();
+    keys.truncate(fetched.entries);
     let mut deliveries = Vec::with_capacity(keys.len());
     let mut unreadable = Vec::new();
     for (store, seq) in keys {
         let Some(row) = rows.remove(&seq) else {
             continue;
         };
-        match messages.get(&row.2) {
+        match fetched.messages.get(&row.2) {
             Some(message) => deliveries.push(delivery(seal, endpoint, message, row)),
             None => unreadable.push((store, seq)),
         }
@@ -151,27 +157,6 @@ fn rows_of(conn: &mut SqliteConnection, keys: &[RowKey]) -> DbResult<HashMap<i64
         );
     }
     Ok(rows)
-}
-
-fn messages_of(
-    conn: &mut SqliteConnection,
-    seal: IdSeal,
-    keys: impl Iterator<Item = i64>,
-) -> DbResult<HashMap<i64, Arc<Message>>> {
-    let keys: HashSet<i64> = keys.collect();
-    let mut messages = HashMap::with_capacity(keys.len());
-    for message in messages_read(conn, seal, keys)? {
-        match message {
-            Ok(message) => {
-                messages.insert(message.key.0, Arc::new(message));
-            }
-            Err(error @ DbError::Unreadable { .. }) => {
-                log::error!("{error}; its deliveries are archived as unreadable")
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(messages)
 }
 
 fn delivery(seal: IdSeal, endpoint: EndpointKey, message: &Arc<Message>, row: DueRow) -> Delivery {

@@ -1,17 +1,21 @@
 //! The incoming queue: accepting messages, and handing out those that wait for routing.
 
+use std::{collections::HashMap, sync::Arc};
+
 use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::{Unwanted, archive_message},
     codec::RowKey,
-    message::{fit_in_memory, message_store, messages_read},
+    message::{Written, fetch, message_write},
+    recent::Recent,
+    route::{Entry, Total, carry_out},
     session::{Place, Session},
     statement::{Command, Question, statements},
     store_turns::stores_in_turn,
 };
 use crate::{
-    db::{Acceptance, Accepted, DbError, DbResult, IdempotencyKey},
+    db::{Acceptance, Accepted, Admitted, AtOnce, DbResult, IdempotencyKey, RouteProgress},
     domain::{
         delivery::ArchiveReason,
         id::IdSeal,
@@ -49,17 +53,101 @@ pub(super) fn insert(
 ) -> DbResult<Vec<Accepted>> {
     batch
         .iter()
-        .map(|acceptance| accept(session, acceptance, now))
+        .map(|acceptance| match accept(session, acceptance, now)? {
+            Met::Before(answer) => Ok(answer),
+            Met::New(written) => {
+                written.queue(session)?;
+                Ok(answer(&written))
+            }
+        })
         .collect()
 }
 
-fn accept(session: &mut Session, acceptance: &Acceptance, now: Micros) -> DbResult<Accepted> {
+/// Accepts messages, and routes those that nothing of their store waits before.
+pub(super) fn admit(
+    session: &mut Session,
+    batch: &[Acceptance],
+    at_once: &AtOnce,
+    now: Micros,
+) -> DbResult<Admitted> {
+    let mut admitted = Admitted::default();
+    let mut total = Total::default();
+    // Stores of which nothing waits.
+    let mut quiet: HashMap<i64, bool> = HashMap::new();
+    for acceptance in batch {
+        let written = match accept(session, acceptance, now)? {
+            Met::Before(answer) => {
+                admitted.answers.push(answer);
+                continue;
+            }
+            Met::New(written) => written,
+        };
+        admitted.answers.push(answer(&written));
+        let store = written.message.store.0;
+        let is_quiet = match quiet.get(&store) {
+            Some(is_quiet) => *is_quiet,
+            None => (StoreWaiting { store, limit: 1 })
+                .row(&mut session.conn)?
+                .is_none(),
+        };
+        let may_route = is_quiet
+            && at_once.version >= session.registry_version
+            && total.accepted < at_once.most_deliveries;
+        let decided = may_route.then(|| {
+            (at_once.decide)(&Incoming {
+                message: Arc::clone(&written.message),
+                routed_up_to: None,
+            })
+        });
+        let derived = total.derived;
+        match decided.filter(|decided| decided.progress == RouteProgress::Done) {
+            Some(decided) => {
+                let entry = Entry {
+                    kind: written.kind,
+                    accepted_at: now.0,
+                    done_up_to: None,
+                    message: Some(Arc::clone(&written.message)),
+                };
+                carry_out(session, &decided, entry, now, &mut total)?;
+                admitted.routed += 1;
+                quiet.insert(store, total.derived == derived);
+            }
+            None => {
+                written.queue(session)?;
+                admitted.left += 1;
+                quiet.insert(store, false);
+            }
+        }
+    }
+    admitted.left += usize::try_from(total.derived).unwrap_or(usize::MAX);
+    (admitted.deliveries, admitted.derived) = (total.accepted, total.derived);
+    admitted.fresh = std::mem::take(&mut total.fresh);
+    admitted.endpoints = total.endpoints();
+    Ok(admitted)
+}
+
+/// What a message to accept turned out to be.
+enum Met {
+    /// A repeat.
+    Before(Accepted),
+    /// It is written, and in no queue yet.
+    New(Written),
+}
+
+fn answer(written: &Written) -> Accepted {
+    Accepted::New {
+        key: written.message.key,
+        id: written.message.id,
+    }
+}
+
+fn accept(session: &mut Session, acceptance: &Acceptance, now: Micros) -> DbResult<Met> {
     if let Some(key) = &acceptance.idempotency
         && let Some(earlier) = key_read(session, key, now)?
     {
-        return Ok(earlier);
+        return Ok(Met::Before(earlier));
     }
-    let seq = message_store(session, &acceptance.message, now)?;
+    let written = message_write(session, &acceptance.message, now)?;
     if let Some(IdempotencyKey {
         token,
         key,
@@ -71,16 +159,13 @@ fn accept(session: &mut Session, acceptance: &Acceptance, now: Micros) -> DbResu
             token: token.0,
             key,
             body,
-            message: seq,
+            message: written.message.key.0,
             accepted_at: now.0,
             expires_at: expires_at.0,
         }
         .run(&mut session.conn)?;
     }
-    Ok(Accepted::New {
-        key: MessageKey(seq),
-        id: session.id(seq, now),
-    })
+    Ok(Met::New(written))
 }
 
 fn key_read(
@@ -110,6 +195,7 @@ fn key_read(
 pub(super) fn waiting(
     conn: &mut SqliteConnection,
     seal: IdSeal,
+    recent: &Recent,
     limit: usize,
     held: &[MessageKey],
 ) -> DbResult<(Vec<Incoming>, Vec<RowKey>)> {
@@ -117,23 +203,12 @@ pub(super) fn waiting(
     held.sort_unstable();
     let mut chosen = chosen_in_turn(conn, limit, &held)?;
     let keys: Vec<i64> = chosen.iter().map(|(_, (seq, _))| *seq).collect();
-    chosen.truncate(fit_in_memory(conn, &keys)?);
-    let mut messages = std::collections::HashMap::new();
-    for message in messages_read(conn, seal, chosen.iter().map(|(_, (seq, _))| *seq))? {
-        match message {
-            Ok(message) => {
-                messages.insert(message.key.0, message);
-            }
-            Err(error @ DbError::Unreadable { .. }) => {
-                log::error!("{error}; the message is archived as unreadable")
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let mut fetched = fetch(conn, seal, recent, &keys)?;
+    chosen.truncate(fetched.entries);
     let mut unreadable = Vec::new();
     let mut incoming = Vec::with_capacity(chosen.len());
     for (store, (seq, routed_up_to)) in chosen {
-        match messages.remove(&seq) {
+        match fetched.messages.remove(&seq) {
             Some(message) => incoming.push(Incoming {
                 message,
                 routed_up_to: routed_up_to.map(MappingKey),

@@ -1,11 +1,15 @@
 //! Messages on disk: storing them once, reading them back.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::small,
+    recent::Recent,
     session::{Place, Session},
     statement::{Command, Question, key_list, statements},
 };
@@ -93,6 +97,40 @@ pub(super) fn message_store(
     message: &NewMessage,
     now: Micros,
 ) -> DbResult<i64> {
+    let written = message_write(session, message, now)?;
+    written.queue(session)?;
+    Ok(written.message.key.0)
+}
+
+/// A message that is in no queue yet.
+pub(super) struct Written {
+    pub(super) message: Arc<Message>,
+    /// The key of its type.
+    pub(super) kind: i64,
+}
+
+impl Written {
+    /// Puts it into the incoming queue.
+    pub(super) fn queue(&self, session: &mut Session) -> DbResult<()> {
+        let store = self.message.store.0;
+        IncomingInsert {
+            store,
+            seq: self.message.key.0,
+            kind: self.kind,
+            accepted_at: self.message.accepted_at.0,
+        }
+        .run(&mut session.conn)?;
+        session.count(store, Place::Incoming, 1);
+        Ok(())
+    }
+}
+
+/// Stores a message as it is, with its timeline entries.
+pub(super) fn message_write(
+    session: &mut Session,
+    message: &NewMessage,
+    now: Micros,
+) -> DbResult<Written> {
     let store = message.store.0;
     let kind = session.kind(store, message.kind.as_str())?;
     let seq = session.next();
@@ -124,32 +162,100 @@ pub(super) fn message_store(
         }
         .run(&mut session.conn)?;
     }
-    IncomingInsert {
-        store,
-        seq,
-        kind,
-        accepted_at: now.0,
-    }
-    .run(&mut session.conn)?;
-    session.count(store, Place::Incoming, 1);
-    Ok(seq)
+    let message = Arc::new(stored(session.id(seq, now), seq, message, now));
+    session.fresh(Arc::clone(&message));
+    Ok(Written { message, kind })
 }
 
-/// How many of these entries, from the first on, hold no more than [`BYTES_AT_ONCE`]; one at least. Entries may share a message.
-pub(super) fn fit_in_memory(conn: &mut SqliteConnection, messages: &[i64]) -> DbResult<usize> {
-    let keys = key_list(messages.iter().copied());
+/// The message as it is read back.
+fn stored(id: Id, seq: i64, message: &NewMessage, now: Micros) -> Message {
+    Message {
+        key: MessageKey(seq),
+        id,
+        store: message.store,
+        kind: message.kind.clone(),
+        payload: message.payload.clone(),
+        about: About {
+            primary: message.about.primary.clone(),
+            also: Vec::new(),
+        },
+        source: message.source.clone(),
+        ancestry: message.ancestry,
+        test: message.test,
+        extra: message.extra.clone(),
+        accepted_at: now,
+    }
+}
+
+/// Messages that entries of a queue are about.
+pub(super) struct Fetched {
+    /// How many entries, from the first on, were looked up: as many as hold no more than [`BYTES_AT_ONCE`], one at least.
+    pub(super) entries: usize,
+    /// Their messages by key; those that cannot be read are logged and missing.
+    pub(super) messages: HashMap<i64, Arc<Message>>,
+}
+
+/// The messages with these keys, from memory where they are recent. Entries may share a message.
+pub(super) fn fetch(
+    conn: &mut SqliteConnection,
+    seal: IdSeal,
+    recent: &Recent,
+    keys: &[i64],
+) -> DbResult<Fetched> {
+    let mut messages = HashMap::with_capacity(keys.len());
+    let mut missing = Vec::new();
+    for (key, found) in keys.iter().zip(recent.find(keys)) {
+        match found {
+            Some(message) => {
+                messages.insert(*key, message);
+            }
+            None => missing.push(*key),
+        }
+    }
+    if missing.is_empty() {
+        let entries = keys.len();
+        return Ok(Fetched { entries, messages });
+    }
+    let entries = fit_in_memory(conn, keys, &missing)?;
+    missing.retain({
+        let wanted: HashSet<i64> = keys.iter().take(entries).copied().collect();
+        move |key| wanted.contains(key)
+    });
+    missing.sort_unstable();
+    missing.dedup();
+    for message in messages_read(conn, seal, missing)? {
+        match message {
+            Ok(message) => {
+                messages.insert(message.key.0, Arc::new(message));
+            }
+            Err(error @ DbError::Unreadable { .. }) => {
+                log::error!("{error}; it is archived as unreadable")
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Fetched { entries, messages })
+}
+
+/// How many of these entries, from the first on, bring no more than [`BYTES_AT_ONCE`] of `missing` into memory; one at least.
+pub(super) fn fit_in_memory(
+    conn: &mut SqliteConnection,
+    entries: &[i64],
+    missing: &[i64],
+) -> DbResult<usize> {
+    let keys = key_list(missing.iter().copied());
     let mut sizes: HashMap<i64, i64> = MessageSizes { keys: &keys }
         .rows(conn)?
         .into_iter()
         .collect();
     let mut room = i64::try_from(BYTES_AT_ONCE).unwrap_or(i64::MAX);
-    for (count, message) in messages.iter().enumerate() {
+    for (count, message) in entries.iter().enumerate() {
         room = room.saturating_sub(sizes.remove(message).unwrap_or(0));
         if room < 0 {
             return Ok(count.max(1));
         }
     }
-    Ok(messages.len())
+    Ok(entries.len())
 }
 
 /// The whole messages with these keys, in no order; rows that cannot be read are told beside them.

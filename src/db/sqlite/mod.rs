@@ -19,10 +19,14 @@ pub(super) mod copying;
 mod delivery;
 mod detail;
 mod due;
+mod erasure;
 mod event;
 mod event_list;
 mod fault;
+mod fold;
+mod gather;
 mod incoming;
+mod job;
 mod known;
 mod lists;
 mod loops;
@@ -33,6 +37,7 @@ mod people;
 mod person;
 mod polling;
 mod reader;
+mod recent;
 mod registry;
 mod route;
 mod session;
@@ -52,17 +57,19 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey,
-    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
-    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
-    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    Acceptance, Accepted, Admitted, AtOnce, AuditQuery, AuditRow, Backend, Backfill, BackfillState,
+    Backlog, DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery,
+    Figures, FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt,
+    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, ObjectState, OwnerKind,
+    PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
+    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd,
+    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
+    job::{Job, NewJob, Turn},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -84,8 +91,11 @@ pub struct SqliteOptions {
     pub writer_cache_kib: u32,
     /// Page cache of each reading connection, in KiB.
     pub reader_cache_kib: u32,
-    /// How much of the file readers see through a memory map, in bytes; 0 for none.
+    /// How much of the file readers see through a memory map, in bytes; 0 for none. Through a map a failing disk is no error but the end
+    /// of the process, and what was read once counts to its memory.
     pub mmap_bytes: u64,
+    /// How much of the newest messages is kept in memory for those who read them next, in bytes.
+    pub recent_bytes: usize,
     /// How deep and wide messages may descend from one another.
     pub loop_bounds: LoopBounds,
     /// How long what a mapping took counts as taken.
@@ -101,7 +111,8 @@ impl SqliteOptions {
             readers: 3,
             writer_cache_kib: 16_384,
             reader_cache_kib: 4096,
-            mmap_bytes: 256 << 20,
+            mmap_bytes: 0,
+            recent_bytes: 8 << 20,
             loop_bounds: LoopBounds {
                 max_depth: 16,
                 max_descendants: 10_000,
@@ -118,6 +129,7 @@ pub struct SqliteBackend {
     readers: reader::Readers,
     writer: writer::Writer,
     seal: IdSeal,
+    recent: Arc<recent::Recent>,
     path: PathBuf,
     _lock: File,
 }
@@ -136,12 +148,14 @@ impl SqliteBackend {
             .map(|_| open::open_reader(&options))
             .collect::<DbResult<_>>()?;
         let path = options.path.clone();
+        let folding = open::open_folder(&options)?;
         let session = session::Session::new(conn, options)?;
-        let seal = session.seal;
+        let (seal, recent) = (session.seal, Arc::clone(&session.recent));
         Ok(Self {
             readers: reader::Readers::start(readers)?,
-            writer: writer::Writer::start(session)?,
+            writer: writer::Writer::start(session, folding)?,
             seal,
+            recent,
             path,
             _lock: lock,
         })
@@ -196,15 +210,28 @@ impl Backend for SqliteBackend {
             .await
     }
 
+    async fn incoming_admit(
+        &self,
+        batch: Arc<Vec<Acceptance>>,
+        at_once: AtOnce,
+        now: Micros,
+    ) -> DbResult<Admitted> {
+        self.writer
+            .write(batch.len(), move |session| {
+                incoming::admit(session, &batch, &at_once, now)
+            })
+            .await
+    }
+
     async fn incoming_waiting(
         &self,
         limit: usize,
         held: Vec<MessageKey>,
     ) -> DbResult<Vec<Incoming>> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (waiting, unreadable) = self
             .readers
-            .read(move |conn| incoming::waiting(conn, seal, limit, &held))
+            .read(move |conn| incoming::waiting(conn, seal, &recent, limit, &held))
             .await?;
         if !unreadable.is_empty() {
             self.writer
@@ -238,10 +265,10 @@ impl Backend for SqliteBackend {
         limit: usize,
         but: LeftOut,
     ) -> DbResult<Due> {
-        let seal = self.seal;
+        let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (due, unreadable) = self
             .readers
-            .read(move |conn| due::due(conn, seal, endpoint, now, limit, &but))
+            .read(move |conn| due::due(conn, seal, &recent, endpoint, now, limit, &but))
             .await?;
         if !unreadable.is_empty() {
             let archive = move |session: &mut session::Session| {
@@ -374,6 +401,7 @@ impl Backend for SqliteBackend {
             commits: tally.commits.load(Ordering::Relaxed),
             commands: tally.commands.load(Ordering::Relaxed),
             rollbacks: tally.rollbacks.load(Ordering::Relaxed),
+            syncs: tally.syncs(),
             writing: Duration::from_micros(tally.writing_us.load(Ordering::Relaxed)),
         })
     }
@@ -427,7 +455,8 @@ impl Backend for SqliteBackend {
         self.readers
             .read(|conn| session::meta(conn, "sequence"))
             .await?;
-        self.writer.write(0, session::Session::touch).await
+        self.writer.write(0, session::Session::touch).await?;
+        self.writer.heal().await
     }
 
     async fn event_insert(&self, events: Vec<NewEvent>, now: Micros) -> DbResult<()> {
@@ -589,6 +618,113 @@ impl Backend for SqliteBackend {
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
         self.readers
             .read(move |conn| people::audit_list(conn, &query))
+            .await
+    }
+
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
+        let seal = self.seal;
+        let scope = self
+            .readers
+            .read(move |conn| job::scope(conn, seal, &question, now))
+            .await?;
+        let mut counting = job::Counting::of(scope);
+        // Piece by piece, so that others read in between.
+        loop {
+            let (counted, more) = self
+                .readers
+                .read(move |conn| {
+                    let more = counting.go_on(conn)?;
+                    Ok((counting, more))
+                })
+                .await?;
+            counting = counted;
+            if !more {
+                return Ok(counting.finish());
+            }
+        }
+    }
+
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job> {
+        self.writer
+            .write(1, move |session| job::create(session, &new, now))
+            .await
+    }
+
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| job::list(conn, seal, &query))
+            .await
+    }
+
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep> {
+        let (seal, key) = (self.seal, turn.job);
+        let found = self
+            .readers
+            .read(move |conn| {
+                let Some(job) = job::read(conn, seal, key)? else {
+                    return Ok(None);
+                };
+                let Turn::Step(rows) = job.turn(now) else {
+                    return Ok(None);
+                };
+                let picked = job::pick(
+                    conn,
+                    job.new.store,
+                    job.new.kind,
+                    &job.new.chosen,
+                    job.cursor,
+                    rows,
+                )?;
+                Ok(Some((job, picked)))
+            })
+            .await?;
+        let Some((job, picked)) = found else {
+            return Ok(JobStep::Nothing);
+        };
+        self.writer
+            .write(picked.rows(), move |session| {
+                job::step(session, &job, &picked, &turn, now)
+            })
+            .await
+    }
+
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
+        self.writer
+            .write(1, move |session| job::end(session, &end, now))
+            .await
+    }
+
+    async fn erasure_insert(&self, erasure: NewErasure, now: Micros) -> DbResult<Erasure> {
+        self.writer
+            .write(1, move |session| erasure::insert(session, &erasure, now))
+            .await
+    }
+
+    async fn erasure_step(&self, limit: usize, now: Micros) -> DbResult<ErasureStep> {
+        let next = self
+            .readers
+            .read(move |conn| erasure::next(conn, limit))
+            .await?;
+        match next {
+            None => Ok(ErasureStep::Idle),
+            Some(next) => {
+                let step =
+                    move |session: &mut session::Session| erasure::step(session, &next, limit, now);
+                self.writer.write(limit, step).await
+            }
+        }
+    }
+
+    async fn erasure_list(
+        &self,
+        store: StoreKey,
+        before: Option<PageKey>,
+        limit: usize,
+    ) -> DbResult<Vec<Erasure>> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| erasure::list(conn, seal, store, before, limit))
             .await
     }
 

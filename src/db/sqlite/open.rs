@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use diesel::{
@@ -29,10 +30,24 @@ const APPLICATION_ID: i64 = 0x4948_7562;
 /// costs more to write than the better packing saves.
 const PAGE_BYTES: u32 = 8192;
 
+/// A log of so many pages is folded inside a commit: the net below `fold.rs`, which does it earlier and elsewhere.
+const NET_PAGES: u32 = 16_000;
+
 /// How long a connection waits for a lock that another process holds (a backup, a person's shell).
 const BUSY_MILLIS: u32 = 5000;
 
+/// The largest file that is written anew at start, in pages: 64 MB, which takes less than a second.
+const SMALL_PAGES: i64 = 8192;
+
+/// How often, and after which pause, folding the whole log is tried while somebody is in the way: SQLite does not wait for another fold.
+const FOLD_TRIES: u32 = 500;
+const FOLD_PAUSE: Duration = Duration::from_millis(10);
+
 statements! {
+    /// Folds the whole log and empties it: whether somebody was in the way, pages in the log, pages folded.
+    FoldWhole {} -> (i64, i64, i64) = "PRAGMA wal_checkpoint(TRUNCATE)";
+    /// Whether the file can shrink (2: in steps), and its pages.
+    Shrinking {} -> (i64, i64) = "SELECT auto_vacuum, page_count FROM pragma_auto_vacuum, pragma_page_count";
     /// Who made this file.
     ApplicationId {} -> i64 = "SELECT application_id FROM pragma_application_id";
     /// How many tables there are.
@@ -80,16 +95,34 @@ pub(super) fn lock(path: &Path) -> DbResult<File> {
 pub(super) fn open_writer(options: &SqliteOptions) -> DbResult<SqliteConnection> {
     let mut conn = connect(&options.path)?;
     refuse_strangers(&mut conn, &options.path)?;
-    // The size of a page is set before the first table and stays; the rest is per connection or kept in the file.
+    // The size of a page and the way to give pages back are set before the first table and stay; the rest is per connection
+    // or kept in the file.
     conn.batch_execute(&format!(
-        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA cache_size = -{kib}; PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;",
+         PRAGMA wal_autocheckpoint = {NET_PAGES}; PRAGMA journal_size_limit = 67108864;",
         kib = options.writer_cache_kib,
     ))
     .map_err(|error| told(fault(error), &options.path))?;
     migrate(&mut conn, &options.path)?;
+    learn_to_shrink(&mut conn).map_err(|error| told(error, &options.path))?;
     Ok(conn)
+}
+
+/// A file from before files gave pages back is written anew while it is small; a large one would take its size once more on the
+/// disk, and its time, so that is left to whoever runs the hub.
+fn learn_to_shrink(conn: &mut SqliteConnection) -> DbResult<()> {
+    let Some((0, pages)) = (Shrinking {}).row(conn)? else {
+        return Ok(());
+    };
+    if pages > SMALL_PAGES {
+        log::info!(
+            "the database's file keeps its size when old rows go: it is from an older version; see docs/operating.md"
+        );
+        return Ok(());
+    }
+    conn.batch_execute("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+        .map_err(fault)
 }
 
 /// A connection that only reads.
@@ -104,11 +137,27 @@ pub(super) fn open_reader(options: &SqliteOptions) -> DbResult<SqliteConnection>
     Ok(conn)
 }
 
-/// Folds the log into the file.
+/// The connection that folds the log into the file while others work.
+pub(super) fn open_folder(options: &SqliteOptions) -> DbResult<SqliteConnection> {
+    let mut conn = connect(&options.path)?;
+    conn.batch_execute("PRAGMA synchronous = FULL; PRAGMA cache_size = -256;")
+        .map_err(fault)?;
+    Ok(conn)
+}
+
+/// Folds the log into the file, after whoever is folding it.
 pub(super) fn fold(path: &Path) -> DbResult<()> {
-    connect(path)?
-        .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        .map_err(|error| told(fault(error), path))
+    let mut conn = connect(path)?;
+    for _ in 0..FOLD_TRIES {
+        let folded = FoldWhole {}
+            .row(&mut conn)
+            .map_err(|error| told(error, path))?;
+        if folded.is_none_or(|(hindered, ..)| hindered == 0) {
+            break;
+        }
+        std::thread::sleep(FOLD_PAUSE);
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> DbResult<SqliteConnection> {

@@ -50,6 +50,8 @@ statements! {
         "INSERT INTO snapshot (key, store, noun, token, known, updated_at, digest, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (store, noun, token) DO UPDATE SET known = excluded.known, updated_at = excluded.updated_at,
          digest = excluded.digest, raw = excluded.raw";
+    /// Forgets an object under this name.
+    SnapshotDrop<'a> { store: i64, noun: &'a str, token: &'a str } = "DELETE FROM snapshot WHERE store = ?1 AND noun = ?2 AND token = ?3";
     /// A cursor.
     CursorRead<'a> { store: i64, noun: &'a str, job: i64 } -> String =
         "SELECT cursor FROM poll_cursor WHERE store = ?1 AND noun = ?2 AND job = ?3";
@@ -154,7 +156,50 @@ pub(super) fn versions(
         tokens: &token_list(tokens),
     }
     .rows(conn)?;
-    Ok(in_order(tokens, rows))
+    let found = in_order(tokens, rows);
+    or_erased(tokens, found, store, noun, |names| {
+        VersionsRead {
+            store: store.0,
+            noun: noun.name(),
+            tokens: &token_list(names),
+        }
+        .rows(conn)
+    })
+}
+
+/// What an erased object is stored as: a name may itself be personal (a customer's is the address).
+fn erased_token(store: StoreKey, noun: Noun, token: &str) -> String {
+    let hash = Sha256::new_with_prefix(b"erased-1\0")
+        .chain_update(store.0.to_be_bytes())
+        .chain_update(noun.name().as_bytes())
+        .chain_update(b"\0")
+        .chain_update(token.as_bytes())
+        .finalize();
+    format!("erased:{}", hex::encode(hash.get(..16).unwrap_or_default()))
+}
+
+/// Looks again for those that were not found, under the names they have when they were erased.
+fn or_erased<T: Clone>(
+    tokens: &[String],
+    mut found: Vec<Option<T>>,
+    store: StoreKey,
+    noun: Noun,
+    read: impl FnOnce(&[String]) -> DbResult<Vec<(String, T)>>,
+) -> DbResult<Vec<Option<T>>> {
+    if found.iter().all(Option::is_some) {
+        return Ok(found);
+    }
+    let names: Vec<String> = tokens
+        .iter()
+        .map(|token| erased_token(store, noun, token))
+        .collect();
+    let erased = in_order(&names, read(&names)?);
+    for (slot, erased) in found.iter_mut().zip(erased) {
+        if slot.is_none() {
+            *slot = erased;
+        }
+    }
+    Ok(found)
 }
 
 /// What is stored of each object.
@@ -164,19 +209,23 @@ pub(super) fn snapshots(
     noun: Noun,
     tokens: &[String],
 ) -> DbResult<Vec<Option<Snapshot>>> {
-    let rows = SnapshotsRead {
-        store: store.0,
-        noun: noun.name(),
-        tokens: &token_list(tokens),
-    }
-    .rows(conn)?;
-    let rows = rows
-        .into_iter()
-        .map(|(token, known, updated_at, digest, raw)| {
-            let known = known_of(known, digest, raw);
-            (token, Snapshot { updated_at, known })
-        });
-    Ok(in_order(tokens, rows.collect()))
+    let mut read = |tokens: &[String]| {
+        let rows = SnapshotsRead {
+            store: store.0,
+            noun: noun.name(),
+            tokens: &token_list(tokens),
+        }
+        .rows(conn)?;
+        let snapshots = rows
+            .into_iter()
+            .map(|(token, known, updated_at, digest, raw)| {
+                let known = known_of(known, digest, raw);
+                (token, Snapshot { updated_at, known })
+            });
+        DbResult::Ok(snapshots.collect())
+    };
+    let found = in_order(tokens, read(tokens)?);
+    or_erased(tokens, found, store, noun, read)
 }
 
 fn known_of(number: i64, digest: Option<Vec<u8>>, raw: Option<String>) -> Known {
@@ -189,6 +238,27 @@ fn known_of(number: i64, digest: Option<Vec<u8>>, raw: Option<String>) -> Known 
         (1, _) => Known::Listed { canceled: true },
         _ => Known::Erased { digest },
     }
+}
+
+/// Stores an object: what is erased without its name, anything else under it.
+fn snapshot_store(
+    session: &mut Session,
+    store: i64,
+    noun: Noun,
+    token: &str,
+    snapshot: &Snapshot,
+) -> DbResult<()> {
+    let erased = erased_token(StoreKey(store), noun, token);
+    if matches!(snapshot.known, Known::Erased { .. }) {
+        return snapshot_write(session, store, noun, &erased, snapshot);
+    }
+    SnapshotDrop {
+        store,
+        noun: noun.name(),
+        token: &erased,
+    }
+    .run(&mut session.conn)?;
+    snapshot_write(session, store, noun, token, snapshot)
 }
 
 fn snapshot_write(
@@ -218,7 +288,7 @@ fn snapshot_write(
     Ok(())
 }
 
-/// Leaves a digest of an object.
+/// Leaves a digest of an object under a digest of its name. False when nothing is stored under the name itself.
 pub(super) fn erase(
     session: &mut Session,
     store: StoreKey,
@@ -229,11 +299,21 @@ pub(super) fn erase(
     let stored = snapshots(&mut session.conn, store, noun, &tokens)?
         .into_iter()
         .next();
-    let Some(snapshot) = stored.flatten() else {
-        return Ok(false);
-    };
-    snapshot_write(session, store.0, noun, token, &snapshot.erased())?;
-    Ok(true)
+    let (store, name) = (store.0, noun.name());
+    let dropped = SnapshotDrop {
+        store,
+        noun: name,
+        token,
+    }
+    .run(&mut session.conn)?;
+    match stored.flatten() {
+        Some(snapshot) if dropped > 0 => {
+            let erased = erased_token(StoreKey(store), noun, token);
+            snapshot_write(session, store, noun, &erased, &snapshot.erased())?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Writes a page.
@@ -272,7 +352,7 @@ pub(super) fn commit(
         message,
     } in &commit.objects
     {
-        snapshot_write(session, store, *noun, token, snapshot)?;
+        snapshot_store(session, store, *noun, token, snapshot)?;
         OddDrop {
             store,
             noun: noun.name(),

@@ -1,5 +1,7 @@
 //! Writing routing decisions: claims, deliveries, derived messages, the routing record, and the incoming row that goes.
 
+use std::sync::Arc;
+
 use super::{
     archive::{Unwanted, archive_message},
     codec::{RoutingRecord, part_key},
@@ -12,8 +14,9 @@ use super::{
 use crate::{
     db::{DbResult, OwnerKind, RouteOutcome, RouteProgress, Routed, Skip},
     domain::{
-        delivery::{ArchiveReason, NewDelivery, SkipReason, WaitState},
-        key::EndpointKey,
+        delivery::{ArchiveReason, Delivery, NewDelivery, SkipReason, WaitState},
+        key::{DeliveryKey, EndpointKey},
+        message::Message,
         time::Micros,
     },
 };
@@ -28,10 +31,12 @@ statements! {
     /// Accepts a delivery, which is its lane's head when nothing holds that lane.
     AcceptedInsert<'a> {
         store: i64, seq: i64, endpoint: i64, mapping: i64, kind: i64, message: i64, lane: Option<i64>, now: i64,
-        claim: Option<&'a [u8]>,
+        claim: Option<&'a [u8]>, head: bool,
     } = "INSERT INTO accepted (store, seq, endpoint, mapping, kind, message, lane, pos, head, state, due_at, attempts, failures,
-         since, created_at, claim) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, NOT EXISTS (SELECT 1 FROM accepted WHERE endpoint = ?3
-         AND lane = ?7 AND state < 3), 0, ?8, 0, 0, ?8, ?8, ?9)";
+         since, created_at, claim) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, ?10, 0, ?8, 0, 0, ?8, ?8, ?9)";
+    /// Whether a delivery holds this lane.
+    LaneHeld { endpoint: i64, lane: i64 } -> i64 =
+        "SELECT 1 FROM accepted WHERE endpoint = ?1 AND lane = ?2 AND state < 3 LIMIT 1";
     /// Claims what a delivery is about for its mapping; changes nothing when another one has it.
     ClaimTake<'a> { mapping: i64, key: &'a [u8], delivery: i64, expires_at: i64, now: i64 } =
         "INSERT INTO claim (mapping, key, delivery, expires_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (mapping, key)
@@ -63,20 +68,41 @@ pub(super) fn route(
     for routed in batch {
         route_one(session, routed, now, &mut total)?;
     }
-    total.endpoints.sort_unstable();
-    total.endpoints.dedup();
     Ok(RouteOutcome::Done {
-        endpoints: total.endpoints,
         accepted: total.accepted,
         derived: total.derived,
+        endpoints: total.endpoints(),
     })
 }
 
+/// What decisions came to.
 #[derive(Default)]
-struct Total {
+pub(super) struct Total {
     endpoints: Vec<EndpointKey>,
-    accepted: u64,
-    derived: u64,
+    /// Heads of lanes among the new deliveries, where their messages are at hand.
+    pub(super) fresh: Vec<Delivery>,
+    pub(super) accepted: u64,
+    pub(super) derived: u64,
+}
+
+impl Total {
+    /// The endpoints that have new deliveries, each once.
+    pub(super) fn endpoints(mut self) -> Vec<EndpointKey> {
+        self.endpoints.sort_unstable();
+        self.endpoints.dedup();
+        self.endpoints
+    }
+}
+
+/// What is known of a message in work.
+pub(super) struct Entry {
+    /// The key of its type.
+    pub(super) kind: i64,
+    pub(super) accepted_at: i64,
+    /// The last mapping that an earlier chunk has dealt with.
+    pub(super) done_up_to: Option<i64>,
+    /// The message, where it is at hand.
+    pub(super) message: Option<Arc<Message>>,
 }
 
 fn route_one(
@@ -94,10 +120,35 @@ fn route_one(
     let Some((kind, accepted_at, done_up_to)) = row else {
         return Ok(());
     };
-    let done_up_to_key = done_up_to.unwrap_or(i64::MIN);
-    if matches!(routed.progress, RouteProgress::UpTo(mapping) if mapping.0 <= done_up_to_key) {
+    if matches!(routed.progress, RouteProgress::UpTo(mapping) if done_up_to.is_some_and(|done| mapping.0 <= done))
+    {
         return Ok(());
     }
+    let entry = Entry {
+        kind,
+        accepted_at,
+        done_up_to,
+        message: None,
+    };
+    carry_out(session, routed, entry, now, total)
+}
+
+/// Writes what follows from a decision. The message is in the incoming queue only if this is not the last chunk.
+pub(super) fn carry_out(
+    session: &mut Session,
+    routed: &Routed,
+    entry: Entry,
+    now: Micros,
+    total: &mut Total,
+) -> DbResult<()> {
+    let (store, seq) = (routed.store.0, routed.message.0);
+    let Entry {
+        kind,
+        accepted_at,
+        done_up_to,
+        message,
+    } = entry;
+    let done_up_to_key = done_up_to.unwrap_or(i64::MIN);
     let mut record = RoutingRecord {
         deliveries: Vec::with_capacity(routed.deliveries.len()),
         skipped: routed.skipped.clone(),
@@ -121,8 +172,23 @@ fn route_one(
             delivery,
             now,
         )? {
-            Outcome::Accepted(key) => {
+            Outcome::Accepted { key, head } => {
                 record.deliveries.push((key, delivery.mapping.0));
+                if let Some(message) = message.as_ref().filter(|_| head) {
+                    total.fresh.push(Delivery {
+                        key: DeliveryKey(key),
+                        id: session.id(key, now),
+                        message: Arc::clone(message),
+                        mapping: delivery.mapping,
+                        endpoint: delivery.endpoint,
+                        lane: delivery.lane,
+                        state: WaitState::Pending,
+                        attempts: 0,
+                        failures: 0,
+                        since: now,
+                        asynchronous: None,
+                    });
+                }
                 total.endpoints.push(delivery.endpoint);
                 total.accepted += 1;
             }
@@ -204,7 +270,7 @@ struct Source {
 }
 
 enum Outcome {
-    Accepted(i64),
+    Accepted { key: i64, head: bool },
     Skipped(Skip),
 }
 
@@ -234,10 +300,18 @@ fn accept(
             }));
         }
     }
+    let endpoint = delivery.endpoint.0;
+    let head = match delivery.lane {
+        Some(lane) => (LaneHeld { endpoint, lane })
+            .row(&mut session.conn)?
+            .is_none(),
+        None => true,
+    };
     AcceptedInsert {
+        head,
         store: source.store,
         seq,
-        endpoint: delivery.endpoint.0,
+        endpoint,
         mapping,
         kind: source.kind,
         message: source.message,
@@ -250,5 +324,5 @@ fn accept(
     }
     .run(&mut session.conn)?;
     session.count(source.store, Place::Accepted(WaitState::Pending), 1);
-    Ok(Outcome::Accepted(seq))
+    Ok(Outcome::Accepted { key: seq, head })
 }

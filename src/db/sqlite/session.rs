@@ -3,13 +3,14 @@
 //! Everything here can be read again from the database, and is after a rollback ([`Session::forget`]): then nothing in
 //! memory says what the disk does not.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 
 use super::{
     SqliteOptions,
     fault::fault,
+    recent::Recent,
     statement::{Command, Question, statements},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     domain::{
         delivery::WaitState,
         id::{Id, IdSeal},
+        message::Message,
         time::Micros,
     },
 };
@@ -33,6 +35,10 @@ statements! {
     KindRead<'a> { store: i64, kind: &'a str } -> i64 = "SELECT key FROM message_type WHERE store = ?1 AND kind = ?2";
     /// A store's first message of a type.
     KindInsert<'a> { key: i64, store: i64, kind: &'a str } = "INSERT INTO message_type (key, store, kind) VALUES (?1, ?2, ?3)";
+    /// Writes as much as a large message.
+    ProbeFill { bytes: i64 } = "INSERT OR REPLACE INTO probe (key, body) VALUES (1, randomblob(?1))";
+    /// Takes it out again.
+    ProbeEmpty {} = "DELETE FROM probe WHERE key = 1";
     /// An owner's epoch.
     EpochRead { kind: i64, key: i64 } -> i64 = "SELECT epoch FROM owner WHERE kind = ?1 AND key = ?2";
     /// A new epoch of an owner.
@@ -65,6 +71,9 @@ impl Place {
 /// The most types a store's types are remembered for before all are forgotten: a bound on memory, not on types.
 const KINDS_REMEMBERED: usize = 10_000;
 
+/// How much a probe writes: more than most messages hold.
+const PROBE_BYTES: i64 = 1 << 20;
+
 /// The writer's connection and memory; one per backend, owned by the writer's thread.
 pub(super) struct Session {
     /// The one connection that writes.
@@ -79,8 +88,16 @@ pub(super) struct Session {
     pub(super) commits: u64,
     /// Up to which message the sweep has looked for old ones.
     pub(super) message_looked_at: i64,
+    /// Up to which store the sweep has dropped old archived rows.
+    pub(super) store_looked_at: i64,
     /// Up to which lane (endpoint and lane) the sweep has looked for lost heads.
     pub(super) lane_looked_at: (i64, i64),
+    /// What readers find in memory.
+    pub(super) recent: Arc<Recent>,
+    /// Messages of the open transaction.
+    fresh: Vec<Arc<Message>>,
+    /// The open transaction erases messages: none is kept in memory.
+    has_erased: bool,
     next: i64,
     written: i64,
     counts: HashMap<(i64, Place), i64>,
@@ -94,11 +111,15 @@ impl Session {
         let seal = IdSeal::new(meta(&mut conn, "seal")? as u64);
         let mut session = Self {
             conn,
+            recent: Arc::new(Recent::new(options.recent_bytes)),
+            fresh: Vec::new(),
+            has_erased: false,
             options,
             seal,
             registry_version: 0,
             commits: 0,
             message_looked_at: i64::MIN,
+            store_looked_at: i64::MIN,
             lane_looked_at: (i64::MIN, i64::MIN),
             next: 0,
             written: 0,
@@ -137,6 +158,11 @@ impl Session {
         }
         self.conn.batch_execute("COMMIT").map_err(fault)?;
         self.commits += 1;
+        if std::mem::take(&mut self.has_erased) {
+            self.fresh.clear();
+            self.recent.clear();
+        }
+        self.recent.keep(&mut self.fresh);
         Ok(())
     }
 
@@ -147,7 +173,15 @@ impl Session {
         self.forget()
     }
 
+    /// Keeps no message in memory: some of them are being erased.
+    pub(super) fn forget_messages(&mut self) {
+        self.fresh.clear();
+        self.recent.clear();
+    }
+
     fn forget(&mut self) -> DbResult<()> {
+        self.fresh.clear();
+        self.has_erased = false;
         self.counts.clear();
         self.kinds.clear();
         self.epochs.clear();
@@ -166,6 +200,16 @@ impl Session {
     /// The last number given out.
     pub(super) fn last(&self) -> i64 {
         self.next
+    }
+
+    /// Kept for readers once the open transaction is committed.
+    pub(super) fn fresh(&mut self, message: Arc<Message>) {
+        self.fresh.push(message);
+    }
+
+    /// A message was erased: nobody finds it in memory once the open transaction is committed.
+    pub(super) fn erased(&mut self) {
+        self.has_erased = true;
     }
 
     /// The id of row `seq`.
@@ -229,6 +273,18 @@ impl Session {
         }
         .run(&mut self.conn)?;
         self.written = self.next;
+        Ok(())
+    }
+
+    /// Writes something large, to see whether there is room.
+    pub(super) fn probe_fill(&mut self) -> DbResult<()> {
+        ProbeFill { bytes: PROBE_BYTES }.run(&mut self.conn)?;
+        Ok(())
+    }
+
+    /// Takes it out again.
+    pub(super) fn probe_empty(&mut self) -> DbResult<()> {
+        ProbeEmpty {}.run(&mut self.conn)?;
         Ok(())
     }
 

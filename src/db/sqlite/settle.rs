@@ -2,7 +2,7 @@
 
 use super::{
     archive::{self, Ending, Waiting},
-    codec::{part_key, state_number},
+    codec::{part_key, small, state_number},
     event::{Repeat, event_store},
     known,
     loops::descendant_store,
@@ -145,17 +145,16 @@ fn complete(
     Ok(Some(moved))
 }
 
-/// Whether nobody has tried or taken over the delivery since it was read. One that has stepped out of its lane meanwhile
-/// is not put back into it by a failure.
+/// Whether the settlement was made from the delivery as it is now.
 fn fence_holds(
     session: &mut Session,
     settlement: &Settlement,
     waiting: &Waiting,
 ) -> DbResult<bool> {
     let epoch = session.epoch(OwnerKind::Dispatcher, waiting.endpoint)?;
-    Ok(epoch == settlement.fence.epoch
-        && waiting.attempts == i64::from(settlement.fence.attempts)
-        && waiting.state.holds_lane())
+    Ok(settlement
+        .fence
+        .holds(epoch, small(waiting.attempts), waiting.state))
 }
 
 /// Keeps the attempt under the delivery's next number, which a late success may have to take later than it thought.

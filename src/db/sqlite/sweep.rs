@@ -3,8 +3,11 @@
 //! Old rows are found from the low end of each table's own order, so a step reads little more than it removes. A message
 //! goes when its age is past and nothing refers to it: neither the incoming queue nor a delivery, waiting or archived.
 
+use diesel::connection::SimpleConnection;
+
 use super::{
     codec::part_key,
+    fault::fault,
     message::BUCKET_BITS,
     session::{Place, Session},
     statement::{Command, Question, key_list, statements},
@@ -20,7 +23,17 @@ use crate::{
 /// Hours that repetitions of descendants are remembered: one more than they are counted over.
 const REPETITION_HOURS: i64 = 2;
 
+/// The part of the file's pages that stays free for what comes next, so that pages are not given back to be taken again: one in so many.
+const SPARE_SHARE: i64 = 16;
+/// The least that stays free, in pages.
+const SPARE_PAGES: i64 = 64;
+/// Pages given back in one step: each may cost another one moved into its place.
+const PAGES_AT_ONCE: i64 = 64;
+
 statements! {
+    /// Free pages of the file, all of its pages, and how large one is.
+    Space {} -> (i64, i64, i64) =
+        "SELECT freelist_count, page_count, page_size FROM pragma_freelist_count, pragma_page_count, pragma_page_size";
     /// Idempotency keys past their time.
     KeysExpire { now: i64, limit: i64 } =
         "DELETE FROM idempotency WHERE (token, key) IN (SELECT token, key FROM idempotency WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
@@ -88,33 +101,74 @@ pub(super) fn sweep(
     let limit = i64::try_from(bounds.rows).unwrap_or(i64::MAX);
     let hour = now.seconds().div_euclid(3600) - REPETITION_HOURS;
     RepetitionsExpire { hour, limit }.run(&mut session.conn)?;
+    // Archived rows before the messages that they keep.
+    let (archived, stores_left) =
+        archived_sweep(session, now.minus(bounds.archived_age), bounds.rows)?;
     let mut report = SweepReport {
         keys: KeysExpire { now: now.0, limit }.run(&mut session.conn)?,
         claims: ClaimsExpire { now: now.0, limit }.run(&mut session.conn)?,
-        archived: archived_sweep(session, now.minus(bounds.archived_age), limit)?,
+        archived,
         messages: messages_sweep(session, now.minus(bounds.archived_age), limit)?,
         events: events_sweep(session, now.minus(bounds.event_age), limit)?,
+        jobs: super::job::drop_old(session, now.minus(bounds.archived_age), limit)?,
         lanes: lanes_mend(session, bounds.rows)?,
+        given_back: 0,
         more: false,
     };
+    let (given_back, space_left) = give_back(session)?;
+    report.given_back = given_back;
     let full = [
         report.keys,
         report.claims,
         report.archived,
         report.messages,
         report.events,
+        report.jobs,
     ];
-    report.more = full.iter().any(|done| *done >= bounds.rows);
+    report.more = stores_left || space_left || full.iter().any(|done| *done >= bounds.rows);
     Ok(report)
 }
 
-fn archived_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult<usize> {
-    let (mut dropped, mut store) = (0, i64::MIN);
-    while let Some(next) = (NextStore { after: store })
+/// Gives free pages back to the disk, but for a spare part. Returns the bytes, and whether there are more to give.
+fn give_back(session: &mut Session) -> DbResult<(u64, bool)> {
+    let Some((free, all, size)) = (Space {}).row(&mut session.conn)? else {
+        return Ok((0, false));
+    };
+    let spare = SPARE_PAGES.max(all / SPARE_SHARE);
+    if free <= spare {
+        return Ok((0, false));
+    }
+    let pages = (free - spare).min(PAGES_AT_ONCE);
+    session
+        .conn
+        .batch_execute(&format!("PRAGMA incremental_vacuum({pages})"))
+        .map_err(fault)?;
+    let after = (Space {})
         .row(&mut session.conn)?
-        .flatten()
+        .map_or(all, |(_, all, _)| all);
+    let given = all.saturating_sub(after).max(0);
+    // A file from before it could do so gives nothing, however often it is asked.
+    Ok((
+        (given * size).cast_unsigned(),
+        given > 0 && free - given > spare,
+    ))
+}
+
+/// Stores take turns over the steps. Returns how many rows went, and whether stores are left that were not looked at.
+fn archived_sweep(session: &mut Session, before: Micros, rows: usize) -> DbResult<(usize, bool)> {
+    let mut dropped = 0;
+    let began_in_between = session.store_looked_at != i64::MIN;
+    while let Some(store) = (NextStore {
+        after: session.store_looked_at,
+    })
+    .row(&mut session.conn)?
+    .flatten()
     {
-        store = next;
+        if dropped >= rows {
+            return Ok((dropped, true));
+        }
+        session.store_looked_at = store;
+        let limit = i64::try_from(rows - dropped).unwrap_or(i64::MAX);
         let oldest = OldestArchived { store, limit }.rows(&mut session.conn)?;
         let keys: Vec<i64> = oldest
             .into_iter()
@@ -139,7 +193,8 @@ fn archived_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult
         session.count(store, Place::Archived, -i64::try_from(gone).unwrap_or(0));
         dropped += gone;
     }
-    Ok(dropped)
+    session.store_looked_at = i64::MIN;
+    Ok((dropped, began_in_between))
 }
 
 fn messages_sweep(session: &mut Session, before: Micros, limit: i64) -> DbResult<usize> {

@@ -1,8 +1,8 @@
 //! The one thread that writes, and the group commit that makes it fast.
 //!
 //! Callers put commands into a bounded channel. The writer takes everything that waits there into one transaction, commits
-//! once (one fsync), and only then answers all of them. No timer: idle, a command commits at once; under load the next
-//! batch gathers while the former one commits.
+//! once (one fsync), and only then answers all of them. Idle, a command commits at once; under load the next
+//! batch gathers while the former one commits, and a little longer the more there is to do (`gather.rs`).
 //!
 //! There are no savepoints: after `SQLITE_FULL` SQLite has rolled everything back by itself, and what came after a
 //! savepoint would commit alone. So any unexpected error abandons the whole batch, whose commands are then tried one by
@@ -19,10 +19,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::connection::SimpleConnection;
+use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{fault::is_refusal, session::Session};
+use super::{
+    fault::is_refusal,
+    fold::{Folder, Folds},
+    gather::Gather,
+    session::Session,
+};
 use crate::db::{DbError, DbResult};
 
 /// The most rows that the commands of one transaction may stand for, so that a transaction stays short.
@@ -91,9 +96,19 @@ pub(super) struct Tally {
     pub(super) commands: AtomicU64,
     pub(super) rollbacks: AtomicU64,
     pub(super) writing_us: AtomicU64,
+    /// Commands that failed because nothing could be written, and how many of those were known when a probe last went well.
+    failures: AtomicU64,
+    healed: AtomicU64,
+    pub(super) folds: Arc<Folds>,
 }
 
 impl Tally {
+    /// Syncs asked of the system: one for each commit, and those of folding.
+    pub(super) fn syncs(&self) -> u64 {
+        let folds = self.folds.syncs.load(Ordering::Relaxed);
+        self.commits.load(Ordering::Relaxed) + folds
+    }
+
     fn note(&self, committed: bool, commands: usize, took: Duration) {
         let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
         add(
@@ -117,14 +132,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(session: Session) -> DbResult<Self> {
+    /// Starts the thread, and with it the one that folds the log, on a connection of its own.
+    pub(super) fn start(session: Session, folding: SqliteConnection) -> DbResult<Self> {
         let (sender, receiver) = mpsc::channel(COMMANDS_WAITING);
         let tally = Arc::new(Tally::default());
         let counted = Arc::clone(&tally);
+        let folder = Folder::start(folding, Arc::clone(&tally.folds))?;
         let thread = thread::Builder::new()
             .name("db-writer".into())
-            .spawn(move || run(session, receiver, &counted))
+            .spawn(move || run(session, receiver, &counted, folder))
             .map_err(|error| DbError::Unavailable(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             sender: Some(sender),
@@ -162,6 +178,21 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// After a command failed because nothing could be written: tries with something large, for on a disk that is all but full
+    /// small changes still find room. Nothing to do when none failed since the last time that went well.
+    pub(super) async fn heal(&self) -> DbResult<()> {
+        let known = self.tally.failures.load(Ordering::Acquire);
+        if known == self.tally.healed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.write(0, Session::probe_fill).await?;
+        self.write(0, Session::probe_empty).await?;
+        self.tally.healed.store(known, Ordering::Release);
+        Ok(())
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
@@ -185,10 +216,20 @@ impl Drop for Farewell {
     }
 }
 
-fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>, tally: &Tally) {
+fn run(
+    mut session: Session,
+    mut receiver: mpsc::Receiver<Box<dyn Job>>,
+    tally: &Tally,
+    mut folder: Folder,
+) {
     let _farewell = Farewell;
     let mut batch = Vec::new();
+    let (mut gather, mut last) = (Gather::default(), Instant::now());
     while let Some(first) = receiver.blocking_recv() {
+        let pause = gather.pause(last.elapsed());
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
         let mut rows = first.rows();
         batch.push(first);
         while rows < ROWS_PER_TRANSACTION {
@@ -196,8 +237,13 @@ fn run(mut session: Session, mut receiver: mpsc::Receiver<Box<dyn Job>>, tally: 
             rows += next.rows();
             batch.push(next);
         }
+        let now = Instant::now();
+        gather.note(rows, now.saturating_duration_since(last));
+        last = now;
         write_batch(&mut session, std::mem::take(&mut batch), tally);
+        folder.note(rows, &mut session.conn);
     }
+    drop(folder);
     if let Err(error) = session
         .conn
         .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -216,6 +262,9 @@ fn write_batch(session: &mut Session, mut batch: Vec<Box<dyn Job>>, tally: &Tall
         Ok(()) => batch.into_iter().for_each(|job| job.answer(None)),
         Err(error) if batch.len() == 1 => {
             log::error!("a database transaction failed: {error}");
+            if error.is_transient() || matches!(error, DbError::Corrupt(_)) {
+                tally.failures.fetch_add(1, Ordering::AcqRel);
+            }
             batch
                 .into_iter()
                 .for_each(|job| job.answer(Some(repeated(&error))));

@@ -259,10 +259,37 @@ fn the_quick_look_takes_ordinary_payloads() {
         "{\"order\":{\"number\":\"R1\",\"total\":-10.50,\"at\":null,\"ok\":[true,false,0]},\n\t\"x\" : \"\\u00e9\\n\\\"\"}",
     ] {
         assert!(is_sound(text, MAX_DEPTH), "{text}");
-        assert!(is_plain(text, MAX_DEPTH, PARAMETERS), "{text}");
+        assert!(skim(text, MAX_DEPTH, 1).is_some(), "{text}");
     }
-    assert!(is_plain("{\"a\":[{}]}", 3, PARAMETERS));
-    assert!(!is_plain("{\"a\":[{}]}", 2, PARAMETERS));
+    assert!(skim("{\"a\":[{}]}", 3, 1).is_some());
+    assert!(skim("{\"a\":[{}]}", 2, 1).is_none());
+}
+
+#[test]
+fn the_quick_look_notes_outer_members_where_they_stand() {
+    let text = r#"{"a":{"b":[{"c":1}],"d":{"e":2}},"f" : "x\n" ,"g":[[],{"h":3}],"i":-1.5}"#;
+    let seen: Vec<(usize, &str, &str)> = skim(text, MAX_DEPTH, 2)
+        .unwrap()
+        .iter()
+        .map(|member| (member.depth, member.name, member.value))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, "a", r#"{"b":[{"c":1}],"d":{"e":2}}"#),
+            (2, "b", r#"[{"c":1}]"#),
+            (2, "d", r#"{"e":2}"#),
+            (1, "f", "\"x\\n\""),
+            (1, "g", r#"[[],{"h":3}]"#),
+            (1, "i", "-1.5"),
+        ]
+    );
+    let long = format!("{{\"a\":\"{}\u{e9}{}\"}}", "x".repeat(13), "y".repeat(40));
+    assert!(skim(&long, 1, 1).is_some());
+    for broken in ["\u{1}", "\n", "\\", "\u{1f}"] {
+        let text = format!("{{\"a\":\"{}{broken}{}\"}}", "x".repeat(21), "y".repeat(11));
+        assert!(skim(&text, 1, 1).is_none(), "{text:?}");
+    }
 }
 
 proptest! {
@@ -278,6 +305,7 @@ proptest! {
     ) {
         let text = pieces.concat();
         let text = if inside { format!("{{\"a\":{text}}}") } else { format!("{{{text}}}") };
-        prop_assert!(!is_plain(&text, depth, PARAMETERS) || is_sound(&text, depth), "{}", text);
+        let payload = skim(&text, depth, 1).and_then(|members| Payload::of_members(&text, &members, 1));
+        prop_assert!(payload.is_none() || is_sound(&text, depth), "{}", text);
     }
 }

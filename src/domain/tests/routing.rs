@@ -69,7 +69,7 @@ fn incoming(kind: &str, payload: serde_json::Value) -> Incoming {
         accepted_at: Micros(0),
     };
     Incoming {
-        message,
+        message: message.into(),
         routed_up_to: None,
     }
 }

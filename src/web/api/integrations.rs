@@ -159,13 +159,7 @@ pub(super) async fn replace(
     note_clash(&mut fields, &caller.registry, offered, &integration);
     fields.finish("integration")?;
     let moved = integration.url != entry.value.url;
-    let mut changes = vec![EntityChange::Replace {
-        key: entry.key.0,
-        entity: Entity::Integration(Box::new(integration.clone())),
-    }];
-    for store in caller.registry.stores.values() {
-        changes.extend(mappings_after(store, entry, &integration));
-    }
+    let changes = changes_of(&caller.registry, entry, integration);
     let rows = caller.change(changes).await?.rows;
     let row = rows
         .into_iter()
@@ -175,6 +169,22 @@ pub(super) async fn replace(
         caller.hub.survey(entry.key);
     }
     row_document(row, &caller.registry)
+}
+
+/// What an integration's new form changes: itself, and what follows in the mappings of every store that uses it.
+pub fn changes_of(
+    registry: &Registry,
+    before: &Entry<IntegrationKey, Integration>,
+    after: Integration,
+) -> Vec<EntityChange> {
+    let mut changes = vec![EntityChange::Replace {
+        key: before.key.0,
+        entity: Entity::Integration(Box::new(after.clone())),
+    }];
+    for store in registry.stores.values() {
+        changes.extend(mappings_after(store, before, &after));
+    }
+    changes
 }
 
 /// What a changed integration changes in its mappings: those that still have its former address or token.
@@ -212,15 +222,22 @@ fn mappings_after(
 /// go: it stays offered (WIRE A.2).
 pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    let mut changes = Vec::new();
-    if !call.store.globals.contains_key(&entry.key) {
-        changes.push(EntityChange::Delete { key: entry.key.0 });
-    }
-    changes.extend(removed_mappings(&call.store, entry.key));
+    let changes = removal_of(&call.store, entry.key);
     if !changes.is_empty() {
         call.caller.change(changes).await?;
     }
     Ok(HttpResponse::Ok().json(document(entry, &call.store)))
+}
+
+/// What removing an integration from a store deletes: its mappings, and itself unless it is offered to every store.
+pub fn removal_of(store: &StoreSnapshot, key: IntegrationKey) -> Vec<EntityChange> {
+    let itself = EntityChange::Delete { key: key.0 };
+    let is_own = !store.globals.contains_key(&key);
+    let itself = is_own.then_some(itself);
+    itself
+        .into_iter()
+        .chain(removed_mappings(store, key))
+        .collect()
 }
 
 /// What removes a store's mappings of an integration.
@@ -329,20 +346,7 @@ async fn switch(
     enabled: bool,
 ) -> Result<HttpResponse, ApiError> {
     let key = find(&call.store, request)?.key;
-    let changes: Vec<EntityChange> = call
-        .store
-        .mappings
-        .values()
-        .filter(|mapping| mapping.value.integration == Some(key))
-        .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
-        .map(|mapping| EntityChange::Replace {
-            key: mapping.key.0,
-            entity: Entity::Mapping(Mapping {
-                enabled,
-                ..mapping.value.clone()
-            }),
-        })
-        .collect();
+    let changes = switching_of(&call.store, key, enabled);
     if !changes.is_empty() {
         call.caller.change(changes).await?;
     }
@@ -355,6 +359,27 @@ async fn switch(
         .map(|mapping| mappings::entry_document(mapping, store))
         .collect();
     Ok(HttpResponse::Ok().json(documents))
+}
+
+/// What switching an integration's mappings on or off changes: required ones stay enabled.
+pub fn switching_of(
+    store: &StoreSnapshot,
+    key: IntegrationKey,
+    enabled: bool,
+) -> Vec<EntityChange> {
+    store
+        .mappings
+        .values()
+        .filter(|mapping| mapping.value.integration == Some(key))
+        .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
+        .map(|mapping| EntityChange::Replace {
+            key: mapping.key.0,
+            entity: Entity::Mapping(Mapping {
+                enabled,
+                ..mapping.value.clone()
+            }),
+        })
+        .collect()
 }
 
 /// The integration in the path: the store's own, or a global one.
@@ -370,7 +395,7 @@ pub(super) fn find<'a>(
 }
 
 /// Reads an integration over what is stored of it.
-pub(super) fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Integration>) -> Integration {
     let of = |pick: fn(&Integration) -> Option<String>| stored.and_then(pick);
     let mut text = |name: &'static str, stored: Option<String>| {
         fields

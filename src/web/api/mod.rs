@@ -10,8 +10,10 @@
 
 mod accounts;
 mod endpoints;
+mod erasures;
 mod global_integrations;
-mod integrations;
+pub(in crate::web) mod integrations;
+pub(in crate::web) mod jobs;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
 pub(in crate::web) mod message;
@@ -20,15 +22,15 @@ mod objects;
 pub(in crate::web) mod parameter_value;
 pub(in crate::web) mod parameters;
 pub(in crate::web) mod places;
-mod polling;
+pub(in crate::web) mod polling;
 mod push;
 pub(super) mod push2;
 pub(in crate::web) mod pushed;
 pub(in crate::web) mod queues;
-mod rules;
+pub(in crate::web) mod rules;
 mod samples;
-mod schedulers;
-mod signup;
+pub(in crate::web) mod schedulers;
+pub(in crate::web) mod signup;
 pub(in crate::web) mod stores;
 pub(in crate::web) mod tokens;
 
@@ -121,8 +123,17 @@ pub fn configure(config: &mut ServiceConfig) {
                 .route(get(queues::available_messages)),
         )
         .service(
-            at(&format!("{store}/objects/{{type}}/{{token}}"), "GET, HEAD")
-                .route(get(objects::timeline)),
+            at(
+                &format!("{store}/objects/{{type}}/{{token}}"),
+                "GET, HEAD, DELETE",
+            )
+            .route(get(objects::timeline))
+            .route(on(Method::DELETE, erasures::object)),
+        )
+        .service(
+            at(&format!("{store}/erasures"), "GET, HEAD, POST")
+                .route(get(erasures::list))
+                .route(on(Method::POST, erasures::customer)),
         )
         // Asked for as openapi.json: `.json` at the end of a path means nothing.
         .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))
@@ -132,6 +143,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
         .configure(|config| applications(config, store))
         .configure(polled)
+        .configure(in_bulk)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
             at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
@@ -220,6 +232,36 @@ fn applications(config: &mut ServiceConfig, store: &str) {
         .service(
             at(&format!("{store}/rules/{{id}}/dry_run"), "POST")
                 .route(on(Method::POST, rules::dry_run_stored)),
+        );
+}
+
+/// What is done to many deliveries at once.
+fn in_bulk(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(
+            at(&format!("{store}/queues/accepted/retry"), "POST")
+                .route(on(Method::POST, jobs::retry)),
+        )
+        .service(
+            at(&format!("{store}/queues/accepted/archive"), "POST")
+                .route(on(Method::POST, jobs::archive)),
+        )
+        .service(at(&format!("{store}/actions"), "GET, HEAD").route(get(jobs::actions)))
+        .service(
+            at(&format!("{store}/actions/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::action))
+                .route(on(Method::DELETE, jobs::stop_action)),
+        )
+        .service(
+            at(&format!("{store}/replays"), "GET, HEAD, POST")
+                .route(get(jobs::replays))
+                .route(on(Method::POST, jobs::replay)),
+        )
+        .service(
+            at(&format!("{store}/replays/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::one_replay))
+                .route(on(Method::DELETE, jobs::stop_replay)),
         );
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     db::{Backfill, BackfillState, NewBackfill, PollJob, Pulse, PulseState, SetAsideRow},
-    domain::{id::Id, store_object::Noun, time::Micros},
+    domain::{id::Id, key::StoreKey, store_object::Noun, time::Micros},
     sources::Found,
 };
 
@@ -248,6 +248,15 @@ fn document(backfill: &Backfill) -> BackfillDocument {
 pub async fn begin(call: InStore<Admin>, body: Body) -> Result<HttpResponse, ApiError> {
     must_be_polled(&call, "backfilled")?;
     let mut fields = Fields::wrapped(body.json()?, "backfill", &[])?;
+    let usual = call.hub().config().poll.backfill_per_minute;
+    let wanted = read_backfill(&mut fields, call.key(), usual);
+    fields.finish("backfill")?;
+    let begun = call.hub().backfill_begin(wanted).await?;
+    Ok(HttpResponse::Accepted().json(document(&begun)))
+}
+
+/// Reads a backfill of a store; `usual` is how many requests a minute it makes unless it says so.
+pub fn read_backfill(fields: &mut Fields<'_>, store: StoreKey, usual: u32) -> NewBackfill {
     let since = fields.time("since").value();
     if since.is_none() {
         fields.note("since", "is missing");
@@ -270,22 +279,16 @@ pub async fn begin(call: InStore<Admin>, body: Body) -> Result<HttpResponse, Api
         }
         _ => vec![Noun::Order],
     };
-    let usual = call.hub().config().poll.backfill_per_minute;
     let per_minute = fields.count("per_minute", 6000).value().unwrap_or(usual);
     if per_minute == 0 {
         fields.note("per_minute", "must be at least 1");
     }
-    fields.finish("backfill")?;
-    let begun = call
-        .hub()
-        .backfill_begin(NewBackfill {
-            store: call.key(),
-            nouns,
-            since: since.unwrap_or(Micros(0)),
-            per_minute,
-        })
-        .await?;
-    Ok(HttpResponse::Accepted().json(document(&begun)))
+    NewBackfill {
+        store,
+        nouns,
+        since: since.unwrap_or(Micros(0)),
+        per_minute,
+    }
 }
 
 /// `GET backfills`: newest first.

@@ -34,10 +34,11 @@ pub async fn one(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let header = key_in_header(&request)?;
-    // One look at the whole body does for most; another finds the words for what is wrong.
-    let pushed = match body.members() {
-        Some(members) => pusher(&call).read_members(members)?,
-        None => pusher(&call).read(body.json()?)?,
+    let pusher = pusher(&call);
+    // One look at the whole body does for most; others find the words for what is wrong.
+    let pushed = match body.json_text().and_then(|text| pusher.read_common(text)) {
+        Some(pushed) => pushed,
+        None => pusher.read(body.json()?)?,
     };
     let sent = pushed.message.clone();
     let acceptance = acceptance(&call, pushed, header)?;

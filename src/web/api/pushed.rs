@@ -17,6 +17,7 @@ use crate::domain::{
     key::StoreKey,
     message::{NewMessage, Source},
     message_type::MessageType,
+    quick::read_common,
     reference::{About, object_of},
 };
 
@@ -69,6 +70,9 @@ impl Pusher {
     /// # Errors
     /// 422 with all that is wrong.
     pub fn read(&self, raw: &RawValue) -> Result<Pushed, ApiError> {
+        if let Some(pushed) = self.read_common(raw.get()) {
+            return Ok(pushed);
+        }
         let outer = Members::read(raw).ok_or_else(|| {
             let found = kind_of(raw);
             let problem =
@@ -76,6 +80,26 @@ impl Pusher {
             ApiError::invalid("message", vec![problem])
         })?;
         self.read_members(outer)
+    }
+
+    /// Reads a message that has the common form, in one pass; `None` when it takes a thorough look.
+    #[must_use]
+    pub fn read_common(&self, text: &str) -> Option<Pushed> {
+        let (kind, payload, about) = read_common(text, self.limits)?;
+        let message = NewMessage {
+            store: self.store,
+            kind,
+            payload,
+            about,
+            source: self.source.clone(),
+            ancestry: None,
+            test: false,
+            extra: None,
+        };
+        Some(Pushed {
+            message,
+            idempotency_key: None,
+        })
     }
 
     /// Reads one message whose root members are known.

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
-    db::{EntityChange, Queue, QueueQuery},
+    actors::Hub,
+    db::{DbError, EntityChange, Queue, QueueQuery},
     domain::{
         id::Id,
         json::PayloadLimits,
@@ -44,35 +45,42 @@ struct RuleDocument {
     updated_at: Micros,
 }
 
+/// What a rule would have made of recent messages.
 #[derive(Debug, Serialize)]
-struct DryRunDocument {
+pub struct DryRunDocument {
     /// Messages looked at.
-    looked_at: usize,
+    pub looked_at: usize,
     /// What became of those of the rule's types, newest first.
-    results: Vec<DryResultDocument>,
+    pub results: Vec<DryResultDocument>,
 }
 
+/// What it would have made of one.
 #[derive(Debug, Serialize)]
-struct DryResultDocument {
-    message_id: Id,
-    message: String,
+pub struct DryResultDocument {
+    /// The message's id.
+    pub message_id: Id,
+    /// Its type.
+    pub message: String,
     /// `derived`, `refused`, `failed`.
-    outcome: &'static str,
+    pub outcome: &'static str,
     /// Which filter refused it, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<usize>,
+    pub filter: Option<usize>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
+    pub problem: Option<String>,
     /// What it would have derived.
     #[serde(skip_serializing_if = "Option::is_none")]
-    derived: Option<DerivedDocument>,
+    pub derived: Option<DerivedDocument>,
 }
 
+/// A message that would have been derived.
 #[derive(Debug, Serialize)]
-struct DerivedDocument {
-    message: String,
-    payload: crate::domain::json::Payload,
+pub struct DerivedDocument {
+    /// Its type.
+    pub message: String,
+    /// Its payload.
+    pub payload: crate::domain::json::Payload,
 }
 
 /// `GET rules`: oldest first.
@@ -87,7 +95,7 @@ pub async fn list(call: InStore<Read>) -> Result<HttpResponse, ApiError> {
 
 /// `POST rules`: 201.
 pub async fn create(call: InStore<Admin>, body: Body) -> Result<HttpResponse, ApiError> {
-    let (rule, _) = read(body.json()?, None)?;
+    let (rule, _) = read_body(body.json()?, None)?;
     let change = EntityChange::Create {
         store: Some(call.key()),
         subject: None,
@@ -109,7 +117,7 @@ pub async fn update(
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
-    let (rule, _) = read(body.json()?, Some(&entry.value))?;
+    let (rule, _) = read_body(body.json()?, Some(&entry.value))?;
     let change = EntityChange::Replace {
         key: entry.key.0,
         entity: Entity::Rule(rule),
@@ -129,8 +137,8 @@ pub async fn delete(call: InStore<Admin>, request: HttpRequest) -> Result<HttpRe
 
 /// `POST rules/dry_run` with a rule as for creating one: what it would have made of recent messages. Nothing is stored or derived.
 pub async fn dry_run(call: InStore<Read>, body: Body) -> Result<HttpResponse, ApiError> {
-    let (_, rule) = read(body.json()?, None)?;
-    Ok(HttpResponse::Ok().json(try_out(&call, &rule).await?))
+    let (_, rule) = read_body(body.json()?, None)?;
+    Ok(HttpResponse::Ok().json(try_out(call.hub(), &call.store, &rule).await?))
 }
 
 /// `POST rules/:id/dry_run`: the same with a stored rule, enabled or not.
@@ -140,16 +148,24 @@ pub async fn dry_run_stored(
 ) -> Result<HttpResponse, ApiError> {
     let entry = find(&call.store, &request)?;
     let rule = compile(&entry.value)?;
-    Ok(HttpResponse::Ok().json(try_out(&call, &rule).await?))
+    Ok(HttpResponse::Ok().json(try_out(call.hub(), &call.store, &rule).await?))
 }
 
-async fn try_out(call: &InStore<Read>, rule: &CompiledRule) -> Result<DryRunDocument, ApiError> {
-    let backend = call.hub().backend();
+/// Tries a rule on a store's recent messages.
+///
+/// # Errors
+/// Those of the database.
+pub async fn try_out(
+    hub: &Hub,
+    store: &StoreSnapshot,
+    rule: &CompiledRule,
+) -> Result<DryRunDocument, DbError> {
+    let (backend, key) = (hub.backend(), store.store.key);
     let mut recent: Vec<(Micros, Id)> = Vec::new();
     for queue in [Queue::Incoming, Queue::Accepted, Queue::Archived] {
         let page = backend
             .queue_list(QueueQuery {
-                store: call.key(),
+                store: key,
                 queue,
                 kinds: None,
                 states: None,
@@ -186,7 +202,7 @@ async fn try_out(call: &InStore<Read>, rule: &CompiledRule) -> Result<DryRunDocu
             break;
         }
         // It may have gone since it was listed.
-        let Ok(detail) = backend.message_detail(call.key(), id).await else {
+        let Ok(detail) = backend.message_detail(key, id).await else {
             continue;
         };
         told.looked_at += 1;
@@ -199,7 +215,7 @@ async fn try_out(call: &InStore<Read>, rule: &CompiledRule) -> Result<DryRunDocu
             problem: None,
             derived: None,
         };
-        match rule.review(message, Some(call.store.store.id)) {
+        match rule.review(message, Some(store.store.id)) {
             RuleOutcome::OtherType => continue,
             RuleOutcome::Refused { index } => {
                 result.outcome = "refused";
@@ -222,7 +238,7 @@ async fn try_out(call: &InStore<Read>, rule: &CompiledRule) -> Result<DryRunDocu
 }
 
 /// Reads `{"rule":{...}}` over what is stored, and compiles it.
-fn read(raw: &RawValue, stored: Option<&Rule>) -> Result<(Rule, CompiledRule), ApiError> {
+fn read_body(raw: &RawValue, stored: Option<&Rule>) -> Result<(Rule, CompiledRule), ApiError> {
     let wrong = |problem: String| ApiError::invalid("rule", vec![problem]);
     let mut outer: Map<String, Value> = serde_json::from_str(raw.get())
         .map_err(|_| wrong("rule: is missing, the body must be {\"rule\": {...}}".into()))?;
@@ -234,6 +250,18 @@ fn read(raw: &RawValue, stored: Option<&Rule>) -> Result<(Rule, CompiledRule), A
             ));
         }
     };
+    read(given, stored)
+}
+
+/// Reads a rule's members over what is stored of it, and compiles it.
+///
+/// # Errors
+/// 422 with what is wrong.
+pub fn read(
+    given: Map<String, Value>,
+    stored: Option<&Rule>,
+) -> Result<(Rule, CompiledRule), ApiError> {
+    let wrong = |problem: String| ApiError::invalid("rule", vec![problem]);
     let mut whole = match stored.map(serde_json::to_value) {
         Some(Ok(Value::Object(stored))) => stored,
         _ => Map::new(),

@@ -156,7 +156,7 @@ fn find<'a>(
 }
 
 /// Reads a scheduler over what is stored of it; `None` when something was noted.
-fn read(fields: &mut Fields<'_>, stored: Option<&Scheduler>, now: Micros) -> Option<Scheduler> {
+pub fn read(fields: &mut Fields<'_>, stored: Option<&Scheduler>, now: Micros) -> Option<Scheduler> {
     let schedule = read_schedule(fields, stored.map(|stored| &stored.schedule));
     let key = match fields.text("key") {
         Given::Value(text) => match MessageType::parse(text.trim()) {

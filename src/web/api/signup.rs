@@ -17,6 +17,7 @@ use crate::{
         registry::{Entity, Entry, Mapping, Parameter, StoreSnapshot},
         scheduler::Scheduler,
         signup::{Plan, Signup, plan},
+        time::Micros,
     },
 };
 
@@ -52,13 +53,7 @@ pub async fn create(
         enabled: fields.texts("enabled").value().unwrap_or_default(),
     };
     fields.finish("signup")?;
-    let known = |name: &str| {
-        call.store
-            .parameters
-            .values()
-            .any(|own| own.value.name == name)
-    };
-    let plan = plan(&entry.value, Some(entry.key), &signup, &known)
+    let plan = plan_in(&call.store, entry, &signup)
         .map_err(|errors| ApiError::invalid("signup", errors))?;
     carry_out(&call, entry, plan).await?;
     let registry = call.hub().registry();
@@ -72,28 +67,60 @@ pub async fn create(
     Ok(HttpResponse::Created().json(documents))
 }
 
+/// What a signup comes to in this store.
+///
+/// # Errors
+/// All mistakes at once, each `field: sentence`.
+pub fn plan_in(
+    store: &StoreSnapshot,
+    entry: &Entry<IntegrationKey, Integration>,
+    signup: &Signup,
+) -> Result<Plan, Vec<String>> {
+    let known = |name: &str| {
+        let mut own = store.parameters.values();
+        own.any(|parameter| parameter.value.name == name)
+    };
+    plan(&entry.value, Some(entry.key), signup, &known)
+}
+
 async fn carry_out(
     call: &InStore<Admin>,
     entry: &Entry<IntegrationKey, Integration>,
-    plan: Plan,
+    mut plan: Plan,
 ) -> Result<(), ApiError> {
-    let store = &call.store;
-    let values = plan
-        .parameters
-        .into_iter()
-        .map(|parameter| parameter_change(store, parameter));
-    let values: Vec<EntityChange> = values.collect();
+    let values = value_changes(&call.store, &mut plan);
     if !values.is_empty() {
         call.caller.change(values).await?;
     }
     let registry = call.hub().registry();
     let store = registry.stores.get(&call.key()).unwrap_or(&call.store);
+    let changes = mapping_changes(store, entry.key, plan, call.hub().now());
+    log::debug!(store = store.store.key.0, integration = entry.key.0; "a signup makes {} changes", changes.len());
+    call.caller.change(changes).await?;
+    Ok(())
+}
+
+/// The first step: a plan's values as parameters. They are taken out of it.
+pub fn value_changes(store: &StoreSnapshot, plan: &mut Plan) -> Vec<EntityChange> {
+    std::mem::take(&mut plan.parameters)
+        .into_iter()
+        .map(|parameter| parameter_change(store, parameter))
+        .collect()
+}
+
+/// The second step, in a store that has the values: mappings, which name their parameters by key, and schedulers.
+pub fn mapping_changes(
+    store: &StoreSnapshot,
+    integration: IntegrationKey,
+    plan: Plan,
+    now: Micros,
+) -> Vec<EntityChange> {
     let keys: HashMap<&str, ParameterKey> = store
         .parameters
         .values()
         .map(|own| (own.value.name.as_str(), own.key))
         .collect();
-    let mut changes: Vec<EntityChange> = integrations::first_use(store, Some(entry.key))
+    let mut changes: Vec<EntityChange> = integrations::first_use(store, Some(integration))
         .into_iter()
         .collect();
     for planned in plan.mappings {
@@ -108,7 +135,6 @@ async fn carry_out(
         };
         changes.push(mapping_change(store, mapping));
     }
-    let now = call.hub().now();
     changes.extend(plan.schedules.into_iter().filter_map(|planned| {
         let scheduler = Scheduler {
             schedule: planned.schedule,
@@ -119,9 +145,7 @@ async fn carry_out(
         };
         scheduler_change(store, scheduler)
     }));
-    log::debug!(store = store.store.key.0, integration = entry.key.0; "a signup makes {} changes", changes.len());
-    call.caller.change(changes).await?;
-    Ok(())
+    changes
 }
 
 fn parameter_change(store: &StoreSnapshot, parameter: Parameter) -> EntityChange {

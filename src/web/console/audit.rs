@@ -15,12 +15,12 @@ use super::people::{Person, Refusal};
 
 /// Members of stored bodies that nobody may read in a log.
 const SECRET_MEMBERS: [&str; 8] = [
-    "webhook_secret",
     "token",
     "hash",
     "api_key",
     "password",
     "signing_secret",
+    "webhook_secret",
     "key",
     "value",
 ];
@@ -124,9 +124,12 @@ fn entry(registry: &Registry, who: &str, change: &EntityChange) -> Option<NewAud
 }
 
 fn endpoint_name(registry: &Registry, key: i64) -> Option<String> {
+    use crate::domain::key::{IntegrationKey, MappingKey};
     registry.stores.values().find_map(|store| {
-        store
-            .mapping_name(crate::domain::key::MappingKey(key))
+        let integration = store.integrations.get(&IntegrationKey(key));
+        integration
+            .map(|entry| entry.value.name.as_str())
+            .or_else(|| store.mapping_name(MappingKey(key)))
             .map(str::to_owned)
     })
 }
@@ -187,10 +190,19 @@ fn find(registry: &Registry, key: i64) -> Option<(Option<StoreKey>, Entity)> {
 /// The stored body with its secrets masked.
 fn shown(entity: &Entity) -> Option<String> {
     let mut body: Value = serde_json::from_str(&entity.to_json().ok()?).ok()?;
-    let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
-    // A scheduler's key is the type of what it pushes.
-    if !matches!(entity, Entity::Scheduler(_)) {
-        mask(&mut body, open_value);
+    match entity {
+        // What stands under these names is a message type, or the names of a payload's members.
+        Entity::Scheduler(_) | Entity::Rule(_) => {}
+        Entity::Integration(integration) => {
+            mask(&mut body, false);
+            // All that an application says of its services would be the larger part of the log.
+            let names = integration.services.iter().map(|own| own.name.clone());
+            body["services"] = names.collect::<Vec<_>>().into();
+        }
+        entity => {
+            let open_value = matches!(entity, Entity::Parameter(parameter) if !parameter.secret);
+            mask(&mut body, open_value);
+        }
     }
     Some(body.to_string())
 }

@@ -10,11 +10,27 @@ pub fn message(store: Id, id: Id) -> String {
     format!("/console/messages/{id}?store={store}")
 }
 
+/// The page of a bulk action or replay.
+#[must_use]
+pub fn action(store: Id, id: Id) -> String {
+    format!("/console/actions/{id}?store={store}")
+}
+
 /// The page of an object.
 #[must_use]
 pub fn object(store: Id, object: &ObjectRef) -> String {
     format!(
         "/objects/{}/{}?store={store}",
+        part(object.kind()),
+        part(object.token())
+    )
+}
+
+/// The page that asks whether an object is to be erased.
+#[must_use]
+pub fn erase(store: Id, object: &ObjectRef) -> String {
+    format!(
+        "/objects/{}/{}/erase?store={store}",
         part(object.kind()),
         part(object.token())
     )

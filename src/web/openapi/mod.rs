@@ -192,24 +192,30 @@ fn errors_of(operation: &Operation) -> Vec<u16> {
     errors
 }
 
-fn describe(operation: &Operation) -> Value {
-    let mut answers: Map<String, Value> = Map::new();
-    let content = match operation.answer {
+fn content_of(shape: Shape) -> Value {
+    match shape {
         Shape::One(name) => json!({"application/json": {"schema": reference("schemas", name)}}),
         Shape::Many(name) => {
             let all = json!({"type": "array", "items": reference("schemas", name)});
             json!({"application/json": {"schema": all}})
         }
         Shape::Text => json!({"application/openmetrics-text": {"schema": {"type": "string"}}}),
-    };
-    answers.insert(
-        operation.status.to_string(),
-        json!({"description": "Done", "content": content}),
-    );
+    }
+}
+
+fn describe(operation: &Operation) -> Value {
+    let mut answers: Map<String, Value> = Map::new();
+    let own = (operation.status, operation.answer);
+    for (status, shape) in [Some(own), operation.or].into_iter().flatten() {
+        let done = json!({"description": "Done", "content": content_of(shape)});
+        answers.insert(status.to_string(), done);
+    }
     for status in errors_of(operation) {
         let known = ERRORS.iter().find(|(known, ..)| *known == status);
         if let Some((_, name, _)) = known {
-            answers.insert(status.to_string(), reference("responses", name));
+            answers
+                .entry(status.to_string())
+                .or_insert_with(|| reference("responses", name));
         }
     }
     let mut described = json!({

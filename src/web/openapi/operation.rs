@@ -82,6 +82,8 @@ pub struct Operation {
     pub status: u16,
     /// Its body.
     pub answer: Shape,
+    /// Another answer that is no error: its status and body.
+    pub or: Option<(u16, Shape)>,
     /// The schema of the request's body; `None` when it takes none.
     pub body: Option<&'static str>,
     /// How else that body may come.
@@ -107,6 +109,7 @@ const fn row(
         summary,
         status,
         answer,
+        or: None,
         body: None,
         also: Also::Nothing,
         query: &[],
@@ -132,6 +135,12 @@ macro_rules! verbs {
 verbs!(get Get, post Post, put Put, delete Delete);
 
 impl Operation {
+    /// It may answer this instead.
+    pub const fn or(mut self, status: u16, answer: Shape) -> Self {
+        self.or = Some((status, answer));
+        self
+    }
+
     /// It takes a body of this schema.
     pub const fn with(mut self, schema: &'static str) -> Self {
         self.body = Some(schema);

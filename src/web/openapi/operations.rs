@@ -23,7 +23,8 @@ pub const OPERATIONS: &[Operation] = &[
         "Whether it takes messages; 503 with the reasons",
         200,
         One("Health"),
-    ),
+    )
+    .or(503, One("Health")),
     get(
         "/metrics",
         Nobody,
@@ -317,6 +318,97 @@ pub const OPERATIONS: &[Operation] = &[
         One("Timeline"),
     )
     .asking(&["after", "next"]),
+    delete(
+        "/api/stores/{store}/objects/{type}/{token}",
+        Admin,
+        "Begins to erase an object and all that is known of it",
+        202,
+        One("Erasure"),
+    ),
+    get(
+        "/api/stores/{store}/erasures",
+        Admin,
+        "What was erased on request, newest first",
+        200,
+        One("ErasurePage"),
+    )
+    .asking(&["after", "next"]),
+    post(
+        "/api/stores/{store}/erasures",
+        Admin,
+        "Begins to erase everything of a customer",
+        202,
+        One("Erasure"),
+    )
+    .with("ErasureWrite"),
+    post(
+        "/api/stores/{store}/queues/accepted/retry",
+        Admin,
+        "Tries many waiting deliveries now, as a stored job",
+        202,
+        One("Job"),
+    )
+    .with("JobWrite"),
+    post(
+        "/api/stores/{store}/queues/accepted/archive",
+        Admin,
+        "Archives many waiting deliveries, as a stored job",
+        202,
+        One("Job"),
+    )
+    .with("JobWrite"),
+    get(
+        "/api/stores/{store}/actions",
+        Read,
+        "Bulk actions upon what waits, newest first",
+        200,
+        One("ActionPage"),
+    )
+    .asking(&["after", "next"]),
+    get(
+        "/api/stores/{store}/actions/{id}",
+        Read,
+        "A bulk action with its progress",
+        200,
+        One("Job"),
+    ),
+    delete(
+        "/api/stores/{store}/actions/{id}",
+        Admin,
+        "Stops a bulk action; before it begins that undoes it",
+        200,
+        One("Job"),
+    ),
+    post(
+        "/api/stores/{store}/replays",
+        Admin,
+        "Sends archived deliveries again, as a stored job",
+        202,
+        One("Job"),
+    )
+    .with("JobWrite"),
+    get(
+        "/api/stores/{store}/replays",
+        Read,
+        "Replays, newest first",
+        200,
+        One("ReplayPage"),
+    )
+    .asking(&["after", "next"]),
+    get(
+        "/api/stores/{store}/replays/{id}",
+        Read,
+        "A replay with its progress",
+        200,
+        One("Job"),
+    ),
+    delete(
+        "/api/stores/{store}/replays/{id}",
+        Admin,
+        "Stops a replay; before it begins that undoes it",
+        200,
+        One("Job"),
+    ),
     get(
         "/api/integrations",
         Operator,

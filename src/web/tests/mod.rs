@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod erasing;
 mod openapi;
 mod pushing;
 mod reading;

@@ -275,6 +275,19 @@ async fn real_answers_are_as_the_document_describes_them() {
     )
     .await;
     ask("GET", "/notifications", "/notifications", Value::Null).await;
+    let retry = json!({"state": "parked", "delay_secs": 3600});
+    let path = "/queues/accepted/retry";
+    let retry = ask("POST", path, path, retry).await;
+    let path = format!("/actions/{}", retry["id"].as_str().expect("an id"));
+    ask("GET", "/actions", "/actions", Value::Null).await;
+    ask("GET", &path, "/actions/{id}", Value::Null).await;
+    ask("DELETE", &path, "/actions/{id}", Value::Null).await;
+    let replay = json!({"message": "order:new", "delay_secs": 3600});
+    ask("POST", "/replays", "/replays", replay).await;
+    ask("GET", "/replays", "/replays", Value::Null).await;
+    let email = json!({"email": "ada@example.org"});
+    ask("POST", "/erasures", "/erasures", email).await;
+    ask("GET", "/erasures", "/erasures", Value::Null).await;
     ask(
         "GET",
         "/available_messages",

@@ -51,7 +51,7 @@ fn body(payload: &str, extra: Option<&str>, parameters: &[Parameter]) -> Value {
     serde_json::from_slice(&request_body(
         &delivery,
         seal.seal(1, Micros(0)),
-        parameters.iter(),
+        &parameter_array(parameters.iter()),
     ))
     .unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -22,6 +22,7 @@ pub const OPERATOR: &str = "operator-token-of-the-tests";
 pub struct Setup {
     env: Vec<(String, String)>,
     database: Option<String>,
+    file_limit: Option<u64>,
 }
 
 impl Setup {
@@ -42,6 +43,14 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// No file of the hub's may grow beyond so many bytes.
+    pub fn with_file_limit(mut self, bytes: u64) -> Self {
+        self.file_limit = Some(bytes);
+        self
+    }
+}
+
 /// An answer of the API.
 #[derive(Debug)]
 pub struct Answer {
@@ -58,6 +67,8 @@ pub struct Answer {
 /// A hub in its own process; killed when dropped.
 pub struct Hub {
     folder: TempDir,
+    /// Where the database is, when not in the folder itself.
+    place: Option<PathBuf>,
     setup: Setup,
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
@@ -82,6 +93,62 @@ impl Hub {
 
     /// A hub with this configuration besides.
     pub async fn start_with(setup: Setup) -> Self {
+        let mut hub = Self::not_started(setup);
+        hub.launch().await;
+        hub
+    }
+
+    /// A hub whose database is in another place.
+    pub async fn start_in(place: &Path, setup: Setup) -> Self {
+        let mut hub = Self::not_started(setup);
+        hub.place = Some(place.to_owned());
+        hub.launch().await;
+        hub
+    }
+
+    /// Starts the program on its database and waits until it ends by itself: its exit code, and what it said last.
+    pub async fn launch_in_vain(&self) -> (Option<i32>, String) {
+        let mut command = self.command();
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = tokio::time::timeout(super::PATIENCE, output)
+            .await
+            .unwrap()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    }
+
+    /// The next start has no limit on the size of files.
+    pub fn lift_file_limit(&mut self) {
+        self.setup.file_limit = None;
+    }
+
+    fn command(&self) -> Command {
+        let folder = self.place.as_deref().unwrap_or(self.folder.path());
+        let own = || format!("sqlite://{}", folder.join("hub.db").display());
+        let database = self.setup.database.clone().unwrap_or_else(own);
+        let program = env!("CARGO_BIN_EXE_integrator");
+        let mut command = match self.setup.file_limit {
+            None => Command::new(program),
+            Some(bytes) => {
+                // The shell counts blocks of 512 bytes; ignored, the signal leaves an error for whoever writes.
+                let script = format!(
+                    "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+                    bytes / 512
+                );
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script, program]);
+                shell
+            }
+        };
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--database", &database])
+            .env("INTEGRATOR_OPERATOR_TOKEN", OPERATOR)
+            .envs(self.setup.env.iter().cloned());
+        command
+    }
+
+    fn not_started(setup: Setup) -> Self {
         let quick = Setup::default()
             .with("egress.allow_networks", "127.0.0.0/8")
             .with("retry.base_secs", 1)
@@ -90,16 +157,16 @@ impl Hub {
         let setup = Setup {
             env: quick.env.into_iter().chain(setup.env).collect(),
             database: setup.database,
+            file_limit: setup.file_limit,
         };
-        let mut hub = Self {
+        Self {
             folder: tempfile::tempdir().unwrap(),
+            place: None,
             setup,
             child: None,
             log: Arc::default(),
             url: String::new(),
-        };
-        hub.launch().await;
-        hub
+        }
     }
 
     /// The folder with its database.
@@ -114,12 +181,8 @@ impl Hub {
 
     /// Starts the program on its database and waits until it is ready.
     pub async fn launch(&mut self) {
-        let own = || format!("sqlite://{}", self.folder.path().join("hub.db").display());
-        let database = self.setup.database.clone().unwrap_or_else(own);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_integrator"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--database", &database])
-            .env("INTEGRATOR_OPERATOR_TOKEN", OPERATOR)
-            .envs(self.setup.env.iter().cloned())
+        let mut child = self
+            .command()
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -167,12 +230,23 @@ impl Hub {
 
     /// SIGTERM; gives the exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
+        self.ask_to_stop();
+        self.exit_code().await
+    }
+
+    /// SIGTERM.
+    pub fn ask_to_stop(&self) {
+        let child = self.child.as_ref().unwrap();
         let killed = Command::new("kill")
             .args(["-TERM", &child.id().to_string()])
             .status()
             .unwrap();
         assert!(killed.success());
+    }
+
+    /// Waits until it has exited; gives the exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
         eventually("the hub exits", || {
             let ended = child.try_wait().unwrap();
             async move { ended }

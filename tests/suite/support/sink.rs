@@ -2,7 +2,10 @@
 
 use std::{
     net::TcpListener,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,6 +66,8 @@ pub enum Reply {
     Now(u16, String),
     /// The same with a header.
     With(u16, &'static str, String, String),
+    /// 200 with an object, once this is set.
+    Once(Arc<AtomicBool>),
     /// Never, as long as the test runs.
     Never,
 }
@@ -178,6 +183,14 @@ async fn receive(request: HttpRequest, body: web::Bytes, sink: web::Data<Inner>)
             HttpResponse::build(StatusCode::from_u16(status).unwrap())
                 .insert_header((name, value))
                 .body(body)
+        }
+        Reply::Once(gate) => {
+            eventually("the sink is let go", || {
+                let open = gate.load(Ordering::SeqCst);
+                async move { open.then_some(()) }
+            })
+            .await;
+            HttpResponse::Ok().body("{}")
         }
         Reply::Never => {
             actix_rt::time::sleep(Duration::from_secs(3_600)).await;

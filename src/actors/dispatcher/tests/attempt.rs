@@ -48,7 +48,13 @@ fn registry(integration: Value, options: Value) -> Registry {
 }
 
 fn ordered(registry: &Registry, config: &Config) -> Box<Order> {
-    match plan(&delivery(7, 10), registry, config, Micros(1_000_000)) {
+    match plan(
+        &delivery(7, 10),
+        registry,
+        config,
+        Micros(1_000_000),
+        &mut Preparations::default(),
+    ) {
         Plan::Post(order) => order,
         Plan::Without(disposition) => panic!("{disposition:?}"),
     }
@@ -72,7 +78,10 @@ fn a_mappings_timeout_and_deadline_tighten_and_never_loosen() {
         let order = ordered(&registry(json!({}), options), &config());
         let sent = order.outgoing().expect("a request");
         assert_eq!(
-            (sent.timeout.as_secs(), order.policy.deadline.as_secs()),
+            (
+                sent.timeout.as_secs(),
+                order.prepared.policy.deadline.as_secs()
+            ),
             expected
         );
     }
@@ -85,7 +94,7 @@ fn a_mappings_secret_goes_before_its_integrations_and_both_are_covered() {
         let sent = order.outgoing().expect("a request");
         let found = sent.headers.iter();
         let mut found = found.filter(|(name, _)| name == "webhook-signature");
-        let shown = order.mask.cover("shared-secret own-secret".into());
+        let shown = order.prepared.mask.cover("shared-secret own-secret".into());
         (
             found.next().map(|(_, value)| value.as_bytes().to_vec()),
             shown,
@@ -108,7 +117,13 @@ fn a_mappings_secret_goes_before_its_integrations_and_both_are_covered() {
 fn a_disabled_mapping_holds_and_a_deleted_one_removes() {
     let delivery = delivery(7, 10);
     let mut before = registry(json!({}), json!({}));
-    let planned = |registry: &Registry| match plan(&delivery, registry, &config(), Micros(0)) {
+    let planned = |registry: &Registry| match plan(
+        &delivery,
+        registry,
+        &config(),
+        Micros(0),
+        &mut Preparations::default(),
+    ) {
         Plan::Without(disposition) => disposition,
         Plan::Post(_) => panic!("it would be posted"),
     };

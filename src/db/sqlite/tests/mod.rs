@@ -1,7 +1,9 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod jobs;
 mod opening;
 mod plans;
+mod space;
 
 use std::time::Duration;
 

@@ -125,7 +125,13 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_heals() {
     };
     assert!(matches!(error, DbError::Full), "{error}");
     assert!(error.is_transient() && !answered.is_empty());
+    let ping = db.ping().await;
+    assert!(
+        matches!(ping, Err(DbError::Full)),
+        "small changes find room, so a ping must try a large one: {ping:?}"
+    );
     limit(1_000_000).await.unwrap();
+    db.ping().await.unwrap();
     let after = db
         .incoming_insert(vec![acceptance_of(StoreKey(1), "R9999", 2500)], Micros(0))
         .await
@@ -227,4 +233,22 @@ async fn once_folded_the_file_alone_is_the_whole_database() {
     std::fs::copy(folder.path().join("hub.db"), copy.path().join("hub.db")).unwrap();
     let copied = SqliteBackend::open(options(copy.path())).unwrap();
     assert_eq!(copied.registry_changes(0).await.unwrap().rows.len(), 1);
+}
+
+/// `.cargo/config.toml` names the options; without them everything works, at twice the cost.
+#[test]
+fn sqlite_is_built_without_what_nobody_needs() {
+    #[derive(diesel::QueryableByName)]
+    struct Option {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        compile_options: String,
+    }
+    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    let options: Vec<Option> =
+        diesel::sql_query("SELECT compile_options FROM pragma_compile_options")
+            .load(&mut conn)
+            .unwrap();
+    let has = |name: &str| options.iter().any(|one| one.compile_options == name);
+    assert!(has("THREADSAFE=2") && has("DEFAULT_MEMSTATUS=0"));
+    assert!(!has("ENABLE_MEMORY_MANAGEMENT") && !has("ENABLE_API_ARMOR"));
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::foreign::Foreign;
+use super::foreign::{Foreign, plain};
 
 /// What is wrong with a form: field and sentence.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +93,53 @@ pub fn text_area(
                 aria-invalid=[wrong.map(|_| "true")] { "\n" (value) }
             @if !hint.is_empty() { p .hint id=(described) { (hint) } }
             @if let Some(wrong) = wrong { p .wrong { (wrong) } }
+        }
+    }
+}
+
+/// One of several values, each with its words.
+#[must_use]
+pub fn select_field<'a>(
+    name: &str,
+    label: &str,
+    options: impl IntoIterator<Item = (&'a str, &'a str)>,
+    chosen: &str,
+    hint: &str,
+    problems: &Problems,
+) -> Markup {
+    let wrong = problems.of(name);
+    let described = format!("{name}-hint");
+    html! {
+        div .field {
+            label for=(name) { (label) }
+            select #(name) name=(name) aria-describedby=[(!hint.is_empty()).then_some(&described)] aria-invalid=[wrong.map(|_| "true")] {
+                @for (value, words) in options { option value=(value) selected[value == chosen] { (plain(words)) } }
+            }
+            @if !hint.is_empty() { p .hint id=(described) { (hint) } }
+            @if let Some(wrong) = wrong { p .wrong { (wrong) } }
+        }
+    }
+}
+
+/// A fold that deletes something after its name was typed: what goes with it stands in `consequence`.
+#[must_use]
+pub fn delete_fold(
+    action: &str,
+    form_token: &str,
+    name: &str,
+    consequence: &str,
+    problems: &Problems,
+) -> Markup {
+    let wrong = problems.of("confirm");
+    html! {
+        details .fold open[wrong.is_some()] {
+            summary { "Delete " (Foreign(name)) }
+            form method="post" action=(action) {
+                p { (consequence) }
+                (hidden("form_token", form_token))
+                (text_field("confirm", "Type its name to confirm", "text", "", &format!("{} exactly as it stands there.", plain(name)), problems))
+                button .danger name="action" value="delete" { "Delete it for good" }
+            }
         }
     }
 }

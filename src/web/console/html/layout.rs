@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
     domain::registry::StoreSnapshot,
-    web::console::{assets, people::Person},
+    web::console::{assets, pages, people::Person},
 };
 
 use super::{
@@ -41,6 +41,14 @@ impl Notice {
             "password" => good("The password is changed. All your other sessions are signed out."),
             "gone" => bad("It went on meanwhile, so nothing was done. This is how it stands now."),
             "undone" => good("Stopped before it began: nothing was done."),
+            "erased" => good("Asked for: it is being erased. The audit log has the record."),
+            "tries" => good("Asked for: one message tries it now, if any waits."),
+            "polled" => good("Asked for: the shop is polled now."),
+            "probed" => good("Asked for: the hub finds out anew which shop this is."),
+            "begun" => good("Begun. It runs beside the poll; its progress is below."),
+            "refreshed" => good("Asked for: its endpoint.json is read now."),
+            "connected" => good("Connected. Its mappings are in force at once."),
+            "switched" => good("Done. It is in force at once."),
             "stopped" => good("Stopped. What was done so far stays done."),
             _ => None,
         }
@@ -72,13 +80,17 @@ pub struct Frame<'a> {
 
 const LOGO: &str = r#"<svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true"><path d="M12 8V3M8.5 14 4 18M15.5 14l4.5 4" fill="none" stroke="currentColor" stroke-width="2"/><circle cx="12" cy="12" r="4" fill="none" stroke="currentColor" stroke-width="2"/><circle cx="12" cy="3" r="2" fill="currentColor"/><circle cx="4" cy="19" r="2" fill="currentColor"/><circle cx="20" cy="19" r="2" fill="currentColor"/></svg>"#;
 
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 13] = [
     ("", "Overview"),
     ("/queues/accepted", "Queues"),
+    ("/actions", "Actions"),
     ("/endpoints", "Endpoints"),
     ("/events", "Events"),
+    ("/integrations", "Integrations"),
     ("/mappings", "Mappings"),
     ("/parameters", "Parameters"),
+    ("/schedulers", "Schedulers"),
+    ("/rules", "Rules"),
     ("/stores", "Stores"),
     ("/test", "Test"),
     ("/audit", "Audit"),
@@ -133,6 +145,7 @@ impl Frame<'_> {
                     }
                     main #main tabindex="-1" {
                         @if let Some(notice) = &self.notice { (notice.show()) }
+                        (pages::waiting(self.person))
                         (body)
                     }
                     footer {

@@ -12,12 +12,14 @@ mod foreign;
 mod form;
 mod layout;
 mod mark;
+mod rail;
 mod when;
 
 pub use chart::{Series, chart};
 pub use fold::{diff_table, json_tree};
 pub use foreign::{Foreign, Passage, plain};
-pub use form::{Problems, check_box, hidden, text_area, text_field};
+pub use form::{Problems, check_box, delete_fold, hidden, select_field, text_area, text_field};
 pub use layout::{Frame, Notice, bare_page};
 pub use mark::{Mark, mark_of};
+pub use rail::rail;
 pub use when::{When, clock, moment, span_words};

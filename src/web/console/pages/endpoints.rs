@@ -1,11 +1,13 @@
 //! Endpoints: how each fares, and pausing it as a whole.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
 use crate::{
     actors::{BreakerState, DispatcherState, EndpointState},
-    db::EntityChange,
+    db::{Backlog, EntityChange},
     domain::{
         key::{EndpointKey, MappingKey},
         registry::{EndpointSettings, Entity, StoreSnapshot},
@@ -21,8 +23,11 @@ use crate::{
 
 use super::queues::count_words;
 
-/// The name people know an endpoint by: that of its mapping.
+/// The name people know an endpoint by: that of its integration, or of its mapping.
 pub fn endpoint_name(store: &StoreSnapshot, endpoint: EndpointKey) -> String {
+    if let Some(integration) = store.integration_of(endpoint) {
+        return integration.value.name.clone();
+    }
     let own = store.mapping_name(MappingKey(endpoint.0));
     let served = || {
         store
@@ -65,12 +70,17 @@ pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     let fields = Fields::read(request.query_string());
     let store = person.store(fields.some("store"))?;
     let endpoints = person.hub.endpoint_states(store.store.key).await;
+    let mut cards = Vec::new();
+    for endpoint in &endpoints {
+        let backlog = backlog_of(&person, endpoint).await?;
+        cards.push(card(&person, &store, endpoint, backlog, person.now));
+    }
     let body = html! {
         div .head { h1 { "Endpoints" } span .muted { (Foreign(&store.store.value.name)) } }
         @if endpoints.is_empty() {
-            div .panel .empty { p { "No application is connected yet." } a .button .main href=(format!("/console/mappings/new?store={}", store.store.id)) { "Register an application" } }
+            div .panel .empty { p { "No application is connected yet." } a .button .main href=(format!("/console/integrations/new?store={}", store.store.id)) { "Connect an application" } }
         }
-        @for endpoint in &endpoints { (card(&person, &store, endpoint, person.now)) }
+        @for card in &cards { (card) }
     };
     let frame = Frame {
         title: "Endpoints",
@@ -83,7 +93,59 @@ pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     Ok(ok(frame.around(body)))
 }
 
-fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: Micros) -> Markup {
+/// What waits for an endpoint is counted up to this.
+const MOST_COUNTED: usize = 1_000;
+
+/// What waits for an endpoint.
+///
+/// # Errors
+/// Those of the database.
+pub async fn backlog_of(person: &Person, endpoint: &EndpointState) -> Result<Backlog, Refusal> {
+    let backend = person.hub.backend();
+    Ok(backend
+        .accepted_backlog(endpoint.endpoint, MOST_COUNTED)
+        .await?)
+}
+
+/// How much waits, as far as it was counted.
+pub fn waiting_words(backlog: &Backlog) -> String {
+    let counted = count_words(backlog.waiting);
+    if backlog.waiting >= MOST_COUNTED as u64 {
+        format!("{counted}+")
+    } else {
+        counted
+    }
+}
+
+/// How long 95 of 100 of the last attempts took at most.
+pub fn p95_words(endpoint: &EndpointState) -> String {
+    endpoint.p95.map_or_else(
+        || "-".to_owned(),
+        |took| {
+            if took < Duration::from_secs(1) {
+                format!("{} ms", took.as_millis())
+            } else {
+                format!("{:.1} s", took.as_secs_f64())
+            }
+        },
+    )
+}
+
+/// Whether it is left alone for a while, and a person may say "now".
+fn is_left_alone(endpoint: &EndpointState) -> bool {
+    matches!(
+        endpoint.state,
+        DispatcherState::BreakerOpen | DispatcherState::AskedToWait
+    ) || endpoint.breaker == BreakerState::Open
+}
+
+fn card(
+    person: &Person,
+    store: &StoreSnapshot,
+    endpoint: &EndpointState,
+    backlog: Backlog,
+    now: Micros,
+) -> Markup {
     let name = endpoint_name(store, endpoint.endpoint);
     let key = endpoint.endpoint.to_string();
     let paused = store
@@ -101,6 +163,8 @@ fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: M
             div .head { h2 { (Foreign(&name)) } (health(endpoint)) }
             div .columns {
                 dl .facts {
+                    dt { "Waiting" } dd { (waiting_words(&backlog)) @if let Some(at) = backlog.oldest_at { ", the oldest since " (When { at, now }) } }
+                    dt { "Answers within" } dd { (p95_words(endpoint)) @if endpoint.p95.is_some() { span .muted { " (95 of 100 of the last attempts)" } } }
                     dt { "In flight" } dd { (endpoint.in_flight) " requests, " (endpoint.window) " about to go" }
                     dt { "Completed" } dd { (count_words(endpoint.completed)) @if let Some(at) = endpoint.last_completed_at { ", last " (When { at, now }) } }
                     dt { "Failed" } dd { (count_words(endpoint.failed)) @if let Some(at) = endpoint.last_failed_at { ", last " (When { at, now }) } }
@@ -118,6 +182,7 @@ fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: M
                 @if person.changes(store.store.key) {
                     form method="post" action=(format!("/console/endpoints?store={}", store.store.id)) {
                         (hidden("form_token", &person.form_token)) (hidden("endpoint", &key))
+                        @if is_left_alone(endpoint) && !paused { button .main name="action" value="probe" { "Probe now" } }
                         @if paused { button .main name="action" value="resume" { "Resume" } } @else { button name="action" value="pause" { "Pause" } }
                     }
                 }
@@ -126,7 +191,7 @@ fn card(person: &Person, store: &StoreSnapshot, endpoint: &EndpointState, now: M
     }
 }
 
-/// `POST /console/endpoints` with `action=pause` or `resume`.
+/// `POST /console/endpoints` with `action=pause`, `resume` or `probe`.
 pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let Post { person, fields } = post;
     let query = Fields::read(request.query_string());
@@ -139,12 +204,19 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
         .ok()
         .filter(|key| person.registry.endpoints.get(key) == Some(&store.store.key));
     let endpoint = endpoint.ok_or(Refusal::Missing("endpoint"))?;
+    let list = format!("/console/endpoints?store={}", store.store.id);
+    if fields.get("action") == "probe" {
+        person.hub.probe_endpoint(endpoint);
+        let subject = format!("endpoint {}", endpoint_name(&store, endpoint));
+        audit::note(&person, Some(store.store.key), "probed", subject).await?;
+        return Ok(go_to(&links::noticed(&list, "tries")));
+    }
     let (paused, said) = match fields.get("action") {
         "pause" => (true, "paused"),
         "resume" => (false, "resumed"),
         _ => {
             return Err(Refusal::Unreadable(
-                "The form says neither pause nor resume".into(),
+                "The form says neither pause, resume nor probe".into(),
             ));
         }
     };
@@ -155,8 +227,5 @@ pub async fn act(post: Post, request: HttpRequest) -> Result<HttpResponse, Refus
         entity: Entity::Endpoint(settings),
     };
     audit::change(&person, vec![change]).await?;
-    Ok(go_to(&links::noticed(
-        &format!("/console/endpoints?store={}", store.store.id),
-        said,
-    )))
+    Ok(go_to(&links::noticed(&list, said)))
 }

@@ -1,5 +1,7 @@
 //! Events: who said what, about which object.
 
+use std::time::{Duration, Instant};
+
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{Markup, html};
 
@@ -16,14 +18,25 @@ use crate::{
 use super::{message::level_mark, queues::object_link};
 
 const ROWS: usize = 50;
-/// Events looked through for a text before a page is given up as "no more among these".
-const LOOKED_THROUGH: usize = 2_000;
+/// Events read at once while looking for words.
+const STRIDE: usize = 200;
+/// Events looked through for one page, at most.
+const LOOKED_THROUGH: usize = 50_000;
+/// How long one page looks, at most.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How far a search for words came.
+struct Search {
+    looked: usize,
+    /// Where the events end that were looked through, when more are behind them.
+    back_to: Option<Micros>,
+}
 
 /// `GET /console/events?level&reference_type&reference_token&q&after`
 pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let fields = Fields::read(request.query_string());
     let store = person.store(fields.some("store"))?;
-    let (found, looked) = find(&person, &store, &fields).await?;
+    let (found, search) = find(&person, &store, &fields).await?;
     let body = html! {
         div .head { h1 { "Events" } span .muted { (Foreign(&store.store.value.name)) } }
         form .filters method="get" action="/console/events" data-filters="" {
@@ -34,7 +47,7 @@ pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, 
             label { "Words" input name="q" value=(fields.get("q")) size="20" autocomplete="off"; }
             button { "Filter" }
         }
-        div #events data-region="rows" { (rows(&store, &fields, &found, looked, person.now)) }
+        div #events data-region="rows" { (rows(&store, &fields, &found, search.as_ref(), person.now)) }
     };
     let frame = Frame {
         title: "Events",
@@ -47,12 +60,13 @@ pub async fn page(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     Ok(ok(frame.around(body)))
 }
 
-/// A page of events; with words, those among the next [`LOOKED_THROUGH`] that have them, and whether that was all.
+/// A page of events. With words: those that have them among as many as can be read in a bounded time, and how far that came; the
+/// page's key leads on from there.
 async fn find(
     person: &Person,
     store: &StoreSnapshot,
     fields: &Fields,
-) -> Result<(EventPage, Option<usize>), Refusal> {
+) -> Result<(EventPage, Option<Search>), Refusal> {
     let words = fields.get("q").to_lowercase();
     let mut query = EventQuery {
         store: store.store.key,
@@ -62,34 +76,51 @@ async fn find(
         message: fields.get("message_id").parse::<Id>().ok(),
         after: fields.get("after").parse().ok().map(PageKey),
         skip: 0,
-        limit: if words.is_empty() { ROWS } else { 200 },
+        limit: if words.is_empty() { ROWS } else { STRIDE },
     };
     let mut page = person.hub.backend().event_list(query.clone()).await?;
     if words.is_empty() {
         return Ok((page, None));
     }
-    let has = |event: &EventRow| {
-        [&event.subject, &event.description, &event.origin]
-            .iter()
-            .any(|text| text.to_lowercase().contains(&words))
-    };
-    let mut looked = page.rows.len();
-    let mut rows: Vec<EventRow> = page.rows.drain(..).filter(has).collect();
-    while rows.len() < ROWS && looked < LOOKED_THROUGH && page.next.is_some() {
-        query.after = page.next;
-        page = person.hub.backend().event_list(query.clone()).await?;
+    let begun = Instant::now();
+    let (mut rows, mut looked, mut back_to) = (Vec::new(), 0, None);
+    loop {
         looked += page.rows.len();
-        rows.extend(page.rows.drain(..).filter(has));
+        back_to = page.rows.last().map(|row| row.last_at).or(back_to);
+        rows.extend(page.rows.drain(..).filter(|event| has(event, &words)));
+        if rows.len() > ROWS {
+            // The page ends with its last row; what was found behind it is found again.
+            rows.truncate(ROWS);
+            page.next = rows.last().map(|row| PageKey(row.key.0));
+            break;
+        }
+        let Some(next) = page.next else { break };
+        if looked >= LOOKED_THROUGH || begun.elapsed() >= PATIENCE {
+            break;
+        }
+        query.after = Some(next);
+        page = person.hub.backend().event_list(query.clone()).await?;
     }
     page.rows = rows;
-    Ok((page, Some(looked)))
+    let search = Search {
+        looked,
+        back_to: back_to.filter(|_| page.next.is_some()),
+    };
+    Ok((page, Some(search)))
+}
+
+/// Whether an event says these words, given in small letters.
+fn has(event: &EventRow, words: &str) -> bool {
+    [&event.subject, &event.description, &event.origin]
+        .iter()
+        .any(|text| text.to_lowercase().contains(words))
 }
 
 fn rows(
     store: &StoreSnapshot,
     fields: &Fields,
     found: &EventPage,
-    looked: Option<usize>,
+    search: Option<&Search>,
     now: Micros,
 ) -> Markup {
     let filters = [
@@ -109,7 +140,7 @@ fn rows(
     html! {
         @if found.rows.is_empty() {
             div .panel .empty {
-                @if narrowed { p { "Nothing matches" @if let Some(looked) = looked { " among the last " (looked) " events" } "." } a .button href=(format!("/console/events?store={}", store.store.id)) { "Show all" } }
+                @if narrowed { p { "Nothing matches" @if let Some(search) = search { " among " (search.looked) " events" @if let Some(at) = search.back_to { ", back to " (When { at, now }) } } "." } a .button href=(format!("/console/events?store={}", store.store.id)) { "Show all" } }
                 @else { p { "Nothing was said yet. Applications' notifications, and the hub's own alarms, appear here." } }
             }
         } @else {
@@ -128,7 +159,8 @@ fn rows(
                     td data-label="by" { (Foreign(&event.origin)) }
                 } } }
             }
-            @if let Some(next) = &next { nav .pages aria-label="Pages of the list" { a .button rel="next" href=(links::with("/console/events", &{ pairs.push(("after", next)); pairs })) { "Older" } } }
+            @if let Some(Search { looked, back_to: Some(at) }) = search && found.rows.len() < ROWS { p .meta { (looked) " events were looked through, back to " (When { at: *at, now }) "." } }
         }
+        @if let Some(next) = &next { nav .pages aria-label="Pages of the list" { a .button rel="next" href=(links::with("/console/events", &{ pairs.push(("after", next)); pairs })) { @if search.is_some() && found.rows.len() < ROWS { "Search further" } @else { "Older" } } } }
     }
 }

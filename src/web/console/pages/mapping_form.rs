@@ -101,7 +101,7 @@ pub fn stored_as_fields(mapping: &Mapping) -> Fields {
 }
 
 /// A filter as a line: `payload.order.status eq complete`.
-fn filter_line(filter: &Value) -> String {
+pub fn filter_line(filter: &Value) -> String {
     let part = |name: &str| {
         filter
             .get(name)
@@ -210,7 +210,7 @@ pub fn body_of(fields: &Fields, store: &StoreSnapshot, stored: Option<&Mapping>)
 }
 
 /// A line as a filter. A stored filter with the same line is kept as it is, with what the line does not show.
-fn read_filter(line: &str, kept: &[Value]) -> Value {
+pub fn read_filter(line: &str, kept: &[Value]) -> Value {
     if let Some(filter) = kept.iter().find(|filter| filter_line(filter) == line) {
         return filter.clone();
     }

@@ -66,7 +66,7 @@ pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     Ok(ok(frame.around(body)))
 }
 
-fn pattern_text(pattern: &crate::domain::message_type::TypePattern) -> String {
+pub fn pattern_text(pattern: &crate::domain::message_type::TypePattern) -> String {
     serde_json::to_value(pattern)
         .ok()
         .and_then(|value| value.as_str().map(str::to_owned))
@@ -311,7 +311,7 @@ async fn edit_page(
 }
 
 /// The newest messages of a store, through the archive's and the accepted queue's rows.
-async fn last_messages(
+pub async fn last_messages(
     person: &Person,
     store: &StoreSnapshot,
     limit: usize,
@@ -363,7 +363,7 @@ async fn last_messages(
 }
 
 /// Paths of the newest message's payload, for whoever writes a filter.
-async fn recent_paths(person: &Person, store: &StoreSnapshot) -> Result<Vec<String>, Refusal> {
+pub async fn recent_paths(person: &Person, store: &StoreSnapshot) -> Result<Vec<String>, Refusal> {
     let newest = last_messages(person, store, 1).await?.pop();
     let payload: Value = newest
         .and_then(|message| serde_json::from_str(message.payload.as_str()).ok())

@@ -26,7 +26,7 @@ use crate::{
         auth::{InStore, Read},
         console::{
             answer_under,
-            html::{Foreign, Frame, bare_page},
+            html::{Foreign, Frame, Notice, bare_page},
             links, ok,
             people::{Fields, Person, Refusal, hub_of},
         },
@@ -67,6 +67,9 @@ pub async fn page(
             @if person.changes(store.store.key) {
                 p .meta { "All messages about it: " a href=(links::queue(store.store.id, "accepted", &[("object", &object.to_string())])) { "waiting" } ", " a href=(links::queue(store.store.id, "archived", &[("object", &object.to_string())])) { "done" } "." }
             }
+            @if person.is_operator() {
+                p .meta { a href=(links::erase(store.store.id, &object)) { "Erase it on request" } }
+            }
         }
     };
     Ok(ok(Frame {
@@ -74,7 +77,7 @@ pub async fn page(
         person: &person,
         store: Some(&store),
         place: "/objects",
-        notice: None,
+        notice: Notice::of(fields.get("notice")),
         live: true,
     }
     .around(body)))

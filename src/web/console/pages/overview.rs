@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::{
     actors::{BreakerState, DispatcherState, EndpointState},
-    db::QueueStats,
+    db::{Pulse, PulseState, QueueStats},
     domain::{id::Id, registry::StoreSnapshot, time::Micros},
     web::console::{
         ConsoleState,
@@ -18,9 +18,10 @@ use crate::{
 };
 
 use super::{
-    endpoints::{endpoint_name, health},
-    pulse::Pulse,
+    endpoints::{backlog_of, endpoint_name, health, p95_words, waiting_words},
+    pulse,
     queues::count_words,
+    stores::{pulse_mark, pulse_of},
 };
 
 /// Stores whose troubles are gathered; a hub with more shows the first by name and says so.
@@ -30,6 +31,8 @@ struct Seen {
     store: Arc<StoreSnapshot>,
     stats: QueueStats,
     endpoints: Vec<EndpointState>,
+    /// The heartbeat of its shop; `None` for one that is push only.
+    pulse: Option<Pulse>,
 }
 
 /// `GET /console`
@@ -43,10 +46,12 @@ pub async fn page(
     for store in person.stores().into_iter().take(STORES) {
         let stats = person.hub.backend().queue_stats(store.store.key).await?;
         let endpoints = person.hub.endpoint_states(store.store.key).await;
+        let pulse = pulse_of(&person, &store).await?;
         seen.push(Seen {
             store,
             stats,
             endpoints,
+            pulse,
         });
     }
     let chosen = match fields.some("store") {
@@ -62,14 +67,14 @@ pub async fn page(
             let day = fields.get("span") == "day";
             html! {
                 h1 .unseen { "Overview" }
-                section #needs data-region="" { (needs(&seen)) }
+                section #needs data-region="" { (needs(&person, &seen)) }
                 @if let Some(shown) = shown {
                     section #flow data-region="" aria-label="Queues" { (flow(shown)) }
                     @if store.mappings.is_empty() || everything(&shown.stats) == 0 { (first_steps(&person, Some(store))) }
                     section .panel #rates data-region="" { (rates(&state.pulse, store.store.id, day, person.now)) }
-                    section .panel #health data-region="" { (endpoint_table(shown, person.now)) }
+                    section .panel #health data-region="" { (endpoint_table(&person, shown).await?) }
                 }
-                @if seen.len() > 1 { section .panel #stores data-region="" { (store_table(&seen)) } }
+                @if seen.len() > 1 || seen.iter().any(|seen| seen.pulse.is_some()) { section .panel #stores data-region="" { (store_table(&seen, person.now)) } }
             }
         }
     };
@@ -88,12 +93,19 @@ fn everything(stats: &QueueStats) -> u64 {
     stats.incoming + stats.pending + stats.failing + stats.scheduled + stats.parked + stats.archived
 }
 
-fn needs(seen: &[Seen]) -> Markup {
+fn needs(person: &Person, seen: &[Seen]) -> Markup {
     let mut troubles: Vec<Markup> = Vec::new();
+    // Offices of the node itself are an operator's business.
+    for (office, times) in person.hub.restarts() {
+        if times > 0 && person.is_operator() {
+            troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The hub's " (office) " was restarted " (times_words(times)) ": its log says why" } });
+        }
+    }
     for Seen {
         store,
         stats,
         endpoints,
+        pulse,
     } in seen
     {
         let id = store.store.id;
@@ -101,19 +113,32 @@ fn needs(seen: &[Seen]) -> Markup {
         if stats.parked > 0 {
             troubles.push(html! { span .s-parked { (Mark::Parked.shape()) } span { a href=(links::queue(id, "accepted", &[("state", "parked")])) { strong { (count_words(stats.parked)) " parked" } } (at) ": each waits for a person" } });
         }
+        if let Some(pulse) = pulse
+            .as_ref()
+            .filter(|pulse| pulse.state == PulseState::Down)
+        {
+            troubles.push(html! { span .s-parked { (Mark::Parked.shape()) } span { "The shop " a href=(format!("/console/stores/{id}")) { (Foreign(&store.store.value.name)) } " does not answer" @if let Some(since) = pulse.since { " since " (When { at: since, now: person.now }) } @if let Some(error) = &pulse.last_error { span .meta { (Foreign(error)) } } } });
+        }
         for endpoint in endpoints {
             let name = endpoint_name(store, endpoint.endpoint);
             let link = html! { a href=(format!("/console/endpoints?store={id}#e{}", endpoint.endpoint)) { (Foreign(&name)) } };
             if endpoint.breaker == BreakerState::Open
                 || endpoint.state == DispatcherState::BreakerOpen
             {
-                troubles.push(html! { span .s-parked { (Mark::Held.shape()) } span { (link) (at) " answers nobody; deliveries are held, no try is spent" } });
+                troubles.push(html! { span .s-parked { (Mark::Held.shape()) } span { (link) (at) " answers nobody; deliveries are held, no try is spent" @if let Some(until) = endpoint.paused_until { ". It is tried again " (When { at: until, now: person.now }) } } });
             } else if endpoint.state == DispatcherState::Paused {
                 troubles.push(html! { span .s-failing { (Mark::Held.shape()) } span { (link) (at) " is paused by a person" } });
             }
             if endpoint.restarts > 0 {
-                troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The dispatcher of " (link) (at) " was restarted " (endpoint.restarts) @if endpoint.restarts == 1 { " time" } @else { " times" } } });
+                troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The dispatcher of " (link) (at) " was restarted " (times_words(endpoint.restarts)) } });
             }
+        }
+        for entry in store
+            .integrations
+            .values()
+            .filter(|entry| !entry.value.error_messages.is_empty())
+        {
+            troubles.push(html! { span .s-failing { (Mark::Failing.shape()) } span { "The description of " a href=(format!("/console/integrations/{}?store={id}", entry.id)) { (Foreign(&entry.value.name)) } (at) " cannot be used" } });
         }
     }
     html! {
@@ -122,6 +147,13 @@ fn needs(seen: &[Seen]) -> Markup {
         } @else {
             div .notice .bad { ul .needs { @for trouble in troubles.iter().take(20) { li { (trouble) } } @if troubles.len() > 20 { li { "and " (troubles.len() - 20) " more" } } } }
         }
+    }
+}
+
+fn times_words(times: u32) -> String {
+    match times {
+        1 => "once".into(),
+        times => format!("{times} times"),
     }
 }
 
@@ -148,7 +180,7 @@ fn flow(seen: &Seen) -> Markup {
     }
 }
 
-fn rates(pulse: &Pulse, store: Id, day: bool, now: Micros) -> Markup {
+fn rates(pulse: &pulse::Pulse, store: Id, day: bool, now: Micros) -> Markup {
     let (points, minutes, span) = if day {
         (96, 15, "last 24 hours")
     } else {
@@ -171,35 +203,63 @@ fn rates(pulse: &Pulse, store: Id, day: bool, now: Micros) -> Markup {
     }
 }
 
-fn endpoint_table(seen: &Seen, now: Micros) -> Markup {
-    let id = seen.store.store.id;
-    html! {
+/// Endpoints of the overview, those in trouble first.
+const ENDPOINTS: usize = 50;
+
+async fn endpoint_table(person: &Person, seen: &Seen) -> Result<Markup, Refusal> {
+    let (id, now) = (seen.store.store.id, person.now);
+    let is_well = |endpoint: &EndpointState| {
+        endpoint.breaker == BreakerState::Closed
+            && endpoint.last_failed_at <= endpoint.last_completed_at
+    };
+    let mut endpoints: Vec<&EndpointState> = seen.endpoints.iter().collect();
+    endpoints.sort_by_key(|endpoint| is_well(endpoint));
+    let mut rows = Vec::new();
+    let mut oldest: Option<Micros> = None;
+    for endpoint in endpoints.into_iter().take(ENDPOINTS) {
+        let backlog = backlog_of(person, endpoint).await?;
+        oldest = match (oldest, backlog.oldest_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        rows.push((endpoint, backlog));
+    }
+    Ok(html! {
         div .head { h2 { "Endpoints" } a href=(format!("/console/endpoints?store={id}")) { "All about them" } }
-        @if seen.endpoints.is_empty() {
-            p .muted { "No application is connected to this store yet. " a href=(format!("/console/mappings/new?store={id}")) { "Register one" } }
+        @if rows.is_empty() {
+            p .muted { "No application is connected to this store yet. " a href=(format!("/console/integrations/new?store={id}")) { "Connect one" } }
         } @else {
+            @match oldest {
+                Some(at) => { p { "The oldest delivery that waits was accepted " (When { at, now }) "." } }
+                None => { p .muted { "Nothing waits for any of them." } }
+            }
             table .cards {
-                thead { tr { th scope="col" { "Endpoint" } th scope="col" { "Health" } th .number scope="col" { "In flight" } th .number scope="col" { "Completed" } th .number scope="col" { "Failed" } th scope="col" { "Last delivery" } } }
-                tbody { @for endpoint in seen.endpoints.iter().take(50) { tr {
+                thead { tr { th scope="col" { "Endpoint" } th scope="col" { "Health" } th .number scope="col" { "Waiting" } th scope="col" { "Oldest" } th .number scope="col" { "p95" } th .number scope="col" { "Completed" } th .number scope="col" { "Failed" } th scope="col" { "Last delivery" } } }
+                tbody { @for (endpoint, backlog) in &rows { tr {
                     td { a href=(format!("/console/endpoints?store={id}#e{}", endpoint.endpoint)) { (Foreign(&endpoint_name(&seen.store, endpoint.endpoint))) } }
                     td { (health(endpoint)) }
-                    td .number data-label="in flight" { (endpoint.in_flight) }
+                    td .number data-label="waiting" { (waiting_words(backlog)) }
+                    td data-label="oldest" { @match backlog.oldest_at { Some(at) => { (When { at, now }) } None => { "-" } } }
+                    td .number data-label="p95" { (p95_words(endpoint)) }
                     td .number data-label="completed" { (count_words(endpoint.completed)) }
                     td .number data-label="failed" { (count_words(endpoint.failed)) }
                     td data-label="last delivery" { @match endpoint.last_completed_at { Some(at) => { (When { at, now }) } None => { "-" } } }
                 } } }
             }
+            p .meta { "p95: 95 of 100 of the last attempts were answered within this time." @if seen.endpoints.len() > ENDPOINTS { " The first " (ENDPOINTS) ", those in trouble before the others." } }
         }
-    }
+    })
 }
 
-fn store_table(seen: &[Seen]) -> Markup {
+fn store_table(seen: &[Seen], now: Micros) -> Markup {
     html! {
-        h2 { "Stores" }
+        div .head { h2 { "Stores" } a href="/console/stores" { "All about them" } }
         table .cards {
-            thead { tr { th scope="col" { "Store" } th .number scope="col" { "Waiting" } th .number scope="col" { "Failing" } th .number scope="col" { "Parked" } th .number scope="col" { "Archived" } } }
-            tbody { @for Seen { store, stats, .. } in seen { tr {
+            thead { tr { th scope="col" { "Store" } th scope="col" { "Pulse" } th scope="col" { "Last answer" } th .number scope="col" { "Waiting" } th .number scope="col" { "Failing" } th .number scope="col" { "Parked" } th .number scope="col" { "Archived" } } }
+            tbody { @for Seen { store, stats, pulse, .. } in seen { tr {
                 td { a href=(format!("/console?store={}", store.store.id)) { (Foreign(&store.store.value.name)) } }
+                td { @match pulse { Some(pulse) => { (pulse_mark(Some(pulse))) } None => { span .muted { "push only" } } } }
+                td data-label="last answer" { @match pulse.as_ref().and_then(|pulse| pulse.last_success_at) { Some(at) => { (When { at, now }) } None => { "-" } } }
                 td .number data-label="waiting" { (count_words(stats.incoming + stats.pending + stats.scheduled)) }
                 td .number data-label="failing" { (count_words(stats.failing)) }
                 td .number data-label="parked" { (count_words(stats.parked)) }
@@ -219,8 +279,8 @@ fn first_steps(person: &Person, store: Option<&Arc<StoreSnapshot>>) -> Markup {
         section .panel {
             h2 { "First steps" }
             ol .first-steps {
-                li .is-done[store.is_some()] { div { strong { "Add a store" } p .muted { "The shop whose orders travel. It gets a token to push with." } @if store.is_none() { @if person.is_operator() { a .button .main href="/console/stores" { "Add a store" } } @else { p { "An operator adds stores." } } } } }
-                li .is-done[mapped] { div { strong { "Register an application" } p .muted { "Which messages go to which address: a mapping." } @if store.is_some() && !mapped { a .button .main href=(format!("/console/mappings/new?store={id}")) { "Register an application" } } } }
+                li .is-done[store.is_some()] { div { strong { "Add a store" } p .muted { "The shop whose orders travel. It gets a token to push with." } @if store.is_none() { @if person.is_operator() { a .button .main href="/console/stores/new" { "Add a store" } } @else { p { "An operator adds stores." } } } } }
+                li .is-done[mapped] { div { strong { "Register an application" } p .muted { "Connect one that describes itself, by its address; or register a single service: which messages go to which address." } @if store.is_some() && !mapped { div .actions { a .button .main href=(format!("/console/integrations/new?store={id}")) { "Connect an application" } a .button href=(format!("/console/mappings/new?store={id}")) { "Register an application" } } } } }
                 li { div { strong { "Push a test message" } p .muted { "Watch it come in, find its way, and be answered." } @if mapped { a .button .main href=(format!("/console/test?store={id}")) { "Push a test message" } } } }
             }
         }

@@ -253,6 +253,11 @@ impl Story {
                 html! { "Put aside for " (Foreign(app)) " by a person" },
                 None,
             ),
+            Locator::Archived(ArchiveReason::Erased) => (
+                Mark::Archived,
+                html! { "Not sent to " (Foreign(app)) ": it was erased on request" },
+                None,
+            ),
             Locator::Archived(_) => (
                 Mark::Archived,
                 html! { "Not sent to " (Foreign(app)) ": it was removed" },

@@ -31,7 +31,7 @@
   setInterval(tell, 5000);
 
   // ---- live -------------------------------------------------------------------------------------------------------
-  let source = null, paused = false, heard = Date.now(), last = new Date(Date.now() + skew), busy = false, again = false, lastFetch = 0;
+  let source = null, paused = false, heard = Date.now(), last = new Date(Date.now() + skew), busy = false, again = false, lastFetch = 0, asking = null, leaving = false;
   const say = (state, text) => {
     if (!status) return;
     status.dataset.state = state;
@@ -44,6 +44,8 @@
     const selection = getSelection();
     if (selection && !selection.isCollapsed && selection.anchorNode && node.contains(selection.anchorNode)) return true;
     if ($$("input", node).some((i) => i.checked !== i.defaultChecked || (i.type !== "checkbox" && i.type !== "radio" && i.value !== i.defaultValue))) return true;
+    if ($$("textarea", node).some((area) => area.value !== area.defaultValue)) return true;
+    if ($$("option", node).some((option) => option.selected !== option.defaultSelected && option.closest("select").querySelector("[selected]"))) return true;
     return $$("details[data-touched]", node).length > 0;
   };
   let announced = 0;
@@ -77,11 +79,13 @@
     announce(newer.textContent);
   };
   const refresh = async () => {
+    if (leaving) return;
     if (busy) { again = true; return; }
     busy = true;
+    asking = new AbortController();
     lastFetch = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "follow", cache: "no-store" });
+      const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "follow", cache: "no-store", signal: asking.signal });
       if (answer.redirected) { location.reload(); return; }
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -101,6 +105,8 @@
       if (again) { again = false; setTimeout(soon, 1000); }
     }
   };
+  // What is shown may be gone with the form that was sent: nothing is asked of it any more.
+  const leave = () => { leaving = true; asking?.abort(); setTimeout(() => { leaving = false; }, 3000); };
   const soon = () => { if (Date.now() - lastFetch >= 1000) refresh(); else if (!again) { again = true; setTimeout(() => { again = false; refresh(); }, 1000); } };
   const open = () => {
     if (source || paused || document.hidden || !body.dataset.live) return;
@@ -131,18 +137,31 @@
     if (paused) { close(); say("paused", `Paused ${clock(last)}`); } else { open(); refresh(); }
   };
   if (pause) { pause.hidden = false; pause.addEventListener("click", toggle); }
-  const calm = $("[data-refresh]");
-  if (calm) setInterval(() => { if (!document.hidden) refresh(); }, Number(calm.dataset.refresh) * 1000);
+  // What waits for something outside asks more often than the stream tells, for as long as it waits.
+  setInterval(() => {
+    const waiting = $("[data-refresh]");
+    if (waiting && !document.hidden && !paused && Date.now() - lastFetch >= Number(waiting.dataset.refresh) * 1000) refresh();
+  }, 1000);
   document.addEventListener("click", (event) => { const s = event.target.closest?.("summary"); if (s) s.parentElement.dataset.touched = ""; });
 
   // ---- forms ------------------------------------------------------------------------------------------------------
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.matches("[data-filters]")) for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
-    if (form.method === "post") { if (form.dataset.sent) event.preventDefault(); form.dataset.sent = "1"; setTimeout(() => delete form.dataset.sent, 3000); }
+    if (form.method === "post") { if (form.dataset.sent) event.preventDefault(); form.dataset.sent = "1"; setTimeout(() => delete form.dataset.sent, 3000); leave(); }
   });
   addEventListener("pageshow", () => { for (const field of $$("[data-filters] :disabled")) field.disabled = false; });
   for (const form of $$("[data-choose]")) { $("button", form).hidden = true; $("select", form).addEventListener("change", () => form.submit()); }
+
+  // Fields that matter only with another one appear and go with it.
+  const bind = (form) => {
+    for (const part of $$("[data-needs]", form)) {
+      const [name, value] = part.dataset.needs.split("=");
+      const fields = [...form.elements].filter((field) => field.name === name);
+      part.hidden = fields.length > 0 && !fields.some((field) => value ? field.checked && field.value === value : field.type === "checkbox" ? field.checked : field.value !== "false");
+    }
+  };
+  document.addEventListener("change", (event) => { if (event.target.form) bind(event.target.form); });
 
   // ---- copying, finding -------------------------------------------------------------------------------------------
   const copy = async (button, text) => {
@@ -150,6 +169,7 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   };
   function dress(root) {
+    for (const form of $$("form", root)) bind(form);
     for (const node of $$("[data-copy]", root)) {
       if (node.nextElementSibling?.dataset.copies || $("[data-copies]", node) || !navigator.clipboard) continue;
       const button = document.createElement("button");

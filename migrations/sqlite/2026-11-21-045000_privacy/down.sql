@@ -1,0 +1,1 @@
+DROP TABLE probe; DROP TABLE erasure_work; DROP TABLE erasure;
