@@ -33,7 +33,8 @@ use crate::{
     consumers::{self, Consumer},
     db::{
         Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
-        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, OwnerKind, RegistryDelta, SharedBackend,
+        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, OwnerKind, RegistryDelta,
+        SharedBackend,
     },
     domain::{
         job::{Job, JobEnd, NewJob},

@@ -3,10 +3,10 @@
 // Helpers of tests fail as tests do; the lint knows test functions only.
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 #[path = "../../src/db/postgres/tests/cluster.rs"]
 #[allow(dead_code)]
 mod cluster;
-mod bulk;
 mod crash;
 mod documents;
 mod faults;

@@ -395,4 +395,27 @@ pub(in crate::db) const TABLES: &[Table] = &[
         ],
         sharded: false,
     },
+    Table {
+        step: "erasure", name: "erasure", walk: "erasure", keys: &["t.key"],
+        join: "",
+        filter: "", weigh: "0",
+        columns: &[
+            int("key", "t.key"), int("store", "t.store"), int("kind", "t.kind"), bytes("digest", "t.digest"), text("who", "t.who"),
+            int("asked_at", "t.asked_at"), int("done_at", "t.done_at"), text("email", "t.email"), int("phase", "t.phase"),
+            // Copies of objects have no numbers there: they are searched from the beginning.
+            int("position", "CASE WHEN t.phase IN (1, 2) THEN -1 ELSE t.position END"), int("objects", "t.objects"),
+            int("messages", "t.messages"), int("deliveries", "t.deliveries"), int("attempts", "t.attempts"),
+            int("events", "t.events"), int("copies", "t.copies"),
+        ],
+        sharded: false,
+    },
+    Table {
+        step: "erasure_work", name: "erasure_work", walk: "erasure_work", keys: &["t.erasure", "t.kind", "t.token"],
+        join: "",
+        filter: "", weigh: "0",
+        columns: &[
+            int("erasure", "t.erasure"), text("kind", "t.kind"), text("token", "t.token"),
+        ],
+        sharded: false,
+    },
 ];

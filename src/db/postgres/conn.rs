@@ -30,6 +30,33 @@ pub(super) struct Tally {
     pub(super) rollbacks: AtomicU64,
     /// Time spent in transactions that wrote, in microseconds.
     pub(super) writing_us: AtomicU64,
+    /// Transactions that failed because nothing could be written, and how many of those were known when a probe last went well.
+    failures: AtomicU64,
+    healed: AtomicU64,
+}
+
+impl Tally {
+    /// Notes a transaction that failed.
+    pub(super) fn note_failure(&self, error: &DbError) {
+        if error.is_transient() || matches!(error, DbError::Corrupt(_)) {
+            self.failures.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Transactions that failed because nothing could be written.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+
+    /// How many of them were known when a probe last went well.
+    pub(super) fn healed(&self) -> u64 {
+        self.healed.load(Ordering::Acquire)
+    }
+
+    /// A probe went well that began when so many were known.
+    pub(super) fn heal(&self, known: u64) {
+        self.healed.store(known, Ordering::Release);
+    }
 }
 
 /// A connection of the pool.

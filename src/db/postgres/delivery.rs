@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How far the clocks of two nodes may be apart, in microseconds: what follows a row may seem to be made before it.
-const CLOCK_SLACK: i64 = 60_000_000;
+pub(super) const CLOCK_SLACK: i64 = 60_000_000;
 
 statements! {
     /// Waiting deliveries of a store by key.

@@ -1,6 +1,6 @@
 //! The incoming queue: accepting messages, and handing out those that wait for routing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     archive::{Ended, archived_insert},
@@ -179,7 +179,7 @@ pub(super) async fn waiting(
     for message in messages_read(&conn, core.seal, &spots).await? {
         match message {
             Ok(message) => {
-                messages.insert(message.key.0, message);
+                messages.insert(message.key.0, Arc::new(message));
             }
             Err(error @ DbError::Unreadable { .. }) => {
                 log::error!("{error}; the message is archived as unreadable")

@@ -9,6 +9,11 @@ statements! {
         WHERE $3::bigint IS NULL OR owner.node = $3::bigint RETURNING epoch";
     /// Writes, so that a server that only reads is noticed; changes nothing.
     TOUCH = "UPDATE meta SET value = value WHERE name = 'seal'";
+    /// Writes as much as a large message: a MiB that cannot be pressed together.
+    PROBE_FILL = "INSERT INTO probe (key, body) SELECT 1, string_agg(uuid_send(gen_random_uuid()), ''::bytea) FROM generate_series(1, 65536)
+        ON CONFLICT (key) DO UPDATE SET body = excluded.body";
+    /// Takes it out again.
+    PROBE_EMPTY = "DELETE FROM probe WHERE key = 1";
 }
 
 /// The number the database stores for a kind of owner.
@@ -48,4 +53,14 @@ pub(super) async fn claim(
 /// Whether the database can be written now.
 pub(super) async fn touch(tx: &mut Tx<'_>) -> DbResult<()> {
     tx.run(&TOUCH, &[]).await.map(|_| ())
+}
+
+/// Writes something large, to see whether there is room.
+pub(super) async fn probe_fill(tx: &mut Tx<'_>) -> DbResult<()> {
+    tx.run(&PROBE_FILL, &[]).await.map(|_| ())
+}
+
+/// Takes it out again.
+pub(super) async fn probe_empty(tx: &mut Tx<'_>) -> DbResult<()> {
+    tx.run(&PROBE_EMPTY, &[]).await.map(|_| ())
 }

@@ -18,7 +18,7 @@ use crate::{
     db::{
         Backfill, BackfillState, DbError, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen,
         OwnerKind, PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse,
-        PulseState, SetAsideRow,
+        PulseState, SetAsideRow, polling::erased_token,
     },
     domain::{
         event::NewEvent,
@@ -68,9 +68,13 @@ statements! {
         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bool[]) AS u(key, noun, token, why, lasting) ORDER BY 3, 4
         ON CONFLICT (store, noun, token) DO UPDATE SET why = excluded.why, lasting = excluded.lasting,
         occurrences = set_aside.occurrences + 1, last_at = excluded.last_at";
-    /// Documents are no longer set aside.
-    ODDS_DROP = "DELETE FROM set_aside s USING unnest($2::text[], $3::text[]) AS u(noun, token)
+    /// Documents that were read are no longer set aside, nor erased.
+    ODDS_DROP = "WITH back AS (DELETE FROM snapshot s USING unnest($2::text[], $4::text[]) AS u(noun, erased)
+        WHERE s.store = $1 AND s.noun = u.noun AND s.token = u.erased)
+        DELETE FROM set_aside s USING unnest($2::text[], $3::text[]) AS u(noun, token)
         WHERE s.store = $1 AND s.noun = u.noun AND s.token = u.token";
+    /// Forgets an object under this name.
+    SNAPSHOT_DROP = "DELETE FROM snapshot WHERE store = $1 AND noun = $2 AND token = $3";
     /// Documents set aside.
     ODD_LIST = "SELECT key, noun, token, why, lasting, occurrences, first_at, last_at FROM set_aside
         WHERE store = $1 AND key < $2 ORDER BY key DESC LIMIT $3";
@@ -122,21 +126,29 @@ statements! {
     RUNS_DROP = "DELETE FROM schedule_run WHERE store = $1";
 }
 
+/// What was found of each object, under its name or the one it has when it is erased.
 fn in_order<T: Clone>(
+    store: StoreKey,
+    noun: Noun,
     tokens: &[String],
     rows: impl Iterator<Item = (String, T)>,
 ) -> Vec<Option<T>> {
     let found: HashMap<String, T> = rows.collect();
     tokens
         .iter()
-        .map(|token| found.get(&*text(token)).cloned())
+        .map(|token| {
+            found
+                .get(&*text(token))
+                .or_else(|| found.get(&erased_token(store, noun, token)))
+                .cloned()
+        })
         .collect()
 }
 
-fn bound(tokens: &[String]) -> Vec<String> {
-    tokens
-        .iter()
-        .map(|token| text(token).into_owned())
+/// The names under which objects may be stored: their own, and those they have when they are erased.
+fn names(store: StoreKey, noun: Noun, tokens: &[String]) -> Vec<String> {
+    let own = tokens.iter().map(|token| text(token).into_owned());
+    own.chain(tokens.iter().map(|token| erased_token(store, noun, token)))
         .collect()
 }
 
@@ -148,9 +160,12 @@ pub(super) async fn versions(
     tokens: &[String],
 ) -> DbResult<Vec<Option<String>>> {
     let rows: Vec<(String, String)> = conn
-        .rows(&VERSIONS_READ, &[&store.0, &noun.name(), &bound(tokens)])
+        .rows(
+            &VERSIONS_READ,
+            &[&store.0, &noun.name(), &names(store, noun, tokens)],
+        )
         .await?;
-    Ok(in_order(tokens, rows.into_iter()))
+    Ok(in_order(store, noun, tokens, rows.into_iter()))
 }
 
 /// What is stored of each object.
@@ -162,7 +177,10 @@ pub(super) async fn snapshots(
 ) -> DbResult<Vec<Option<Snapshot>>> {
     type Row = (String, i32, String, Option<Vec<u8>>, Option<String>);
     let rows: Vec<Row> = conn
-        .rows(&SNAPSHOTS_READ, &[&store.0, &noun.name(), &bound(tokens)])
+        .rows(
+            &SNAPSHOTS_READ,
+            &[&store.0, &noun.name(), &names(store, noun, tokens)],
+        )
         .await?;
     let read = |(token, known, updated_at, digest, raw): Row| {
         (
@@ -173,7 +191,7 @@ pub(super) async fn snapshots(
             },
         )
     };
-    Ok(in_order(tokens, rows.into_iter().map(read)))
+    Ok(in_order(store, noun, tokens, rows.into_iter().map(read)))
 }
 
 fn known_of(number: i32, digest: Option<Vec<u8>>, raw: Option<String>) -> Known {
@@ -194,8 +212,19 @@ async fn snapshots_write(
     objects: impl Iterator<Item = (Noun, &str, &Snapshot)>,
 ) -> DbResult<()> {
     // Of one object named twice the last look counts.
-    let last: BTreeMap<(&str, String), &Snapshot> = objects
-        .map(|(noun, token, snapshot)| ((noun.name(), text(token).into_owned()), snapshot))
+    let last: BTreeMap<(Noun, &str), &Snapshot> = objects
+        .map(|(noun, token, snapshot)| ((noun, token), snapshot))
+        .collect();
+    // What is erased is stored without its name.
+    let last: BTreeMap<(&str, String), &Snapshot> = last
+        .into_iter()
+        .map(|((noun, token), snapshot)| {
+            let name = match snapshot.known {
+                Known::Erased { .. } => erased_token(StoreKey(store), noun, token),
+                _ => text(token).into_owned(),
+            };
+            ((noun.name(), name), snapshot)
+        })
         .collect();
     if last.is_empty() {
         return Ok(());
@@ -225,7 +254,7 @@ async fn snapshots_write(
     Ok(())
 }
 
-/// Leaves a digest of an object.
+/// Leaves a digest of an object under a digest of its name. False when nothing is stored under the name itself.
 pub(super) async fn erase(
     tx: &mut Tx<'_>,
     store: StoreKey,
@@ -238,7 +267,10 @@ pub(super) async fn erase(
         .into_iter()
         .next()
         .flatten();
-    let Some(snapshot) = stored else {
+    let dropped = tx
+        .run(&SNAPSHOT_DROP, &[&store.0, &noun.name(), &text(token)])
+        .await?;
+    let Some(snapshot) = stored.filter(|_| dropped > 0) else {
         return Ok(false);
     };
     let erased = snapshot.erased();
@@ -287,6 +319,11 @@ pub(super) async fn commit(
         }
     }
     let seen = |object: &ObjectSeen| (object.noun.name(), text(&object.token).into_owned());
+    // Of one that stays erased nothing is dropped.
+    let read_again = |object: &ObjectSeen| match object.snapshot.known {
+        Known::Erased { .. } => String::new(),
+        _ => erased_token(commit.store, object.noun, &object.token),
+    };
     snapshots_write(
         tx,
         store,
@@ -298,7 +335,9 @@ pub(super) async fn commit(
     .await?;
     if !commit.objects.is_empty() {
         let (nouns, tokens): (Vec<&str>, Vec<String>) = commit.objects.iter().map(seen).unzip();
-        tx.run(&ODDS_DROP, &[&store, &nouns, &tokens]).await?;
+        let back: Vec<String> = commit.objects.iter().map(read_again).collect();
+        tx.run(&ODDS_DROP, &[&store, &nouns, &tokens, &back])
+            .await?;
     }
     let seqs = tx.numbers(said.len()).await?;
     let messages: Vec<(i64, &NewMessage)> = seqs.zip(said).collect();

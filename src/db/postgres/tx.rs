@@ -356,12 +356,14 @@ pub(super) async fn transact<T>(core: &std::sync::Arc<Core>, work: impl Work<T>)
         };
         tally.rollbacks.fetch_add(1, Ordering::Relaxed);
         if opened && lent.batch("ROLLBACK").await.is_err() {
+            tally.note_failure(&error);
             return Err(error);
         }
         if lent.had_conflict() && tries < TRIES {
             log::debug!("a transaction gave way to another one and is tried again: {error}");
             continue;
         }
+        tally.note_failure(&error);
         lent.done();
         return Err(error);
     }

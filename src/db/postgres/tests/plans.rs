@@ -4,9 +4,9 @@ use super::*;
 use crate::db::{
     Queue, QueueQuery,
     postgres::{
-        archive, delivery, detail, due, event, event_list, incoming, known, lists, message, node,
-        objects, open, owner, partition, people, person, polling, registry, route, say, schedule,
-        settle,
+        archive, delivery, detail, due, erasure, event, event_list, incoming, known, lists,
+        message, node, objects, open, owner, partition, people, person, polling, registry, route,
+        say, schedule, settle,
         statement::Sql,
         sweep, tx,
         walk::{ROWS_EXAMINED, Range, Walk},
@@ -44,6 +44,9 @@ fn every_statement() -> Vec<Sql> {
         delivery::ALL,
         detail::ALL,
         due::ALL,
+        erasure::ALL,
+        erasure::message::ALL,
+        erasure::search::ALL,
         event::ALL,
         event_list::ALL,
         incoming::ALL,
