@@ -12,14 +12,14 @@ use actix::{Actor, Addr, Recipient};
 
 use super::{
     bell::Bell,
-    dispatcher::{Dispatcher, EndpointCell},
+    dispatcher::{Dispatcher, EndpointCell, Forget},
     intake::Intake,
     overseer::{Ensure, LookAfterPollers, MayRetire},
     poller::PollDoor,
     settler::Settler,
     vitals::{Office, Vitals},
 };
-use crate::domain::key::{EndpointKey, StoreKey};
+use crate::domain::key::{DeliveryKey, EndpointKey, StoreKey};
 
 /// Where an actor is now; empty while it is being replaced.
 pub struct Post<A: Actor>(RwLock<Option<Addr<A>>>);
@@ -129,6 +129,16 @@ impl Directory {
         match seat {
             Some(bell) => bell.ring(),
             None => self.ensure(endpoint),
+        }
+    }
+
+    /// What an endpoint's dispatcher has read of these deliveries is out of date.
+    pub fn forget(&self, endpoint: EndpointKey, deliveries: Vec<DeliveryKey>) {
+        let told = self
+            .seat(endpoint)
+            .is_some_and(|seat| seat.address.try_send(Forget(deliveries)).is_ok());
+        if !told {
+            self.ring_dispatcher(endpoint);
         }
     }
 

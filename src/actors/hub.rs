@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     clock::SharedClock,
     directory::Directory,
-    dispatcher::{EndpointState, Forget},
+    dispatcher::EndpointState,
     intake::{Load, Submit},
     leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
@@ -32,10 +32,11 @@ use crate::{
     config::Config,
     consumers::{self, Consumer},
     db::{
-        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EntityChange, Learnt,
-        NewBackfill, OwnerKind, RegistryDelta, SharedBackend,
+        Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
+        Learnt, NewBackfill, OwnerKind, RegistryDelta, SharedBackend,
     },
     domain::{
+        job::{Job, JobEnd, NewJob},
         key::{BackfillKey, DeliveryKey, EndpointKey, IntegrationKey, StoreKey},
         known_object::ObjectNews,
         registry::Registry,
@@ -417,7 +418,7 @@ impl Hub {
             .backend
             .accepted_release(store, delivery, person, self.now())
             .await?;
-        self.forget(endpoint, delivery);
+        self.shared.directory.forget(endpoint, vec![delivery]);
         Ok(())
     }
 
@@ -436,20 +437,8 @@ impl Hub {
             .backend
             .accepted_archive(store, delivery, person, self.now())
             .await?;
-        self.forget(endpoint, delivery);
+        self.shared.directory.forget(endpoint, vec![delivery]);
         Ok(())
-    }
-
-    /// What a dispatcher has read of this delivery is out of date.
-    fn forget(&self, endpoint: EndpointKey, delivery: DeliveryKey) {
-        let told = self
-            .shared
-            .directory
-            .seat(endpoint)
-            .is_some_and(|seat| seat.address.try_send(Forget(delivery)).is_ok());
-        if !told {
-            self.shared.directory.ring_dispatcher(endpoint);
-        }
     }
 
     /// Reads an integration's description anew, in the background.
@@ -602,6 +591,30 @@ impl Hub {
         self.shared.directory.door(store).look_at_backfills();
         self.shared.directory.ring(Office::Poller(store));
         self.tell_poller(store);
+    }
+
+    /// Stores a job, which begins when its time has come.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was stored then.
+    pub async fn job_begin(&self, new: NewJob) -> DbResult<Job> {
+        let job = self.shared.backend.job_create(new, self.now()).await?;
+        self.shared.directory.ring(Office::Foreman);
+        Ok(job)
+    }
+
+    /// Stops a job on a person's word; before it began that undoes it. What was done stays done. `None` when it was over.
+    ///
+    /// # Errors
+    /// Those of the database; it goes on then.
+    pub async fn job_stop(&self, job: &Job, person: &str) -> DbResult<Option<Job>> {
+        let end = EndJob {
+            store: job.new.store,
+            job: job.key,
+            end: JobEnd::Stopped,
+            who: Some(person.to_owned()),
+        };
+        self.shared.backend.job_end(end, self.now()).await
     }
 
     /// The state of every endpoint of a store: those of live mappings, in order of key.

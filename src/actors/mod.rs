@@ -9,7 +9,7 @@
 //! actor may be lost at any moment and its successor finds everything where it was. Data travels in two places: pushes to
 //! Intake, and finished attempts to the Settler; both wait for room (`send().await`), and both are answered after the commit.
 //!
-//! Three kinds of file: actors (`intake`, `router`, `dispatcher`, `settler`, `sweeper`, `overseer`), what they share (`shared`, `directory`, `bell`,
+//! Three kinds of file: actors (`intake`, `router`, `dispatcher`, `settler`, `sweeper`, `foreman`, `overseer`), what they share (`shared`, `directory`, `bell`,
 //! `vitals`, `clock`, `transport`), and [`Hub`], which is all that the layers above know.
 //!
 //! Read next: `overseer/topology.rs` for the whole on one page, then `dispatcher/mod.rs`.
@@ -19,6 +19,7 @@ mod bell;
 mod clock;
 mod directory;
 mod dispatcher;
+mod foreman;
 mod hub;
 mod intake;
 mod leases;

@@ -29,6 +29,8 @@ pub enum Office {
     Sweeper,
     /// Pushes what schedules say.
     Scheduler,
+    /// Takes stored jobs forward.
+    Foreman,
     /// Reads how endpoint applications describe themselves.
     Surveyor,
     /// Posts one endpoint's deliveries.
@@ -39,12 +41,13 @@ pub enum Office {
 
 impl Office {
     /// The offices that every node fills, in the order in which they start: whoever is sent to comes before whoever sends.
-    pub const FIXED: [Self; 6] = [
+    pub const FIXED: [Self; 7] = [
         Self::Settler,
         Self::Router,
         Self::Intake,
         Self::Sweeper,
         Self::Scheduler,
+        Self::Foreman,
         Self::Surveyor,
     ];
 }
@@ -57,6 +60,7 @@ impl fmt::Display for Office {
             Self::Settler => f.write_str("settler"),
             Self::Sweeper => f.write_str("sweeper"),
             Self::Scheduler => f.write_str("scheduler"),
+            Self::Foreman => f.write_str("foreman"),
             Self::Surveyor => f.write_str("surveyor"),
             Self::Dispatcher(endpoint) => write!(f, "dispatcher of endpoint {endpoint}"),
             Self::Poller(store) => write!(f, "poller of store {store}"),

@@ -145,6 +145,7 @@ impl Merged {
             dispatch: self.section()?,
             retry: self.section()?,
             poll: self.section()?,
+            jobs: self.section()?,
             identifiers: self.section()?,
             retention: self.section()?,
             loops: self.section()?,

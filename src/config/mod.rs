@@ -41,8 +41,8 @@ pub use problem::{ConfigErrors, Origin, Problem};
 pub use secret::Secret;
 pub use sections::{
     AllowedOrigin, CorsConfig, DatabaseConfig, DispatchConfig, EgressConfig, HostPort,
-    IdentifierConfig, IntakeConfig, LogConfig, LogFormat, LogLevel, LoopConfig, PollConfig,
-    RetentionConfig, RetryConfig, RouterConfig, ServerConfig, SupervisionConfig,
+    IdentifierConfig, IntakeConfig, JobConfig, LogConfig, LogFormat, LogLevel, LoopConfig,
+    PollConfig, RetentionConfig, RetryConfig, RouterConfig, ServerConfig, SupervisionConfig,
 };
 
 /// Everything that can be configured, checked. One field per section of `config/default.toml`.
@@ -66,6 +66,8 @@ pub struct Config {
     pub retry: RetryConfig,
     /// Asking stores for changes.
     pub poll: PollConfig,
+    /// What is done to many deliveries at once.
+    pub jobs: JobConfig,
     /// How long identifiers are claimed.
     pub identifiers: IdentifierConfig,
     /// How long finished work is kept.

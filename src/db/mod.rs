@@ -17,6 +17,7 @@
 mod conformance;
 pub mod copy;
 mod error;
+mod jobs;
 mod known;
 mod people;
 mod polling;
@@ -30,6 +31,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use jobs::{
+    EndJob, JobCount, JobGroup, JobMark, JobQuery, JobQuestion, JobStep, JobTurn, job_audit,
+    job_words,
+};
 pub use known::{Backlog, Learnt, ObjectState, PushedTick, ScheduleRun, Tick};
 pub use people::{AuditQuery, AuditRow, NewAudit, SessionEnd, SessionRow};
 pub use polling::{
@@ -51,6 +56,7 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
+    job::{Job, NewJob},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -361,6 +367,25 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Recorded changes, newest first.
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>>;
+
+    // ---- stored jobs -----------------------------------------------------------------------------------------------
+
+    /// Counts what a job would touch, wholly. Not one transaction: a large archive is counted a piece at a time.
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount>;
+
+    /// Stores a job, with [`job_audit`] of it in the same transaction.
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job>;
+
+    /// Jobs, newest first (open ones: oldest first).
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>>;
+
+    /// Makes a job's next step, if its [`Turn`](crate::domain::job::Turn) has come: finds the next rows behind its cursor, acts on
+    /// those that still fit, marks them, and moves the cursor, all in one transaction. Rows are dealt with in order of key. Each
+    /// delivery that is acted on gets an event with [`job_words`].
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep>;
+
+    /// Ends an open job, with [`job_audit`] of it in the same transaction when a person does. `None` when it was over or is not there.
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>>;
 
     // ---- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -279,6 +279,8 @@ pub struct DeliveryDetail {
     pub behind: Option<Id>,
     /// The delivery that this one sends again.
     pub replay_of: Option<Id>,
+    /// Stored jobs that touched it, oldest first.
+    pub jobs: Vec<super::JobMark>,
 }
 
 /// A child of a message: a delivery of it, or a message derived from it.
@@ -377,7 +379,7 @@ pub struct Figures {
 pub struct SweepBounds {
     /// At most so many rows of each kind.
     pub rows: usize,
-    /// Archived deliveries, their attempts and messages older than this go.
+    /// Archived deliveries, their attempts and messages older than this go, and jobs that ended before.
     pub archived_age: Duration,
     /// Events older than this go.
     pub event_age: Duration,
@@ -396,6 +398,8 @@ pub struct SweepReport {
     pub messages: usize,
     /// Events that were too old.
     pub events: usize,
+    /// Jobs that ended too long ago, and their marks on deliveries.
+    pub jobs: usize,
     /// Lanes without a head that got one: a defect was mended.
     pub lanes: usize,
     /// Something is left to do: call again soon.

@@ -47,6 +47,8 @@ keys! {
     AccountKey,
     /// A backfill of a polled store.
     BackfillKey,
+    /// A stored job.
+    JobKey,
 }
 
 impl From<IntegrationKey> for EndpointKey {

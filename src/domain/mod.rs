@@ -23,6 +23,7 @@ pub mod generic_product;
 pub mod id;
 pub mod identifier;
 pub mod integration;
+pub mod job;
 pub mod json;
 mod json_scan;
 pub mod key;

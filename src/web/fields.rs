@@ -250,11 +250,16 @@ impl<'a> Fields<'a> {
 
     /// A whole number from 1 to `greatest`.
     pub fn count(&mut self, name: &'static str, greatest: u32) -> Given<u32> {
-        let wanted = format!("a whole number from 1 to {greatest}");
+        self.whole(name, 1, greatest)
+    }
+
+    /// A whole number from `least` to `greatest`.
+    pub fn whole(&mut self, name: &'static str, least: u32, greatest: u32) -> Given<u32> {
+        let wanted = format!("a whole number from {least} to {greatest}");
         self.typed(name, &wanted, |raw| {
             raw.parse()
                 .ok()
-                .filter(|number| (1..=greatest).contains(number))
+                .filter(|number| (least..=greatest).contains(number))
         })
     }
 

@@ -215,7 +215,8 @@ pub fn write_key(key: PageKey) -> String {
     format!("1{:016x}", key.0 as u64)
 }
 
-fn read_key(text: &str) -> Option<PageKey> {
+/// Reads what [`write_key`] wrote; `None` when the text is nothing of the kind.
+pub fn read_key(text: &str) -> Option<PageKey> {
     let digits = text.strip_prefix('1').filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16)
         .ok()

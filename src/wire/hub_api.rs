@@ -327,12 +327,23 @@ pub struct MessageDocument {
     pub behind: Option<Id>,
     /// The delivery that this one sends again.
     pub replay_of: Option<Id>,
+    /// Bulk actions and replays that touched it, oldest first.
+    pub actions: Vec<ActionMarkDocument>,
     /// Deliveries and derived messages.
     pub children: Vec<ChildDocument>,
     /// Who subscribes and did not get it.
     pub skipped: Vec<SkipDocument>,
     /// What was said about it, newest first.
     pub notifications: Vec<NotificationDocument>,
+}
+
+/// A bulk action or replay that touched a delivery.
+#[derive(Debug, Serialize)]
+pub struct ActionMarkDocument {
+    /// Its id.
+    pub id: Id,
+    /// `retry`, `archive` or `replay`.
+    pub kind: &'static str,
 }
 
 /// A child of a message.

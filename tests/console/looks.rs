@@ -15,6 +15,8 @@ pub fn pages(store: &str) -> Vec<String> {
         "/console/queues/incoming",
         "/console/queues/accepted",
         "/console/queues/archived",
+        "/console/actions",
+        "/console/replays",
         "/console/endpoints",
         "/console/events",
         "/console/mappings",
@@ -112,6 +114,17 @@ async fn pages_fit_their_window_and_leave_nobody_out() {
         .await;
     let mut pages = pages(&store.id);
     pages.push(message.as_str().unwrap().to_owned());
+    // It never begins here, so every page offers to undo it.
+    let waiting = json!({"state": "parked", "delay_secs": 3600});
+    let waiting = hub
+        .post(
+            &store.token,
+            &store.path("/queues/accepted/archive"),
+            &waiting,
+        )
+        .await;
+    let id = waiting.body["id"].as_str().unwrap();
+    pages.push(format!("/console/actions/{id}?store={}", store.id));
     let mut wrong = Vec::new();
     for (width, height, scheme) in [
         (1280, 900, "light"),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     browser::{Browser, NAME, PASSWORD},
-    support::{Hub, Reply, Sink, eventually, hub::OPERATOR, order},
+    support::{Hub, Reply, Setup, Sink, Store, eventually, hub::OPERATOR, order},
 };
 
 #[actix_web::test]
@@ -133,21 +133,27 @@ async fn a_parked_message_is_found_understood_mended_and_released() {
     browser.reads("harbour").await;
 }
 
-#[actix_web::test]
-async fn many_are_archived_after_they_were_counted() {
-    let hub = Hub::start().await;
+/// A store with this many orders that an application refused for good.
+async fn refused(hub: &Hub, count: usize) -> (Store, Sink) {
     let store = hub.store("Tidewater").await;
     let sink = Sink::start(|_, _| Reply::json(500, json!({}))).await;
     let more = json!({"options": {"retries_allowed": false}});
     hub.mapping(&store, "fraud.check", &sink.url, more).await;
-    for number in 0..4 {
+    for number in 0..count {
         let order = order(&format!("R20{number}"), "complete");
         hub.push(&store, "order:new", json!({"order": order})).await;
     }
-    hub.rows(&store, "accepted?state=parked", "four are parked", |rows| {
-        rows.len() == 4
+    hub.rows(&store, "accepted?state=parked", "all are parked", |rows| {
+        rows.len() == count
     })
     .await;
+    (store, sink)
+}
+
+#[actix_web::test]
+async fn many_are_archived_after_they_were_counted() {
+    let hub = Hub::start_with(Setup::default().with("jobs.undo_secs", 0)).await;
+    let (store, _sink) = refused(&hub, 4).await;
     let browser = Browser::start(&hub, 1280, 900).await;
     browser.make_first_account(OPERATOR).await;
     browser
@@ -159,10 +165,87 @@ async fn many_are_archived_after_they_were_counted() {
     browser.click("input[name=which][value=all]").await;
     browser.press("Archive...").await;
     browser.reads("Archive: 4 deliveries").await;
+    browser.reads("fraud.check: 4").await;
     browser.press("Archive (4)").await;
-    browser.reads("4 archived").await;
-    browser.press("Back to the queue").await;
+    // The page follows the job while it stays open.
+    browser.reads("It went through all of them").await;
+    browser.press("See the queue").await;
     browser.reads("Nothing matches").await;
+    browser.press("Actions").await;
+    browser.reads("state: parked").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[actix_web::test]
+async fn what_was_asked_for_in_bulk_can_be_undone_from_any_page() {
+    let hub = Hub::start_with(Setup::default().with("jobs.undo_secs", 3000)).await;
+    let (store, sink) = refused(&hub, 2).await;
+    let browser = Browser::start(&hub, 1280, 900).await;
+    browser.make_first_account(OPERATOR).await;
+    browser
+        .open(&format!("/console/queues/accepted?store={}", store.id))
+        .await;
+    browser.click("tbody input[name=id]").await;
+    browser.press("Try now...").await;
+    browser.reads("Try now: 1 delivery").await;
+    browser.press("Try now (1)").await;
+    browser.reads("Begins soon").await;
+    let page = browser.place().await;
+    browser
+        .open(&format!("/console/mappings?store={}", store.id))
+        .await;
+    browser.reads("Try now: 1 delivery begins in").await;
+    browser.press("Undo").await;
+    browser.reads("Stopped before it began").await;
+    assert!(browser.place().await.starts_with(&page));
+    browser.open("/console/audit").await;
+    browser.reads("retry in bulk").await;
+    browser.reads("undone").await;
+    browser.open("/console").await;
+    browser.reads("2 parked").await;
+    assert_eq!(sink.received().len(), 2, "nothing was tried again");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[actix_web::test]
+async fn the_whole_archive_is_sent_again_only_by_its_number() {
+    let hub = Hub::start_with(Setup::default().with("jobs.undo_secs", 0)).await;
+    let store = hub.store("Tidewater").await;
+    let sink = Sink::taking_everything().await;
+    hub.mapping(&store, "warehouse.ship", &sink.url, json!({}))
+        .await;
+    hub.push(
+        &store,
+        "order:new",
+        json!({"order": order("R1", "complete")}),
+    )
+    .await;
+    hub.quiet(&store).await;
+    let browser = Browser::start(&hub, 1280, 900).await;
+    browser.make_first_account(OPERATOR).await;
+    browser
+        .open(&format!("/console/queues/archived?store={}", store.id))
+        .await;
+    browser.click("input[name=which][value=all]").await;
+    browser.press("Send again...").await;
+    browser.reads("1 of them were delivered before").await;
+    browser.fill("typed", "99").await;
+    browser.press("Send again (1)").await;
+    browser.reads("Nothing narrows this down").await;
+    browser.fill("typed", "1").await;
+    browser.press("Send again (1)").await;
+    browser.reads("It went through all of them").await;
+    let all = sink.wait("it comes again", |all| all.len() == 2).await;
+    assert_ne!(all[0].id(), all[1].id());
+    browser
+        .open(&format!(
+            "/console/messages/{}?store={}",
+            all[1].id(),
+            store.id
+        ))
+        .await;
+    browser.reads("Sends again").await;
+    browser.reads(&all[0].id()).await;
 }
 
 #[actix_web::test]

@@ -6,6 +6,7 @@
 #[path = "../../src/db/postgres/tests/cluster.rs"]
 #[allow(dead_code)]
 mod cluster;
+mod bulk;
 mod crash;
 mod documents;
 mod interop;

@@ -114,7 +114,9 @@ impl Handler<Forget> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, forget: Forget, ctx: &mut Self::Context) {
-        self.window.forget(forget.0);
+        for delivery in forget.0 {
+            self.window.forget(delivery);
+        }
         self.more = true;
         self.pump(ctx);
     }

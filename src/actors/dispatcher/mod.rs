@@ -69,9 +69,9 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// A delivery whose outcome the database refuses is left alone for so long.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 
-/// Forget a delivery that was read and not begun: somebody else dealt with it.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget(pub DeliveryKey);
+/// Forget deliveries that were read and not begun: somebody else dealt with them.
+#[derive(Debug, Clone)]
+pub struct Forget(pub Vec<DeliveryKey>);
 
 impl Message for Forget {
     type Result = ();

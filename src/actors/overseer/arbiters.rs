@@ -1,6 +1,6 @@
 //! Threads: which actor lives on which, and a fresh one for each that is blocked.
 //!
-//! Intake, Router and Settler have a thread of their own (Sweeper, Scheduler and Surveyor share the last), as do all pollers; dispatchers are spread over
+//! Intake, Router and Settler have a thread of their own (Sweeper, Scheduler, Foreman and Surveyor share the last), as do all pollers; dispatchers are spread over
 //! `dispatch.threads`, each to the one with the fewest. A blocked thread cannot be ended from outside: it is told to end when it comes back to itself,
 //! and what then is left on it finds that it was replaced.
 
@@ -96,9 +96,11 @@ impl Arbiters {
         match office {
             Office::Intake => Purpose::Intake,
             Office::Router => Purpose::Router,
-            Office::Settler | Office::Sweeper | Office::Scheduler | Office::Surveyor => {
-                Purpose::Writing
-            }
+            Office::Settler
+            | Office::Sweeper
+            | Office::Scheduler
+            | Office::Foreman
+            | Office::Surveyor => Purpose::Writing,
             Office::Poller(_) => Purpose::Polling,
             Office::Dispatcher(_) => {
                 let tenants = |index: &usize| {

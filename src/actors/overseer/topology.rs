@@ -8,6 +8,7 @@ use super::super::{
     bell::{Bell, Ringing},
     directory::Seat,
     dispatcher::Dispatcher,
+    foreman::Foreman,
     intake::Intake,
     poller::Poller,
     router::Router,
@@ -31,6 +32,7 @@ use super::super::{
 /// | Poller | no | | people, hints, registry changes, a timer |
 /// | Sweeper | no | | registry changes, a timer |
 /// | Scheduler | no | | registry changes, a timer |
+/// | Foreman | no | | people, a timer |
 /// | Surveyor | no | | registry changes, people, a timer |
 pub fn start(
     office: Office,
@@ -68,6 +70,11 @@ pub fn start(
                 Scheduler::start_in_arbiter(on, move |_| Scheduler::new(node, guard, own));
             directory.set_bell(office, Bell::new(scheduler.clone().recipient(), ringing));
             scheduler.recipient()
+        }
+        Office::Foreman => {
+            let foreman = Foreman::start_in_arbiter(on, move |_| Foreman::new(node, guard, own));
+            directory.set_bell(office, Bell::new(foreman.clone().recipient(), ringing));
+            foreman.recipient()
         }
         Office::Surveyor => {
             let surveyor = Surveyor::start_in_arbiter(on, move |_| Surveyor::new(node, guard, own));

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod delivering;
+mod jobs;
 mod rig;
 mod routing;
 mod supervision;

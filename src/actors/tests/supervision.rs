@@ -236,7 +236,7 @@ async fn the_hub_is_ready_when_all_are_up() {
     })
     .await;
     assert!(rig.hub.is_ready());
-    assert_eq!(rig.hub.restarts().len(), 6);
+    assert_eq!(rig.hub.restarts().len(), 7);
     tokio::time::timeout(Duration::from_secs(10), rig.hub.stop(PATIENCE))
         .await
         .expect("an idle hub stops at once");

@@ -9,6 +9,7 @@ use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
+    job::{Job, NewJob},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -363,6 +364,31 @@ impl Backend for Troubled {
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
         self.befall("audit_list")?;
         self.inner.audit_list(query).await
+    }
+
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
+        self.befall("job_count")?;
+        self.inner.job_count(question, now).await
+    }
+
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job> {
+        self.befall("job_create")?;
+        self.inner.job_create(new, now).await
+    }
+
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>> {
+        self.befall("job_list")?;
+        self.inner.job_list(query).await
+    }
+
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep> {
+        self.befall("job_step")?;
+        self.inner.job_step(turn, now).await
+    }
+
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
+        self.befall("job_end")?;
+        self.inner.job_end(end, now).await
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

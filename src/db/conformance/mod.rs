@@ -7,6 +7,7 @@
 mod accepting;
 mod claims;
 mod configuring;
+mod jobs;
 mod known;
 mod lanes;
 mod noting;
@@ -23,8 +24,8 @@ pub(in crate::db) use setup::{BOUNDS, Rig};
 pub(in crate::db) mod cases {
     pub(in crate::db) use super::setup::acceptance_of;
     pub(in crate::db) use super::{
-        accepting::*, claims::*, configuring::*, known::*, lanes::*, noting::*, polling::*,
-        random::*, reading::*, routing::*, settling::*, sweeping::*,
+        accepting::*, claims::*, configuring::*, jobs::*, known::*, lanes::*, noting::*,
+        polling::*, random::*, reading::*, routing::*, settling::*, sweeping::*,
     };
 }
 
@@ -90,6 +91,15 @@ macro_rules! conformance_suite {
             a_webhook_is_new_once,
             nothing_of_a_deleted_stores_shop_is_left,
             nothing_known_of_a_deleted_store_is_left,
+            a_job_counts_what_its_filters_find,
+            a_retry_goes_on_in_steps_across_a_restart,
+            a_step_is_made_once,
+            an_archive_job_leaves_alone_what_went_on,
+            a_job_can_name_its_rows,
+            a_replay_sends_archived_deliveries_again,
+            an_older_registry_replays_nothing,
+            a_stopped_job_does_nothing_more,
+            jobs_that_ended_long_ago_are_swept,
             a_random_history_keeps_heads_and_counters_right,
         }
     };

@@ -7,6 +7,7 @@ use super::{
     codec::{RoutingRecord, part_key, part_of, small},
     delivery::{DeliveryRow, deliveries_read, id_open, places_read, record_read},
     event_list::{About, events_about},
+    job::marks,
     message::{Head, heads_read, messages_read},
     statement::{Question, statements},
 };
@@ -152,6 +153,7 @@ fn delivery_detail(
             completed_at: row.completed_at,
             behind,
             replay_of,
+            jobs: marks(conn, seal, row.seq)?,
         }),
         message,
     })

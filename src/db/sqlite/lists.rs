@@ -112,7 +112,11 @@ pub(super) fn list(
     })
 }
 
-fn type_keys(conn: &mut SqliteConnection, store: StoreKey, kinds: &[String]) -> DbResult<Vec<i64>> {
+pub(super) fn type_keys(
+    conn: &mut SqliteConnection,
+    store: StoreKey,
+    kinds: &[String],
+) -> DbResult<Vec<i64>> {
     let kinds = serde_json::Value::from(kinds).to_string();
     TypeKeys {
         store: store.0,
@@ -122,7 +126,7 @@ fn type_keys(conn: &mut SqliteConnection, store: StoreKey, kinds: &[String]) -> 
 }
 
 /// The keys that a message's id or an object leaves, if the query names one.
-fn candidates(
+pub(super) fn candidates(
     conn: &mut SqliteConnection,
     seal: IdSeal,
     query: &QueueQuery,
@@ -149,7 +153,7 @@ fn candidates(
 }
 
 /// The walk over rows whose keys are known.
-fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
+pub(super) fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
     let (table, _) = table_of(query.queue);
     let enter = all_of(&[
         format!("store = {}", query.store),
@@ -275,7 +279,7 @@ fn filter(query: &QueueQuery, kinds: Option<&[i64]>) -> String {
 }
 
 /// The keys that a range of time leaves, found by halving: rows are made in order of their keys, give or take a minute.
-fn time_range(conn: &mut SqliteConnection, query: &QueueQuery) -> DbResult<Range> {
+pub(super) fn time_range(conn: &mut SqliteConnection, query: &QueueQuery) -> DbResult<Range> {
     let slack = std::time::Duration::from_secs(CLOCK_SLACK_SECS);
     let mut range = Range::ALL;
     if let Some(from) = query.from {

@@ -23,6 +23,7 @@ mod event;
 mod event_list;
 mod fault;
 mod incoming;
+mod job;
 mod known;
 mod lists;
 mod loops;
@@ -53,16 +54,18 @@ use async_trait::async_trait;
 
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping, Learnt,
-    LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey,
-    PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage, QueueQuery,
-    QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd, SessionRow,
-    SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    DbResult, Due, EndJob, EntityChange, EventPage, EventQuery, Figures, FoundRow, HeldMapping,
+    JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut, LoopBounds, MessageDetail,
+    NewAudit, NewBackfill, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome,
+    PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome,
+    Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport,
+    Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::{Id, IdSeal},
+    job::{Job, NewJob, Turn},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -589,6 +592,80 @@ impl Backend for SqliteBackend {
     async fn audit_list(&self, query: AuditQuery) -> DbResult<Vec<AuditRow>> {
         self.readers
             .read(move |conn| people::audit_list(conn, &query))
+            .await
+    }
+
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
+        let seal = self.seal;
+        let scope = self
+            .readers
+            .read(move |conn| job::scope(conn, seal, &question, now))
+            .await?;
+        let mut counting = job::Counting::of(scope);
+        // Piece by piece, so that others read in between.
+        loop {
+            let (counted, more) = self
+                .readers
+                .read(move |conn| {
+                    let more = counting.go_on(conn)?;
+                    Ok((counting, more))
+                })
+                .await?;
+            counting = counted;
+            if !more {
+                return Ok(counting.finish());
+            }
+        }
+    }
+
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job> {
+        self.writer
+            .write(1, move |session| job::create(session, &new, now))
+            .await
+    }
+
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>> {
+        let seal = self.seal;
+        self.readers
+            .read(move |conn| job::list(conn, seal, &query))
+            .await
+    }
+
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep> {
+        let (seal, key) = (self.seal, turn.job);
+        let found = self
+            .readers
+            .read(move |conn| {
+                let Some(job) = job::read(conn, seal, key)? else {
+                    return Ok(None);
+                };
+                let Turn::Step(rows) = job.turn(now) else {
+                    return Ok(None);
+                };
+                let picked = job::pick(
+                    conn,
+                    job.new.store,
+                    job.new.kind,
+                    &job.new.chosen,
+                    job.cursor,
+                    rows,
+                )?;
+                Ok(Some((job, picked)))
+            })
+            .await?;
+        let Some((job, picked)) = found else {
+            return Ok(JobStep::Nothing);
+        };
+        self.writer
+            .write(picked.rows(), move |session| {
+                job::step(session, &job, &picked, &turn, now)
+            })
+            .await
+    }
+
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
+        self.writer
+            .write(1, move |session| job::end(session, &end, now))
             .await
     }
 

@@ -48,7 +48,8 @@ pub(super) fn release(
 ) -> DbResult<EndpointKey> {
     let waiting = waiting(session, store, delivery)?;
     back_to_lane(session, &waiting, now)?;
-    note(session, &waiting, format!("Tried again by {person}"), now)?;
+    let subject = format!("Tried again by {person}");
+    note(session, &waiting, subject, String::new(), now)?;
     Ok(EndpointKey(waiting.endpoint))
 }
 
@@ -71,7 +72,8 @@ pub(super) fn archive(
             at: now,
         },
     )?;
-    note(session, &waiting, format!("Archived by {person}"), now)?;
+    let subject = format!("Archived by {person}");
+    note(session, &waiting, subject, String::new(), now)?;
     Ok(EndpointKey(waiting.endpoint))
 }
 
@@ -141,7 +143,8 @@ fn waiting(session: &mut Session, store: StoreKey, delivery: DeliveryKey) -> DbR
     archive::read(session, store.0, delivery.0)?.ok_or(DbError::Missing("delivery"))
 }
 
-fn back_to_lane(session: &mut Session, waiting: &Waiting, now: Micros) -> DbResult<()> {
+/// A waiting delivery is tried now, its failures counted anew.
+pub(super) fn back_to_lane(session: &mut Session, waiting: &Waiting, now: Micros) -> DbResult<()> {
     let (store, seq) = (waiting.store, waiting.seq);
     if waiting.state.holds_lane() {
         AcceptedHasten {
@@ -168,13 +171,19 @@ fn back_to_lane(session: &mut Session, waiting: &Waiting, now: Micros) -> DbResu
 }
 
 /// The event that says who did it.
-fn note(session: &mut Session, waiting: &Waiting, subject: String, now: Micros) -> DbResult<()> {
+pub(super) fn note(
+    session: &mut Session,
+    waiting: &Waiting,
+    subject: String,
+    description: String,
+    now: Micros,
+) -> DbResult<()> {
     let head = heads_read(&mut session.conn, session.seal, [waiting.message])?.pop();
     let event = NewEvent {
         store: StoreKey(waiting.store),
         level: Level::Info,
         subject,
-        description: String::new(),
+        description,
         reference: head.and_then(|head| head.object),
         message: Some(MessageKey(waiting.message)),
         delivery: Some(DeliveryKey(waiting.seq)),

@@ -94,6 +94,7 @@ pub(super) fn sweep(
         archived: archived_sweep(session, now.minus(bounds.archived_age), limit)?,
         messages: messages_sweep(session, now.minus(bounds.archived_age), limit)?,
         events: events_sweep(session, now.minus(bounds.event_age), limit)?,
+        jobs: super::job::drop_old(session, now.minus(bounds.archived_age), limit)?,
         lanes: lanes_mend(session, bounds.rows)?,
         more: false,
     };
@@ -103,6 +104,7 @@ pub(super) fn sweep(
         report.archived,
         report.messages,
         report.events,
+        report.jobs,
     ];
     report.more = full.iter().any(|done| *done >= bounds.rows);
     Ok(report)

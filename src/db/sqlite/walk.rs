@@ -93,6 +93,18 @@ impl Walk {
         )
     }
 
+    /// The statement that gives the rows above one and up to another with these columns, oldest first and unfiltered.
+    pub(super) fn upwards(&self, columns: &str, above: i64, upper: i64) -> String {
+        let Self { table, enter, .. } = self;
+        let index = self
+            .index
+            .map(|index| format!(" INDEXED BY {index}"))
+            .unwrap_or_default();
+        format!(
+            "SELECT {columns} FROM {table}{index} WHERE {enter} AND seq > {above} AND seq <= {upper} ORDER BY seq"
+        )
+    }
+
     fn run(&self, conn: &mut SqliteConnection, range: Range, limit: usize) -> DbResult<Found> {
         let keys = load(conn, &self.text(range, limit))?;
         let mut stopped_at = None;

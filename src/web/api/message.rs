@@ -16,8 +16,8 @@ use crate::{
         registry::StoreSnapshot,
     },
     wire::hub_api::{
-        AttemptDocument, AttemptListDocument, ChildDocument, MessageDocument, QueueRowDocument,
-        SentDocument,
+        ActionMarkDocument, AttemptDocument, AttemptListDocument, ChildDocument, MessageDocument,
+        QueueRowDocument, SentDocument,
     },
 };
 
@@ -172,6 +172,13 @@ fn document(detail: MessageDetail, store: &StoreSnapshot) -> MessageDocument {
     let (behind, replay_of) = delivery.as_ref().map_or((None, None), |delivery| {
         (delivery.behind, delivery.replay_of)
     });
+    let marks = delivery.iter().flat_map(|delivery| &delivery.jobs);
+    let actions = marks
+        .map(|mark| ActionMarkDocument {
+            id: mark.id,
+            kind: mark.kind.word(),
+        })
+        .collect();
     let result = delivery
         .as_ref()
         .and_then(|delivery| delivery.result.clone());
@@ -196,6 +203,7 @@ fn document(detail: MessageDetail, store: &StoreSnapshot) -> MessageDocument {
         payload: message.payload,
         behind,
         replay_of,
+        actions,
         children: children
             .into_iter()
             .map(|child| child_document(child, store))

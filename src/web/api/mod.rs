@@ -12,6 +12,7 @@ mod accounts;
 mod endpoints;
 mod global_integrations;
 mod integrations;
+pub(in crate::web) mod jobs;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
 pub(in crate::web) mod message;
@@ -132,6 +133,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
         .configure(|config| applications(config, store))
         .configure(polled)
+        .configure(in_bulk)
         .service(at(&format!("{store}/endpoints"), "GET, HEAD").route(get(endpoints::list)))
         .service(
             at(&format!("{store}/endpoints/{{id}}/pause"), "POST")
@@ -220,6 +222,36 @@ fn applications(config: &mut ServiceConfig, store: &str) {
         .service(
             at(&format!("{store}/rules/{{id}}/dry_run"), "POST")
                 .route(on(Method::POST, rules::dry_run_stored)),
+        );
+}
+
+/// What is done to many deliveries at once.
+fn in_bulk(config: &mut ServiceConfig) {
+    let store = "/api/stores/{store}";
+    config
+        .service(
+            at(&format!("{store}/queues/accepted/retry"), "POST")
+                .route(on(Method::POST, jobs::retry)),
+        )
+        .service(
+            at(&format!("{store}/queues/accepted/archive"), "POST")
+                .route(on(Method::POST, jobs::archive)),
+        )
+        .service(at(&format!("{store}/actions"), "GET, HEAD").route(get(jobs::actions)))
+        .service(
+            at(&format!("{store}/actions/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::action))
+                .route(on(Method::DELETE, jobs::stop_action)),
+        )
+        .service(
+            at(&format!("{store}/replays"), "GET, HEAD, POST")
+                .route(get(jobs::replays))
+                .route(on(Method::POST, jobs::replay)),
+        )
+        .service(
+            at(&format!("{store}/replays/{{id}}"), "GET, HEAD, DELETE")
+                .route(get(jobs::one_replay))
+                .route(on(Method::DELETE, jobs::stop_replay)),
         );
 }
 

@@ -10,6 +10,12 @@ pub fn message(store: Id, id: Id) -> String {
     format!("/console/messages/{id}?store={store}")
 }
 
+/// The page of a bulk action or replay.
+#[must_use]
+pub fn action(store: Id, id: Id) -> String {
+    format!("/console/actions/{id}?store={store}")
+}
+
 /// The page of an object.
 #[must_use]
 pub fn object(store: Id, object: &ObjectRef) -> String {

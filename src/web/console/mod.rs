@@ -21,6 +21,7 @@ pub(in crate::web) mod audit;
 pub mod html;
 mod links;
 mod live;
+mod once;
 pub mod pages;
 pub mod people;
 mod words;
@@ -39,6 +40,8 @@ use maud::Markup;
 pub struct ConsoleState {
     /// Failures to sign in.
     pub throttle: people::Throttle,
+    /// Forms that take effect once.
+    pub once: once::Once,
     /// Rates of the last hours.
     pub pulse: pages::Pulse,
 }

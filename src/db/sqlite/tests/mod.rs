@@ -1,5 +1,6 @@
 //! The conformance suite on the embedded database, and what only this database has to show.
 
+mod jobs;
 mod opening;
 mod plans;
 

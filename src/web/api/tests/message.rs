@@ -92,6 +92,7 @@ fn failing() -> MessageDetail {
             completed_at: None,
             behind: None,
             replay_of: None,
+            jobs: Vec::new(),
         }),
         location: Locator::Accepted(WaitState::Failing),
         created_at: Micros(1_425_305_160_000_000),

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
     domain::registry::StoreSnapshot,
-    web::console::{assets, people::Person},
+    web::console::{assets, pages, people::Person},
 };
 
 use super::{
@@ -72,9 +72,10 @@ pub struct Frame<'a> {
 
 const LOGO: &str = r#"<svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true"><path d="M12 8V3M8.5 14 4 18M15.5 14l4.5 4" fill="none" stroke="currentColor" stroke-width="2"/><circle cx="12" cy="12" r="4" fill="none" stroke="currentColor" stroke-width="2"/><circle cx="12" cy="3" r="2" fill="currentColor"/><circle cx="4" cy="19" r="2" fill="currentColor"/><circle cx="20" cy="19" r="2" fill="currentColor"/></svg>"#;
 
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("", "Overview"),
     ("/queues/accepted", "Queues"),
+    ("/actions", "Actions"),
     ("/endpoints", "Endpoints"),
     ("/events", "Events"),
     ("/mappings", "Mappings"),
@@ -133,6 +134,7 @@ impl Frame<'_> {
                     }
                     main #main tabindex="-1" {
                         @if let Some(notice) = &self.notice { (notice.show()) }
+                        (pages::waiting(self.person))
                         (body)
                     }
                     footer {

@@ -1,61 +1,141 @@
-//! Acting on many deliveries: first a page that counts, then the deed.
+//! Acting on many deliveries: first a page that counts, then a stored job that can be undone.
 //!
-//! The count is of exactly what will be touched: rows that were checked, or all that match the filters and are not newer than
-//! the newest one counted. When the same question has more rows at the time of the deed, it is asked again.
+//! The count is of exactly what will be touched: rows that were checked, or all that match the filters and are not newer than the newest
+//! row there was when they were counted. When the same question has more rows at the time of the deed, it is asked again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
+use serde_json::{Map, Value};
 
 use crate::{
-    db::{DbError, Queue, QueueRow},
-    domain::{id::Id, key::DeliveryKey, registry::StoreSnapshot},
-    web::console::{
-        audit,
-        html::{Foreign, Frame, When, hidden, mark_of},
-        links, ok,
-        people::{Fields, Person, Post, Refusal},
+    db::{JobCount, JobQuery, JobQuestion, Locator, Queue, QueueRow},
+    domain::{
+        delivery::ArchiveReason,
+        id::Id,
+        job::{FASTEST, Job, JobKind, MOST_NAMED, NewJob},
+        registry::StoreSnapshot,
+    },
+    web::{
+        api::jobs::{MOST_OPEN, nothing, queue_of},
+        console::{
+            ConsoleState, go_to,
+            html::{Foreign, Frame, When, hidden, mark_of},
+            links, ok,
+            once::FormUse,
+            people::{Fields, Person, Post, Refusal},
+        },
     },
 };
 
-use super::queues::{Question, can_retry, count_words, kept, question, queue_of};
+use super::queues::{FILTERS, Question, count_words, kept, question, queue_of as queue_named};
 
-/// Rows that one bulk action touches at most; the page says so and how many are left.
-const MOST: usize = 1_000;
+/// Deliveries that the count page shows as examples.
+const SAMPLES: usize = 5;
 
-/// Which action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Retry,
-    Archive,
+/// What is asked, from the address and the form.
+struct Asked {
+    kind: JobKind,
+    /// The queue's name in addresses.
+    place: &'static str,
+    /// The store and filters of the address.
+    query: Fields,
+    /// Rows that were checked; `None`: all that match.
+    ids: Option<Vec<Id>>,
+    /// The newest row counted before.
+    bound: Option<i64>,
+    /// How many were counted before.
+    counted: Option<u64>,
 }
 
-impl Action {
-    fn of(word: &str) -> Result<Self, Refusal> {
-        match word {
-            "retry" => Ok(Self::Retry),
-            "archive" => Ok(Self::Archive),
-            _ => Err(Refusal::Unreadable(
-                "The form says neither retry nor archive".into(),
-            )),
-        }
+impl Asked {
+    fn read(place: &str, query: Fields, fields: &Fields) -> Result<Self, Refusal> {
+        let (queue, place) = queue_named(place).ok_or(Refusal::Missing("queue to act on"))?;
+        let word = fields.get("action");
+        let kind = JobKind::ALL
+            .into_iter()
+            .find(|kind| kind.word() == word && queue_of(*kind) == queue)
+            .ok_or_else(|| Refusal::Unreadable("The form says no action of this queue".into()))?;
+        let ids = (fields.get("which") != "all").then(|| {
+            let ids = fields.all("id").filter_map(|id| id.parse().ok());
+            ids.take(MOST_NAMED).collect()
+        });
+        Ok(Self {
+            kind,
+            place,
+            query,
+            ids,
+            bound: fields.get("bound").parse().ok(),
+            counted: fields.get("count").parse().ok(),
+        })
     }
 
-    fn word(self) -> &'static str {
-        if self == Self::Retry {
-            "retry"
-        } else {
-            "archive"
-        }
+    fn queue(&self) -> Queue {
+        queue_of(self.kind)
     }
 
-    fn title(self) -> &'static str {
-        if self == Self::Retry {
-            "Try now"
-        } else {
-            "Archive"
+    fn back(&self) -> String {
+        links::with(
+            &format!("/console/queues/{}", self.place),
+            &kept(&self.query),
+        )
+    }
+
+    /// All that the queue holds: nothing narrows it.
+    fn is_whole(&self) -> bool {
+        self.ids.is_none() && FILTERS.iter().all(|name| self.query.some(name).is_none())
+    }
+
+    /// What the job stores of the question, for people.
+    fn words(&self) -> String {
+        let mut words = Map::new();
+        match &self.ids {
+            Some(ids) => {
+                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                words.insert("ids".into(), Value::from(ids));
+            }
+            None => {
+                for (name, value) in kept(&self.query) {
+                    if name != "store" && !value.is_empty() {
+                        words.insert(name.into(), Value::from(value));
+                    }
+                }
+            }
         }
+        Value::Object(words).to_string()
+    }
+
+    async fn job_question(
+        &self,
+        person: &Person,
+        store: &StoreSnapshot,
+    ) -> Result<JobQuestion, Refusal> {
+        let nothing = nothing(store.store.key, self.kind);
+        let mut asked = match &self.ids {
+            Some(ids) => JobQuestion {
+                ids: Some(ids.clone()),
+                ..nothing
+            },
+            None => {
+                let types = person.hub.backend().message_types(store.store.key).await?;
+                let mut pairs = self.query.clone();
+                pairs.0.retain(|(name, _)| name != "after");
+                match question(&pairs, self.queue(), &types, store) {
+                    Question::Rows(query) => JobQuestion {
+                        query: *query,
+                        ids: None,
+                        ..nothing
+                    },
+                    Question::Nothing => nothing,
+                    Question::Wrong(problems) => {
+                        return Err(Refusal::Unreadable(problems.join("; ")));
+                    }
+                }
+            }
+        };
+        asked.upper = self.bound;
+        Ok(asked)
     }
 }
 
@@ -64,220 +144,258 @@ pub async fn act(
     post: Post,
     place: web::Path<String>,
     request: HttpRequest,
+    state: web::Data<ConsoleState>,
 ) -> Result<HttpResponse, Refusal> {
     let Post { person, fields } = post;
-    let (queue, _) = queue_of(&place)
-        .filter(|(queue, _)| *queue == Queue::Accepted)
-        .ok_or(Refusal::Missing("queue to act on"))?;
     let query = Fields::read(request.query_string());
     let store = person.store(query.some("store"))?;
     person.admin(store.store.key)?;
-    let action = Action::of(fields.get("action"))?;
-    let bound = fields.get("bound").parse::<i64>().ok();
-    let (rows, more) = chosen(&person, &store, queue, &query, &fields, action, bound).await?;
-    let counted = fields.get("count").parse::<usize>().ok();
-    if fields.get("step") == "do" && counted.is_some_and(|counted| rows.len() <= counted) {
-        return carry_out(&person, &store, &query, action, rows).await;
-    }
-    Ok(ok(frame(&person, &store, action).around(count_page(
-        &person, &store, &query, &fields, action, &rows, more,
-    ))))
-}
-
-fn frame<'a>(person: &'a Person, store: &'a StoreSnapshot, action: Action) -> Frame<'a> {
-    Frame {
-        title: action.title(),
-        person,
-        store: Some(store),
+    let asked = Asked::read(&place, query, &fields)?;
+    let question = asked.job_question(&person, &store).await?;
+    let backend = person.hub.backend();
+    let counted = backend.job_count(question.clone(), person.now).await?;
+    let doubt = match (fields.get("step"), asked.counted) {
+        ("do", Some(before)) => {
+            if counted.count() > before {
+                Some("More match now than when you were asked. Please look again.")
+            } else if asked.is_whole() && !is_number(fields.get("typed"), counted.count()) {
+                Some("Nothing narrows this down: type the number to say that you mean all of it.")
+            } else {
+                return begin(&person, &store, &asked, counted, &fields, &state).await;
+            }
+        }
+        _ => None,
+    };
+    let samples = samples(&person, &asked, &question).await?;
+    let page = CountPage {
+        person: &person,
+        store: &store,
+        asked: &asked,
+        counted: &counted,
+        samples: &samples,
+        per_sec: fields
+            .get("rate")
+            .parse()
+            .unwrap_or(person.hub.config().jobs.rate_per_sec),
+        doubt,
+    };
+    let frame = Frame {
+        title: title(asked.kind),
+        person: &person,
+        store: Some(&store),
         place: "/queues/accepted",
         notice: None,
         live: false,
-    }
-}
-
-/// The rows that the action would touch, and whether there are more than it takes at once.
-async fn chosen(
-    person: &Person,
-    store: &StoreSnapshot,
-    queue: Queue,
-    query: &Fields,
-    fields: &Fields,
-    action: Action,
-    bound: Option<i64>,
-) -> Result<(Vec<QueueRow>, bool), Refusal> {
-    let backend = person.hub.backend();
-    let types = backend.message_types(store.store.key).await?;
-    let fits = |row: &QueueRow| action == Action::Archive || can_retry(row);
-    if fields.get("which") != "all" {
-        let mut rows = Vec::new();
-        for id in fields
-            .all("id")
-            .take(MOST)
-            .filter_map(|id| id.parse::<Id>().ok())
-        {
-            let only = Fields(vec![("message_id".into(), id.to_string())]);
-            if let Question::Rows(query) = question(&only, queue, &types, store) {
-                rows.extend(
-                    backend
-                        .queue_list(*query)
-                        .await?
-                        .rows
-                        .into_iter()
-                        .filter(|row| row.id == id && fits(row)),
-                );
-            }
-        }
-        return Ok((rows, false));
-    }
-    let mut pairs = query.clone();
-    pairs.0.retain(|(name, _)| name != "after");
-    let Question::Rows(mut asked) = question(&pairs, queue, &types, store) else {
-        return Ok((Vec::new(), false));
     };
-    asked.limit = 200;
-    let mut rows = Vec::new();
-    loop {
-        let page = backend.queue_list((*asked).clone()).await?;
-        rows.extend(
-            page.rows
-                .into_iter()
-                .filter(|row| fits(row) && bound.is_none_or(|bound| row.page_key.0 <= bound)),
-        );
-        match page.next {
-            Some(_) if rows.len() > MOST => {
-                rows.truncate(MOST);
-                return Ok((rows, true));
-            }
-            Some(next) => asked.after = Some(next),
-            None => {
-                let more = rows.len() > MOST;
-                rows.truncate(MOST);
-                return Ok((rows, more));
-            }
-        }
+    Ok(ok(frame.around(page.show())))
+}
+
+/// What an action is called on buttons and pages.
+pub fn title(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Retry => "Try now",
+        JobKind::Archive => "Archive",
+        JobKind::Replay => "Send again",
     }
 }
 
-fn count_page(
+/// `1,204 deliveries`
+pub fn deliveries(count: u64) -> String {
+    let noun = if count == 1 { "delivery" } else { "deliveries" };
+    format!("{} {noun}", count_words(count))
+}
+
+fn is_number(typed: &str, count: u64) -> bool {
+    typed.replace([',', ' ', '.'], "").parse() == Ok(count)
+}
+
+/// A few of the rows that would be touched, newest first.
+async fn samples(
     person: &Person,
-    store: &StoreSnapshot,
-    query: &Fields,
-    fields: &Fields,
-    action: Action,
-    rows: &[QueueRow],
-    more: bool,
-) -> Markup {
-    let mut by_mapping: BTreeMap<&str, usize> = BTreeMap::new();
-    for row in rows {
-        *by_mapping
-            .entry(
-                row.mapping
-                    .and_then(|key| store.mapping_name(key))
-                    .unwrap_or("a mapping that is gone"),
-            )
-            .or_default() += 1;
+    asked: &Asked,
+    question: &JobQuestion,
+) -> Result<Vec<QueueRow>, Refusal> {
+    let backend = person.hub.backend();
+    let mut query = question.query.clone();
+    query.queue = asked.queue();
+    let mut rows = Vec::new();
+    match &question.ids {
+        Some(ids) => {
+            query.limit = 1;
+            for id in ids.iter().take(SAMPLES) {
+                query.message = Some(*id);
+                let page = backend.queue_list(query.clone()).await?;
+                rows.extend(page.rows.into_iter().filter(|row| row.id == *id));
+            }
+        }
+        None => {
+            query.limit = 10 * SAMPLES;
+            rows = backend.queue_list(query).await?.rows;
+        }
     }
-    let bound = rows
-        .iter()
-        .map(|row| row.page_key.0)
-        .max()
-        .unwrap_or(0)
-        .to_string();
-    let back = links::with("/console/queues/accepted", &kept(query));
-    let grew = fields.get("step") == "do";
-    html! {
-        p .crumbs { a href=(back) { "Back to the queue" } }
-        h1 { (action.title()) ": " (count_words(rows.len() as u64)) @if rows.len() == 1 { " delivery" } @else { " deliveries" } }
-        @if grew { div .notice .warn role="alert" { p { "More match now than when you were asked. Please look again." } } }
-        @if rows.is_empty() { p { "None of them can be " (if action == Action::Retry { "tried" } else { "archived" }) " now." } a .button href=(back) { "Back" } }
-        @else {
-            @if more { div .notice .warn { p { "More match than are done at once: these are the newest " (MOST) ". Repeat it for the rest." } } }
-            section .panel {
-                h2 { "To whom" }
-                ul { @for (name, count) in by_mapping { li { (Foreign(name)) ": " (count) } } }
-                h2 { "For example" }
-                ul .family { @for row in rows.iter().take(5) { li { (mark_of(row.location).show()) " " a href=(links::message(store.store.id, row.id)) { (Foreign(&row.kind)) } " " @if let Some(object) = &row.object { (Foreign(&object.to_string())) } " " span .meta { (When { at: row.created_at, now: person.now }) } } } }
-                p { @if action == Action::Retry { "Each goes to the end of its lane and is tried at once, within the endpoint's limits, its failures counted anew." } @else { "Each leaves the queue undelivered. What it claimed is free again." } }
-                form method="post" action=(back) {
-                    (hidden("form_token", &person.form_token)) (hidden("step", "do")) (hidden("action", action.word()))
-                    (hidden("which", fields.get("which"))) (hidden("bound", &bound)) (hidden("count", &rows.len().to_string()))
-                    @if fields.get("which") != "all" { @for row in rows { (hidden("id", &row.id.to_string())) } }
-                    div .actions { button .main { (action.title()) " (" (rows.len()) ")" } a .button href=(back) { "Do nothing" } }
+    rows.retain(|row| {
+        let fits = match row.location {
+            Locator::Accepted(state) => asked.kind.acts_on(state),
+            _ => row.mapping.is_some(),
+        };
+        fits && asked.bound.is_none_or(|bound| row.page_key.0 <= bound)
+    });
+    rows.truncate(SAMPLES);
+    Ok(rows)
+}
+
+struct CountPage<'a> {
+    person: &'a Person,
+    store: &'a StoreSnapshot,
+    asked: &'a Asked,
+    counted: &'a JobCount,
+    samples: &'a [QueueRow],
+    per_sec: u32,
+    doubt: Option<&'a str>,
+}
+
+impl CountPage<'_> {
+    fn show(&self) -> Markup {
+        let (kind, count) = (self.asked.kind, self.counted.count());
+        let back = self.asked.back();
+        let mut by_mapping: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut delivered = 0;
+        for group in &self.counted.groups {
+            let name = self.store.mapping_name(group.mapping);
+            *by_mapping
+                .entry(name.unwrap_or("a mapping that is gone"))
+                .or_default() += group.count;
+            if group.location == Locator::Archived(ArchiveReason::Completed) {
+                delivered += group.count;
+            }
+        }
+        html! {
+            p .crumbs { a href=(back) { "Back to the queue" } }
+            h1 { (title(kind)) ": " (deliveries(count)) }
+            @if let Some(doubt) = self.doubt { div .notice .warn role="alert" { p { (doubt) } } }
+            @if count == 0 {
+                p { "None of them can be " @match kind { JobKind::Retry => "tried", JobKind::Archive => "archived", JobKind::Replay => "sent again" } " now." }
+                a .button href=(back) { "Back" }
+            } @else {
+                section .panel {
+                    h2 { "To whom" }
+                    ul { @for (name, count) in by_mapping { li { (Foreign(name)) ": " (count_words(count)) } } }
+                    @if delivered > 0 { p { strong { (count_words(delivered)) " of them were delivered before." } " Their endpoints get them a second time." } }
+                    h2 { "For example" }
+                    ul .family { @for row in self.samples { (self.sample(row)) } }
+                    p { (meaning(kind)) }
+                    (self.form(&back, count))
                 }
             }
         }
     }
-}
 
-async fn carry_out(
-    person: &Person,
-    store: &StoreSnapshot,
-    query: &Fields,
-    action: Action,
-    rows: Vec<QueueRow>,
-) -> Result<HttpResponse, Refusal> {
-    let (mut done, mut gone) = (0usize, 0usize);
-    for row in &rows {
-        let detail = match person
-            .hub
-            .backend()
-            .message_detail(store.store.key, row.id)
-            .await
-        {
-            Ok(detail) => detail,
-            Err(DbError::Missing(_)) => {
-                gone += 1;
-                continue;
+    fn sample(&self, row: &QueueRow) -> Markup {
+        html! {
+            li {
+                (mark_of(row.location).show()) " "
+                a href=(links::message(self.store.store.id, row.id)) { (Foreign(&row.kind)) } " "
+                @if let Some(object) = &row.object { (Foreign(&object.to_string())) } " "
+                span .meta { (When { at: row.created_at, now: self.person.now }) }
             }
-            Err(error) => return Err(error.into()),
-        };
-        let Some(key) = detail.delivery.map(|delivery| delivery.key) else {
-            continue;
-        };
-        match one(person, store, action, key).await {
-            Ok(()) => done += 1,
-            Err(DbError::Missing(_)) => gone += 1,
-            Err(error) => return Err(error.into()),
         }
     }
-    let deed = if action == Action::Retry {
-        "tried now"
-    } else {
-        "archived"
-    };
-    audit::note(
-        person,
-        Some(store.store.key),
-        deed,
-        format!("{done} deliveries in bulk"),
-    )
-    .await?;
-    let back = links::with("/console/queues/accepted", &kept(query));
-    Ok(ok(frame(person, store, action).around(html! {
-        h1 { (count_words(done as u64)) " " (deed) }
-        @if gone > 0 { p { (gone) " had gone on meanwhile, so nothing was done to them." } }
-        p { a .button .main href=(back) { "Back to the queue" } }
-    })))
+
+    fn form(&self, back: &str, count: u64) -> Markup {
+        let kind = self.asked.kind;
+        let once = hex::encode(rand::random::<[u8; 12]>());
+        let undo = self.person.hub.config().jobs.undo_secs;
+        html! {
+            form method="post" action=(back) {
+                (hidden("form_token", &self.person.form_token)) (hidden("step", "do")) (hidden("once", &once))
+                (hidden("bound", &self.counted.chosen.upper.to_string())) (hidden("count", &count.to_string()))
+                @match &self.asked.ids {
+                    Some(ids) => { (hidden("which", "checked")) @for id in ids { (hidden("id", &id.to_string())) } }
+                    None => { (hidden("which", "all")) }
+                }
+                div .field {
+                    label for="rate" { "At most so many a second" }
+                    input #rate name="rate" type="number" min="1" max=(FASTEST) value=(self.per_sec);
+                }
+                @if self.asked.is_whole() {
+                    div .field {
+                        label for="typed" { "No filter is set: this is everything. Type the number " (count) }
+                        input #typed name="typed" inputmode="numeric" autocomplete="off" required;
+                    }
+                }
+                p .muted { "It begins after " (undo) " s; until then it can be undone." }
+                div .actions { button .main name="action" value=(kind.word()) { (title(kind)) " (" (count_words(count)) ")" } a .button href=(back) { "Do nothing" } }
+            }
+        }
+    }
 }
 
-async fn one(
-    person: &Person,
-    store: &StoreSnapshot,
-    action: Action,
-    key: DeliveryKey,
-) -> Result<(), DbError> {
-    match action {
-        Action::Retry => {
-            person
-                .hub
-                .release(store.store.key, key, person.name())
-                .await
+fn meaning(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Retry => {
+            "Each goes to the end of its lane and is tried at once, within the endpoint's limits, its failures counted anew."
         }
-        Action::Archive => {
-            person
-                .hub
-                .archive(store.store.key, key, person.name())
-                .await
+        JobKind::Archive => "Each leaves the queue undelivered. What it claimed is free again.",
+        JobKind::Replay => {
+            "Each is sent again as a new delivery, to its mapping as it is now, within the endpoint's limits. Identifiers are not asked again."
         }
     }
+}
+
+async fn begin(
+    person: &Person,
+    store: &StoreSnapshot,
+    asked: &Asked,
+    counted: JobCount,
+    fields: &Fields,
+    state: &ConsoleState,
+) -> Result<HttpResponse, Refusal> {
+    // A form that was sent twice is one wish.
+    let once = fields.get("once");
+    if let FormUse::Again(made) = state.once.take(once) {
+        let made = made.and_then(|id| id.parse().ok());
+        return Ok(go_to(&made.map_or_else(
+            || format!("/console/actions?store={}", store.store.id),
+            |id| links::action(store.store.id, id),
+        )));
+    }
+    let begun = ask(person, store, asked, counted, fields).await;
+    let made = begun.as_ref().ok().map(|job| job.id.to_string());
+    state.once.keep(once, made);
+    Ok(go_to(&links::action(store.store.id, begun?.id)))
+}
+
+async fn ask(
+    person: &Person,
+    store: &StoreSnapshot,
+    asked: &Asked,
+    counted: JobCount,
+    fields: &Fields,
+) -> Result<Job, Refusal> {
+    let open = JobQuery {
+        stores: Some(vec![store.store.key]),
+        kinds: JobKind::ALL.to_vec(),
+        id: None,
+        open: true,
+        after: None,
+        limit: usize::from(u16::MAX),
+    };
+    if person.hub.backend().job_list(open).await?.len() >= MOST_OPEN {
+        return Err(Refusal::Unreadable(format!(
+            "{MOST_OPEN} actions of this store are waiting or running; let some end first"
+        )));
+    }
+    let usual = &person.hub.config().jobs;
+    let rate = fields.get("rate").parse().unwrap_or(usual.rate_per_sec);
+    let new = NewJob {
+        store: store.store.key,
+        kind: asked.kind,
+        count: counted.count(),
+        chosen: counted.chosen,
+        asked: asked.words(),
+        per_sec: rate.clamp(1, FASTEST),
+        who: person.name().to_owned(),
+        begins_at: person.now.plus(Duration::from_secs(usual.undo_secs)),
+    };
+    Ok(person.hub.job_begin(new).await?)
 }

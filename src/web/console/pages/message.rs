@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-use super::queues::object_link;
+use super::{bulk::title, queues::object_link};
 
 /// JSON up to this many bytes is drawn at once, larger on demand.
 const DRAWN_BYTES: usize = 64 * 1024;
@@ -228,6 +228,12 @@ fn actions(person: &Person, store: &StoreSnapshot, detail: &MessageDetail) -> Ma
                 }
                 form method="post" action=(address) { (hidden("form_token", &person.form_token)) button name="action" value="archive" { "Archive" } }
             }
+            @if may && matches!(detail.location, Locator::Archived(_)) && detail.delivery.is_some() {
+                form method="post" action=(links::queue(store.store.id, "archived", &[])) {
+                    (hidden("form_token", &person.form_token)) (hidden("which", "checked")) (hidden("id", &detail.id.to_string()))
+                    button name="action" value="replay" { "Send again..." }
+                }
+            }
             @if may {
                 a .button href=(links::with("/console/test", &[("store", store_id.as_str()), ("from", &detail.id.to_string())])) { "Edit and push" }
             }
@@ -386,6 +392,7 @@ fn facts(store: &StoreSnapshot, detail: &MessageDetail, now: Micros) -> Markup {
             dt { "Came from" } dd { (source_words(&detail.message.source)) @if detail.message.test { " (a test)" } }
             dt { "Accepted" } dd { (When { at: detail.message.accepted_at, now }) }
             @if let Some(first) = detail.delivery.as_ref().and_then(|delivery| delivery.replay_of) { dt { "Sends again" } dd { a href=(links::message(store.store.id, first)) { (first) } } }
+            @for mark in detail.delivery.iter().flat_map(|delivery| &delivery.jobs) { dt { "In bulk" } dd { a href=(links::action(store.store.id, mark.id)) { (title(mark.kind)) } } }
         }
     }
 }

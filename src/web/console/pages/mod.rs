@@ -7,6 +7,7 @@ mod audit;
 mod bulk;
 mod endpoints;
 mod events;
+mod jobs;
 mod mapping_form;
 mod mappings;
 mod me;
@@ -23,6 +24,7 @@ mod test;
 
 use actix_web::web::{ServiceConfig, get, post, resource};
 
+pub use jobs::waiting;
 pub use object::{embed_policy, signature_of};
 pub use pulse::Pulse;
 
@@ -48,6 +50,13 @@ pub fn configure(config: &mut ServiceConfig) {
             resource("/console/queues/{queue}")
                 .route(get().to(queues::page))
                 .route(post().to(bulk::act)),
+        )
+        .service(resource("/console/actions").route(get().to(jobs::list)))
+        .service(resource("/console/replays").route(get().to(jobs::replays)))
+        .service(
+            resource(["/console/actions/{id}", "/console/replays/{id}"])
+                .route(get().to(jobs::page))
+                .route(post().to(jobs::stop)),
         )
         .service(
             resource("/console/messages/{id}")

@@ -5,9 +5,7 @@ use maud::{Markup, html};
 
 use crate::{
     db::{Queue, QueuePage, QueueQuery, QueueRow},
-    domain::{
-        delivery::WaitState, id::Id, reference::ObjectRef, registry::StoreSnapshot, time::Micros,
-    },
+    domain::{id::Id, reference::ObjectRef, registry::StoreSnapshot, time::Micros},
     web::{
         api::queues::{Asked, read},
         console::{
@@ -256,7 +254,7 @@ fn rows(
     fields: &Fields,
     found: &QueuePage,
 ) -> Markup {
-    let may = person.changes(store.store.key) && queue == Queue::Accepted;
+    let may = person.changes(store.store.key) && queue != Queue::Incoming;
     let narrowed = FILTERS.iter().any(|name| fields.some(name).is_some());
     let mut further = kept(fields);
     let next = found.next.map(write_key);
@@ -286,8 +284,12 @@ fn rows(
                     }
                     @if may {
                         div .actions {
-                            button name="action" value="retry" { "Try now..." }
-                            button name="action" value="archive" { "Archive..." }
+                            @if queue == Queue::Archived {
+                                button name="action" value="replay" { "Send again..." }
+                            } @else {
+                                button name="action" value="retry" { "Try now..." }
+                                button name="action" value="archive" { "Archive..." }
+                            }
                             label .check { input type="radio" name="which" value="checked" checked; span { "checked rows" } }
                             label .check { input type="radio" name="which" value="all"; span { "all that match" } }
                         }
@@ -337,7 +339,7 @@ fn one_row(row: &QueueRow, store: &StoreSnapshot, queue: Queue, may: bool, now: 
     let address = links::message(store.store.id, row.id);
     html! {
         tr id=(format!("r{}", row.id)) data-href=(address) {
-            @if may { td { input type="checkbox" name="id" value=(row.id) aria-label=(format!("Choose {} {}", row.kind, row.id)); } }
+            @if may { td { @if row.mapping.is_some() { input type="checkbox" name="id" value=(row.id) aria-label=(format!("Choose {} {}", row.kind, row.id)); } } }
             td { (mark.show()) }
             td { a href=(address) { (Foreign(&row.kind)) } }
             td { @if let Some(object) = &row.object { (object_link(store.store.id, object)) } }
@@ -386,11 +388,6 @@ fn reason_words(row: &QueueRow) -> Markup {
         _ => "",
     };
     html! { (words) @if let Some(error) = &row.last_error { span .meta { (Foreign(error)) } } }
-}
-
-/// States that a bulk action may touch.
-pub fn can_retry(row: &QueueRow) -> bool {
-    matches!(row.location, crate::db::Locator::Accepted(state) if state != WaitState::Held)
 }
 
 /// `GET /console/go?q=`: 24 hex digits are a message, `order/R123` or `R123` an object, else words among events.

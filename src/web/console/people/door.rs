@@ -12,9 +12,10 @@ use futures_util::StreamExt;
 
 use crate::{
     actors::Hub,
-    db::DbError,
+    db::{DbError, JobQuery},
     domain::{
         id::Id,
+        job::{Job, JobKind, JobState},
         key::{AccountKey, StoreKey},
         registry::{Account, Entry, Registry, Role, StoreSnapshot},
         time::Micros,
@@ -26,6 +27,10 @@ use super::session::{digest_of_session, fits_form, form_token, text_of};
 
 /// The largest form that is read, in bytes: a payload edited by hand fits.
 const MAX_FORM_BYTES: usize = 8 * 1024 * 1024;
+
+/// Open jobs that are looked at for those that can be undone, and how many of these a page shows.
+const OPEN_JOBS: usize = 200;
+const UNDOABLE: usize = 5;
 
 /// Why a page is not shown. Renders itself as a page.
 #[derive(Debug)]
@@ -150,6 +155,8 @@ pub struct Person {
     pub address: String,
     /// `light`, `dark`, or empty: as the system has it.
     pub theme: String,
+    /// Bulk actions and replays of their stores that can still be undone.
+    pub waiting: Vec<Job>,
     /// When the request came.
     pub now: Micros,
 }
@@ -268,6 +275,7 @@ impl Person {
             .map(|cookie| cookie.value().to_owned())
             .filter(|theme| matches!(theme.as_str(), "light" | "dark"))
             .unwrap_or_default();
+        let waiting = waiting(&hub, &account.value, now).await;
         Ok(Self {
             hub,
             registry,
@@ -276,9 +284,28 @@ impl Person {
             session,
             address,
             theme,
+            waiting,
             now,
         })
     }
+}
+
+/// What was asked for and has not begun, in the stores that this account may change. A database that does not answer hides it.
+async fn waiting(hub: &Hub, account: &Account, now: Micros) -> Vec<Job> {
+    let open = JobQuery {
+        stores: None,
+        kinds: JobKind::ALL.to_vec(),
+        id: None,
+        open: true,
+        after: None,
+        limit: OPEN_JOBS,
+    };
+    let mut jobs = hub.backend().job_list(open).await.unwrap_or_default();
+    jobs.retain(|job| {
+        job.state == JobState::Waiting && now < job.next_at && account.changes(job.new.store)
+    });
+    jobs.truncate(UNDOABLE);
+    jobs
 }
 
 impl FromRequest for Person {

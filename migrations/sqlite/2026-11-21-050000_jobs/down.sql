@@ -1,0 +1,2 @@
+DROP TABLE job_mark;
+DROP TABLE job;

@@ -1,0 +1,254 @@
+//! Foreman: takes stored jobs forward, a step at a time, and tells the dispatchers concerned.
+//!
+//! A step is one transaction that ends with the job's cursor, and says itself when the next may be (`next_at`, in the job's row); so a
+//! crash neither skips nor repeats a delivery, the speed asked for holds across a restart, and any node may make any step. Jobs take
+//! turns: each round makes one step of every job that is due.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::prelude::*;
+
+use super::{
+    backoff::Backoff,
+    bell::{Ringing, Wake},
+    shared::Shared,
+    vitals::{Guard, Ping},
+};
+use crate::{
+    db::{DbError, DbResult, EndJob, JobQuery, JobStep, JobTurn},
+    domain::{
+        job::{Job, JobEnd, JobKind, ReplayTarget, Turn},
+        key::{DeliveryKey, EndpointKey, JobKey},
+        registry::Registry,
+        time::Micros,
+    },
+};
+
+/// Looks by itself after so long: for jobs that another node was asked for, and a clock that was set.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Open jobs that are looked at in one round.
+const JOBS_AT_ONCE: usize = 500;
+/// Steps of a job that may fail in a row, for reasons that waiting does not mend, before it is given up.
+const TRIES: u32 = 5;
+
+/// Steps in a row that failed.
+type Failures = HashMap<JobKey, u32>;
+
+/// See the module.
+pub struct Foreman {
+    shared: Arc<Shared>,
+    guard: Guard,
+    ringing: Ringing,
+    failures: Failures,
+    is_working: bool,
+    woken_meanwhile: bool,
+    timer: Option<SpawnHandle>,
+    backoff: Backoff,
+}
+
+impl Foreman {
+    /// A foreman that is not started yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, guard: Guard, ringing: Ringing) -> Self {
+        Self {
+            shared,
+            guard,
+            ringing,
+            failures: Failures::new(),
+            is_working: false,
+            woken_meanwhile: false,
+            timer: None,
+            backoff: Backoff::for_database(),
+        }
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        if self.guard.is_superseded() || self.shared.is_stopping() {
+            return;
+        }
+        if self.is_working {
+            self.woken_meanwhile = true;
+            return;
+        }
+        self.is_working = true;
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let work = run_once(Arc::clone(&self.shared), std::mem::take(&mut self.failures));
+        ctx.spawn(work.into_actor(self).map(|(failures, ran), act, ctx| {
+            act.failures = failures;
+            act.is_working = false;
+            let pause = match ran {
+                Ok(next) => {
+                    act.backoff.succeed();
+                    let now = act.shared.now();
+                    next.map_or(LOOK_AGAIN, |next| next.since(now).min(LOOK_AGAIN))
+                }
+                Err(error) => {
+                    log::warn!("stored jobs wait: {error}");
+                    act.backoff.fail()
+                }
+            };
+            if std::mem::take(&mut act.woken_meanwhile) {
+                act.look(ctx);
+            } else {
+                let pause = pause.max(Duration::from_millis(1));
+                act.timer = Some(ctx.run_later(pause, Self::look));
+            }
+        }));
+    }
+}
+
+/// Makes a step of every job that is due; gives when the next one will be.
+async fn run_once(
+    shared: Arc<Shared>,
+    mut failures: Failures,
+) -> (Failures, DbResult<Option<Micros>>) {
+    let _piece = shared.work.begin();
+    let ran = round(&shared, &mut failures).await;
+    (failures, ran)
+}
+
+async fn round(shared: &Shared, failures: &mut Failures) -> DbResult<Option<Micros>> {
+    let open = JobQuery {
+        stores: None,
+        kinds: JobKind::ALL.to_vec(),
+        id: None,
+        open: true,
+        after: None,
+        limit: JOBS_AT_ONCE,
+    };
+    let mut next: Option<Micros> = None;
+    for job in shared.backend.job_list(open).await? {
+        if shared.is_stopping() {
+            break;
+        }
+        let again = match job.turn(shared.now()) {
+            Turn::Over => None,
+            Turn::NotBefore(at) => Some(at),
+            Turn::Step(_) => step(shared, &job, failures).await?,
+        };
+        next = [next, again].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+/// Makes a job's step; gives when the next one may be.
+async fn step(shared: &Shared, job: &Job, failures: &mut Failures) -> DbResult<Option<Micros>> {
+    let registry = shared.registry.current();
+    let turn = JobTurn {
+        job: job.key,
+        targets: match job.new.kind {
+            JobKind::Replay => targets(&registry, job),
+            JobKind::Retry | JobKind::Archive => Vec::new(),
+        },
+        registry_version: registry.version,
+    };
+    let now = shared.now();
+    match shared.backend.job_step(turn, now).await {
+        Ok(JobStep::Stepped { job, touched }) => {
+            failures.remove(&job.key);
+            tell(shared, touched);
+            if !job.state.is_open() {
+                log::info!(done = job.done, skipped = job.skipped; "the {} in bulk {} is {}", job.new.kind.word(), job.id, job.state.word());
+                return Ok(None);
+            }
+            Ok(Some(job.next_at))
+        }
+        Ok(JobStep::Nothing) => Ok(None),
+        Ok(JobStep::RegistryMoved) => {
+            shared.refresh_registry().await?;
+            Ok(Some(now))
+        }
+        Err(error) if error.is_transient() => Err(error),
+        Err(error) => {
+            let failed = failures.entry(job.key).or_insert(0);
+            *failed += 1;
+            log::error!(
+                "a step of the {} in bulk {} failed: {error}",
+                job.new.kind.word(),
+                job.id
+            );
+            if *failed < TRIES {
+                return Ok(Some(now.plus(Duration::from_secs(1))));
+            }
+            failures.remove(&job.key);
+            give_up(shared, job, &error).await?;
+            Ok(None)
+        }
+    }
+}
+
+async fn give_up(shared: &Shared, job: &Job, error: &DbError) -> DbResult<()> {
+    let why = match error {
+        DbError::Unreadable { table, .. } => format!("A row of {table} cannot be read."),
+        _ => "The database refused a step; the log has the reason.".to_owned(),
+    };
+    let end = EndJob {
+        store: job.new.store,
+        job: job.key,
+        end: JobEnd::Failed(why),
+        who: None,
+    };
+    shared.backend.job_end(end, shared.now()).await?;
+    Ok(())
+}
+
+/// The live mappings of the job's store that take messages.
+fn targets(registry: &Registry, job: &Job) -> Vec<ReplayTarget> {
+    let Some(store) = registry.stores.get(&job.new.store) else {
+        return Vec::new();
+    };
+    store
+        .mappings
+        .values()
+        .filter(|entry| entry.value.enabled)
+        .map(|entry| ReplayTarget {
+            mapping: entry.key,
+            endpoint: store.endpoint_of(entry),
+            ordered: entry.value.options.ordered,
+        })
+        .collect()
+}
+
+/// What dispatchers have read of these deliveries is out of date.
+fn tell(shared: &Shared, touched: Vec<(EndpointKey, DeliveryKey)>) {
+    let mut by_endpoint: BTreeMap<EndpointKey, Vec<DeliveryKey>> = BTreeMap::new();
+    for (endpoint, delivery) in touched {
+        by_endpoint.entry(endpoint).or_default().push(delivery);
+    }
+    for (endpoint, deliveries) in by_endpoint {
+        shared.directory.forget(endpoint, deliveries);
+    }
+}
+
+impl Actor for Foreman {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.guard.up();
+        self.shared.changed.notify_waiters();
+        self.look(ctx);
+    }
+}
+
+impl Handler<Wake> for Foreman {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.ringing.answer();
+        self.look(ctx);
+    }
+}
+
+impl Handler<Ping> for Foreman {
+    type Result = ();
+
+    fn handle(&mut self, ping: Ping, _: &mut Self::Context) {
+        self.guard.hear(ping);
+    }
+}
