@@ -24,6 +24,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "2026-11-21-030000",
         include_str!("../../../migrations/postgres/2026-11-21-030000_polling/up.sql"),
     ),
+    (
+        "2026-11-21-050000",
+        include_str!("../../../migrations/postgres/2026-11-21-050000_jobs/up.sql"),
+    ),
 ];
 
 /// The lock under which tables are made.
