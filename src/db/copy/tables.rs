@@ -418,4 +418,24 @@ pub(in crate::db) const TABLES: &[Table] = &[
         ],
         sharded: false,
     },
+    Table {
+        step: "job", name: "job", walk: "job", keys: &["t.key"],
+        join: "",
+        filter: "", weigh: "length(t.chosen) + length(t.asked)",
+        columns: &[
+            int("key", "t.key"), int("store", "t.store"), int("kind", "t.kind"), int("state", "t.state"), int("cursor", "t.cursor"),
+            int("next_at", "t.next_at"), int("done", "t.done"), int("skipped", "t.skipped"), int("count", "t.count"),
+            int("per_sec", "t.per_sec"), text("who", "t.who"), int("created_at", "t.created_at"), int("begins_at", "t.begins_at"),
+            int("began_at", "t.began_at"), int("ended_at", "t.ended_at"), text("error", "t.error"), text("asked", "t.asked"),
+            text("chosen", "t.chosen"),
+        ],
+        sharded: false,
+    },
+    Table {
+        step: "job_mark", name: "job_mark", walk: "job_mark", keys: &["t.delivery", "t.job"],
+        join: "",
+        filter: "", weigh: "0",
+        columns: &[int("delivery", "t.delivery"), int("job", "t.job")],
+        sharded: false,
+    },
 ];

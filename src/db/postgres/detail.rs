@@ -5,6 +5,7 @@ use super::{
     conn::Conn,
     delivery::{DeliveryRow, deliveries_read, id_open, places_read, record_read},
     event_list::{About, events_about},
+    job::marks,
     message::{Head, HeadRow, MADE_READ, Spot, head, heads_read, messages_read},
     statement::statements,
 };
@@ -181,6 +182,7 @@ async fn delivery_detail(
             completed_at: row.completed_at,
             behind: behind.map(|(seq, made)| seal.seal(seq, Micros(made))),
             replay_of,
+            jobs: marks(conn, seal, row.seq).await?,
         }),
         message,
     })

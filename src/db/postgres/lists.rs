@@ -86,11 +86,8 @@ pub(super) async fn message_types(conn: &Conn, store: StoreKey) -> DbResult<Vec<
 
 /// One page of a queue.
 pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbResult<QueuePage> {
-    let kinds: Option<Vec<i64>> = match &query.kinds {
-        Some(kinds) => {
-            let rows: Vec<(i64,)> = conn.rows(&TYPE_KEYS, &[&query.store.0, kinds]).await?;
-            Some(rows.into_iter().map(|(key,)| key).collect())
-        }
+    let kinds = match &query.kinds {
+        Some(kinds) => Some(type_keys(conn, query.store, kinds).await?),
         None => None,
     };
     let walks = match candidates(conn, seal, query).await? {
@@ -110,6 +107,16 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbRes
         matching: page.matching,
         counted_up_to: page.counted_up_to,
     })
+}
+
+/// The keys of some types of a store.
+pub(super) async fn type_keys(
+    conn: &Conn,
+    store: StoreKey,
+    kinds: &[String],
+) -> DbResult<Vec<i64>> {
+    let rows: Vec<(i64,)> = conn.rows(&TYPE_KEYS, &[&store.0, &kinds]).await?;
+    Ok(rows.into_iter().map(|(key,)| key).collect())
 }
 
 /// The keys that a message's id or an object leaves, if the query names one.
@@ -140,7 +147,7 @@ async fn candidates(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbResult<O
 }
 
 /// The walk over rows whose keys are known.
-fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
+pub(super) fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
     let (table, _) = table_of(query.queue);
     let enter = all_of(&[
         format!("store = {}", query.store),

@@ -34,6 +34,7 @@ mod event_list;
 mod fault;
 mod hint;
 mod incoming;
+mod job;
 mod known;
 mod lists;
 mod message;
@@ -71,17 +72,18 @@ pub use hint::{Hint, OnHint};
 
 use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
-    DbResult, Due, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures, FoundRow,
-    HeldMapping, Learnt, LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure,
-    NodeBeat, NodeView, ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome,
-    PollState, Pulse, PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome,
-    Routed, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport,
-    Tick, Timeline,
+    DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
+    FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, NodeBeat, NodeView, ObjectState,
+    OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick,
+    QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun,
+    SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
     event::NewEvent,
     id::Id,
+    job::{Job, NewJob},
     key::{BackfillKey, DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
     known_object::ObjectNews,
     message::Incoming,
@@ -680,6 +682,39 @@ impl Backend for PostgresBackend {
         read!(self, |conn, seal| erasure::list(
             conn, seal, store, before, limit
         ))
+    }
+
+    async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
+        let core = Arc::clone(&self.core);
+        self.ground
+            .on(async move { job::count(&core, &question, now).await })
+            .await
+    }
+
+    async fn job_create(&self, new: NewJob, now: Micros) -> DbResult<Job> {
+        write!(self, |tx, new| job::create(tx, &new, now))
+    }
+
+    async fn job_list(&self, query: JobQuery) -> DbResult<Vec<Job>> {
+        read!(self, |conn, seal| job::list(conn, seal, &query))
+    }
+
+    async fn job_step(&self, turn: JobTurn, now: Micros) -> DbResult<JobStep> {
+        let (core, key) = (Arc::clone(&self.core), turn.job);
+        let found = self
+            .ground
+            .on(async move { job::look(&core, key, now).await })
+            .await?;
+        let Some((job, picked)) = found else {
+            return Ok(JobStep::Nothing);
+        };
+        write!(self, |tx, job, picked, turn| job::step(
+            tx, &job, &picked, &turn, now
+        ))
+    }
+
+    async fn job_end(&self, end: EndJob, now: Micros) -> DbResult<Option<Job>> {
+        write!(self, |tx, end| job::end(tx, &end, now))
     }
 
     async fn sweep(&self, bounds: SweepBounds, now: Micros) -> DbResult<SweepReport> {

@@ -28,6 +28,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "2026-11-21-045000",
         include_str!("../../../migrations/postgres/2026-11-21-045000_privacy/up.sql"),
     ),
+    (
+        "2026-11-21-050000",
+        include_str!("../../../migrations/postgres/2026-11-21-050000_jobs/up.sql"),
+    ),
 ];
 
 /// The lock under which tables are made.

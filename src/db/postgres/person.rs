@@ -25,8 +25,9 @@ statements! {
         head = u.first AND NOT EXISTS (SELECT 1 FROM accepted o WHERE o.endpoint = a.endpoint AND o.lane = a.lane AND o.state < 3 AND o.lane IS NOT NULL)
         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $5::bool[]) AS u(store, seq, pos, first)
         WHERE a.store = u.store AND a.seq = u.seq";
-    /// A delivery in its lane is tried now, its failures counted anew.
-    ACCEPTED_HASTEN = "UPDATE accepted SET state = 0, due_at = $3, since = $3, failures = 0, asynchronous = NULL WHERE store = $1 AND seq = $2";
+    /// Deliveries in their lanes are tried now, their failures counted anew.
+    ACCEPTED_HASTEN = "UPDATE accepted a SET state = 0, due_at = $3::bigint, since = $3::bigint, failures = 0, asynchronous = NULL
+        FROM unnest($1::bigint[], $2::bigint[]) AS u(store, seq) WHERE a.store = u.store AND a.seq = u.seq";
     /// Held deliveries of a mapping, oldest first.
     HELD_ROWS = "SELECT a.store, a.seq FROM registry r JOIN accepted a ON a.store = r.store AND a.state = 4 AND a.state <> 0 AND a.mapping = r.key
         WHERE r.key = $1 AND r.kind = 'mapping' ORDER BY a.seq LIMIT $2";
@@ -124,12 +125,14 @@ async fn waiting(tx: &mut Tx<'_>, store: StoreKey, delivery: DeliveryKey) -> DbR
         .ok_or(DbError::Missing("delivery"))
 }
 
-async fn back_to_lane(tx: &mut Tx<'_>, rows: &[Waiting], now: Micros) -> DbResult<()> {
+/// Puts deliveries that were locked to work: those in their lanes are tried now, others go to the tails of theirs, in this order.
+pub(super) async fn back_to_lane(tx: &mut Tx<'_>, rows: &[Waiting], now: Micros) -> DbResult<()> {
     let (inside, outside): (Vec<&Waiting>, Vec<&Waiting>) =
         rows.iter().partition(|row| row.state.holds_lane());
-    for row in inside {
-        tx.run(&ACCEPTED_HASTEN, &[&row.store, &row.seq, &now.0])
-            .await?;
+    if !inside.is_empty() {
+        let (stores, seqs): (Vec<i64>, Vec<i64>) =
+            inside.iter().map(|row| (row.store, row.seq)).unzip();
+        tx.run(&ACCEPTED_HASTEN, &[&stores, &seqs, &now.0]).await?;
     }
     if !outside.is_empty() {
         let stores: Vec<i64> = outside.iter().map(|row| row.store).collect();

@@ -102,6 +102,7 @@ pub(super) async fn sweep(
         .await?;
     conn.run(&REPEATS_EXPIRE, &[&day_of(event_end.0), &limit])
         .await?;
+    report.jobs = super::job::drop_old(&conn, archive_end, limit).await?;
     let locked: Option<(bool,)> = conn.row(&TRY_LOCK, &[]).await?;
     if matches!(locked, Some((true,))) {
         let days = days(&conn, &mut report, bounds, now).await;
@@ -118,6 +119,7 @@ pub(super) async fn sweep(
         report.archived,
         report.messages,
         report.events,
+        report.jobs,
     ];
     report.more |= full.iter().any(|done| *done >= bounds.rows);
     Ok(report)

@@ -4,7 +4,7 @@ use super::*;
 use crate::db::{
     Queue, QueueQuery,
     postgres::{
-        archive, delivery, detail, due, erasure, event, event_list, incoming, known, lists,
+        archive, delivery, detail, due, erasure, event, event_list, incoming, job, known, lists,
         message, node, objects, open, owner, partition, people, person, polling, registry, route,
         say, schedule, settle,
         statement::Sql,
@@ -36,6 +36,7 @@ const WHOLE: &[&str] = &[
     "NODES_FORGET",
     "OWNERS",
     "OWNERS_LEAVE",
+    "NEWEST",
 ];
 
 fn every_statement() -> Vec<Sql> {
@@ -50,6 +51,9 @@ fn every_statement() -> Vec<Sql> {
         event::ALL,
         event_list::ALL,
         incoming::ALL,
+        job::ALL,
+        job::CHOOSE,
+        job::STEP,
         known::ALL,
         lists::ALL,
         message::ALL,
