@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::db::{SettleOutcome, postgres::Hint};
+use crate::{
+    db::{DbError, ErasureStep, NewErasure, SettleOutcome, postgres::Hint},
+    domain::{erasure::ErasureSubject, reference::ObjectRef},
+};
 
 /// The last settlement of a lane and a new delivery into it must not miss each other: the lane would have rows and no head.
 #[tokio::test]
@@ -85,4 +88,59 @@ async fn what_one_node_writes_wakes_the_others() {
     };
     tokio::task::spawn_blocking(wait).await.unwrap();
     drop(listening);
+}
+
+/// Steps of several nodes are taken one after the other, and none is counted twice.
+#[tokio::test]
+async fn two_nodes_erase_the_same_once() {
+    let url = cluster().database();
+    let one = Shop::at(&url, Micros(1_800_000_000_000_000)).await;
+    let other = open(&url);
+    for _ in 0..20 {
+        one.deliver(&["R1".to_owned()]).await;
+    }
+    one.push(&vec!["R1".to_owned(); 10]).await;
+    let new = NewErasure {
+        store: one.store,
+        subject: ErasureSubject::Object(ObjectRef::new("order", "R1").unwrap()),
+        who: "Ann".into(),
+    };
+    one.db.erasure_insert(new, one.now).await.unwrap();
+    let mut archived = 0;
+    for _ in 0..100 {
+        let steps = tokio::join!(
+            one.db.erasure_step(4, one.now),
+            other.erasure_step(4, one.now)
+        );
+        let steps = [steps.0.unwrap(), steps.1.unwrap()];
+        for step in &steps {
+            if let ErasureStep::Worked { archived: more } = step {
+                archived += more.len();
+            }
+        }
+        if steps == [ErasureStep::Idle, ErasureStep::Idle] {
+            break;
+        }
+    }
+    let done = one.db.erasure_list(one.store, None, 10).await.unwrap();
+    assert!(done[0].done_at.is_some());
+    let rows = done[0].rows;
+    assert_eq!((rows.objects, rows.messages, rows.deliveries), (1, 30, 20));
+    assert_eq!(archived, 20);
+    let stats = one.db.queue_stats(one.store).await.unwrap();
+    assert_eq!((stats.incoming, stats.pending, stats.archived), (0, 0, 30));
+}
+
+/// After a write failed, small changes prove nothing.
+#[tokio::test]
+async fn after_a_failed_write_something_large_must_find_room() {
+    let url = cluster().database();
+    let db = open(&url);
+    cluster().sql(&url, "ALTER TABLE probe RENAME TO full_disk");
+    db.ping().await.unwrap();
+    db.core.tally.note_failure(&DbError::Full);
+    assert!(db.ping().await.is_err());
+    cluster().sql(&url, "ALTER TABLE full_disk RENAME TO probe");
+    db.ping().await.unwrap();
+    assert_eq!(cluster().sql(&url, "SELECT count(*) FROM probe"), "0");
 }
