@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod copying;
 mod counts;
 mod days;
+mod jobs;
 mod leases;
 mod outage;
 mod plans;
