@@ -468,6 +468,24 @@ async fn pages_of_applications_and_shops_ask_for_the_same_roles() {
         let elsewhere = one.replace(&own.id, &other.id);
         assert_eq!(ann.get(&hub, &elsewhere).await.0, 404, "{kind}");
     }
+    // What is offered to every store is seen in each, and only operators change it.
+    let offered = json!({"integration": {"name": "books", "url": "http://127.0.0.1:9/books", "category": "accounting"}});
+    let made = hub.post(OPERATOR, "/api/integrations", &offered).await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    let (_, list) = bob
+        .get(&hub, &format!("/console/integrations?store={}", own.id))
+        .await;
+    assert!(list.contains("offered to every store"), "{list}");
+    let one = format!("/console/integrations/{id}?store={}", own.id);
+    let (_, page) = bob.get(&hub, &one).await;
+    assert!(!page.contains("value=\"save\""), "{page}");
+    let save = [
+        ("action", "save"),
+        ("url", "http://127.0.0.1:9/else"),
+        ("category", "mine"),
+    ];
+    assert_eq!(bob.post(&hub, &one, &save).await, 403);
+    assert_eq!(ann.post(&hub, &one, &save).await, 303);
     let store = format!("/console/stores/{}", own.id);
     let secrets = [
         ("action", "save"),

@@ -46,12 +46,12 @@ impl Dispatcher {
 
     /// Takes in what was accepted just now, unless something older may be due that was not read: then it is read with that, in its turn. A
     /// read that runs already may see a fresh delivery long after it is done, and one that has run may have brought it already; then
-    /// nothing is taken in, and the next read shows what is left. Half of the window is left to reads, which mind the shares of mappings.
+    /// nothing is taken in, and the next read shows what is left. Where mappings have shares, half of the window is left to reads.
     fn take_up_fresh(&mut self, fresh: Vec<Delivery>) {
         let is_current = matches!(self.life, Life::Serving { .. }) && !self.more && !self.reading;
         let is_news = fresh.iter().all(|one| one.key > self.newest);
-        let fits = self.window.waiting() + fresh.len() <= self.window.size() / 2
-            && fresh.len() <= self.window.room();
+        let leaves_half = || self.window.waiting() + fresh.len() <= self.window.size() / 2;
+        let fits = fresh.len() <= self.window.room() && (self.shares.are_none() || leaves_half());
         if is_current && is_news && fits {
             self.hold(fresh);
         } else {

@@ -72,6 +72,12 @@ impl Shares {
         true
     }
 
+    /// Whether no mapping has a share: all may fill the window.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.limited.is_empty()
+    }
+
     /// Of what was read, what the window may take in. The rest stays in the database, and its mapping is left out of the next reads.
     pub fn admit(&mut self, window: &Window, mut read: Vec<Delivery>) -> Vec<Delivery> {
         if self.limited.is_empty() {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 use super::{
-    address, find,
+    address, find, is_global,
     page::{Refused, by_hand, show},
     settings::{problems_of_signup, signup_of},
 };
@@ -58,7 +58,13 @@ pub async fn act(
         entry: &entry,
         address: address(&store, entry.id),
     };
-    match fields.get("action") {
+    let action = fields.get("action");
+    if is_global(&store, entry.key)
+        && matches!(action, "refresh" | "described" | "save" | "services")
+    {
+        person.operator()?;
+    }
+    match action {
         "signup" => deed.sign_up(fields).await,
         "refresh" => deed.refresh().await,
         "described" => deed.described().await,

@@ -49,8 +49,8 @@ fn address(store: &StoreSnapshot, id: Id) -> String {
 
 fn find(store: &StoreSnapshot, id: &str) -> Result<Entry<IntegrationKey, Integration>, Refusal> {
     let id: Id = id.parse().map_err(|_| Refusal::Missing("integration"))?;
-    let mut entries = store.integrations.values();
-    entries
+    store
+        .offered()
         .find(|entry| entry.id == id)
         .cloned()
         .ok_or(Refusal::Missing("integration"))
@@ -66,10 +66,20 @@ fn state_of(integration: &Integration) -> Markup {
     html! { span .state .(mark.class()) { (mark.shape()) (word) } }
 }
 
-fn endpoint_of(endpoints: &[EndpointState], key: IntegrationKey) -> Option<&EndpointState> {
-    endpoints
-        .iter()
-        .find(|endpoint| endpoint.endpoint == EndpointKey(key.0))
+/// What an integration's dispatcher is doing for this store; of a global one each store has its own.
+fn endpoint_of<'a>(
+    endpoints: &'a [EndpointState],
+    store: &StoreSnapshot,
+    key: IntegrationKey,
+) -> Option<&'a EndpointState> {
+    let shared = store.shared_endpoints.get(&key).copied();
+    let own = shared.unwrap_or(EndpointKey(key.0));
+    endpoints.iter().find(|endpoint| endpoint.endpoint == own)
+}
+
+/// Whether it is offered to every store: only operators change it then.
+fn is_global(store: &StoreSnapshot, key: IntegrationKey) -> bool {
+    store.globals.contains_key(&key)
 }
 
 /// `GET /console/integrations`
@@ -80,9 +90,9 @@ pub async fn list(person: Person, request: HttpRequest) -> Result<HttpResponse, 
     let may = person.changes(store.store.key);
     let new = format!("/console/integrations/new?store={}", store.store.id);
     let body = html! {
-        div .head { h1 { "Integrations" } @if may && !store.integrations.is_empty() { a .button .main href=(new) { "Connect an application" } } }
+        div .head { h1 { "Integrations" } @if may && store.offered().next().is_some() { a .button .main href=(new) { "Connect an application" } } }
         div #integrations data-region="" {
-            @if store.integrations.is_empty() { div .panel .empty {
+            @if store.offered().next().is_none() { div .panel .empty {
                 p { "No application is connected. Paste the address of one: it describes itself, and you choose what it gets." }
                 @if may { a .button .main href=(new) { "Connect an application" } }
             } } @else { (table(&person, &store, &endpoints)) }
@@ -104,12 +114,12 @@ fn table(person: &Person, store: &StoreSnapshot, endpoints: &[EndpointState]) ->
     html! {
         table .cards {
             thead { tr { th scope="col" { "Application" } th scope="col" { "State" } th scope="col" { "Health" } th .number scope="col" { "Services on" } th scope="col" { "Last use" } th scope="col" { "Address" } th scope="col" { "Category" } } }
-            tbody { @for entry in store.integrations.values() {
+            tbody { @for entry in store.offered() {
                 @let own = &entry.value;
-                @let endpoint = endpoint_of(endpoints, entry.key);
+                @let endpoint = endpoint_of(endpoints, store, entry.key);
                 @let on = store.mappings.values().filter(|mapping| mapping.value.integration == Some(entry.key) && mapping.value.enabled).count();
                 tr {
-                    td { a href=(address(store, entry.id)) { (Foreign(own.display.as_deref().unwrap_or(&own.name))) } @if own.display.is_some() { span .meta { (Foreign(&own.name)) } } }
+                    td { a href=(address(store, entry.id)) { (Foreign(own.display.as_deref().unwrap_or(&own.name))) } @if own.display.is_some() { span .meta { (Foreign(&own.name)) } } @if is_global(store, entry.key) { span .meta { "offered to every store" } } }
                     td { (state_of(own)) }
                     td { @if let Some(endpoint) = endpoint { (health(endpoint)) } @else { span .muted { "-" } } }
                     td .number data-label="services on" { (on) " of " (own.services.len()) }
@@ -201,10 +211,7 @@ fn name_of(url: &str, store: &StoreSnapshot) -> String {
     } else {
         name
     };
-    let taken = |name: &str| {
-        let mut own = store.integrations.values();
-        own.any(|entry| entry.value.name == name)
-    };
+    let taken = |name: &str| store.offered().any(|entry| entry.value.name == name);
     // A store has fewer integrations than there are numbers, so one is free.
     let mut numbered = (2..).map(|number| format!("{name}_{number}"));
     if taken(&name) {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    STEPS, address, endpoint_of, find,
+    STEPS, address, endpoint_of, find, is_global,
     settings::{self, complaints, is_connected},
     state_of, test_link,
 };
@@ -109,9 +109,12 @@ pub async fn show(
             } }
         }
         @if may {
-            section .panel { h2 { "Do" } (deeds(person, store, entry, &action, connected)) (edit(person, own, &action, refused)) }
+            section .panel { h2 { "Do" } (deeds(person, store, entry, &action, connected)) @if !is_global(store, entry.key) || person.is_operator() { (edit(person, own, &action, refused)) } }
             @let mappings = store.mappings.values().filter(|mapping| mapping.value.integration == Some(entry.key)).count();
-            @let what = format!("Its {mappings} mappings go with it, and what waits for them is archived as removed. Its parameters stay.");
+            @let what = match is_global(store, entry.key) {
+                true => format!("It is offered to every store, and stays so. This store's {mappings} mappings of it go, and what waits for them is archived as removed."),
+                false => format!("Its {mappings} mappings go with it, and what waits for them is archived as removed. Its parameters stay."),
+            };
             (delete_fold(&action, &person.form_token, &own.name, &what, refused.delete.as_ref().unwrap_or(&none)))
         }
     };
@@ -139,6 +142,7 @@ async fn about(
             dt { "Name" } dd .mono { (Foreign(&own.name)) }
             dt { "Address" } dd .mono { (Foreign(&own.url)) }
             dt { "Category" } dd { (Foreign(&own.category)) }
+            @if is_global(store, entry.key) { dt { "Offered to" } dd { "every store; operators change it" } }
             dt { "Token" } dd { @if own.token.is_empty() { "none is sent" } @else { "set, kept secret" } }
             dt { "Described by" } dd { @match own.services_from {
                 ServicesFrom::Nowhere => { "nothing yet" }
@@ -157,7 +161,7 @@ async fn endpoint(
     entry: &Entry<IntegrationKey, Integration>,
 ) -> Result<Markup, Refusal> {
     let endpoints = person.hub.endpoint_states(store.store.key).await;
-    let endpoint = endpoint_of(&endpoints, entry.key);
+    let endpoint = endpoint_of(&endpoints, store, entry.key);
     let backlog = match endpoint {
         Some(endpoint) => backlog_of(person, endpoint).await?,
         None => Backlog::default(),
