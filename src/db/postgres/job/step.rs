@@ -26,6 +26,7 @@ use crate::{
     },
     domain::{
         delivery::{ArchiveReason, WaitState},
+        erasure::ERASED_PAYLOAD,
         event::{Level, NewEvent},
         job::{Job, JobKind, ReplayTarget},
         key::{DeliveryKey, EndpointKey, MessageKey, StoreKey},
@@ -51,6 +52,9 @@ statements! {
         0, $2::bigint, 0, 0, $2::bigint, $2::bigint, u.replay_of
         FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bool[],
         $11::bigint[]) AS u(seq, endpoint, mapping, kind, message, made_at, lane, first, replay_of)";
+    /// Those of these messages of a store that were erased.
+    MESSAGES_ERASED = "SELECT m.seq FROM unnest($1::bigint[], $2::int[]) AS u(message, day)
+        JOIN message m ON m.store = $3::bigint AND m.seq = u.message AND m.day = u.day WHERE m.payload = $4::text";
     /// The last routing record of each of these messages.
     ROUTING_LAST = "SELECT u.message, (SELECT max(r.part) FROM routing r WHERE r.message = u.message AND r.day = u.day)
         FROM unnest($1::bigint[], $2::int[]) AS u(message, day)";
@@ -148,7 +152,7 @@ struct Again<'a> {
     part: i32,
 }
 
-/// Sends archived deliveries again. One whose mapping is gone or disabled, or whose message is gone, is left out.
+/// Sends archived deliveries again. One whose mapping is gone or disabled, or whose message is gone or erased, is left out.
 async fn replay(
     tx: &mut Tx<'_>,
     job: &Job,
@@ -206,8 +210,18 @@ async fn again<'a>(
         .into_iter()
         .map(|(message, last)| (message, last.map_or(0, |last| last.saturating_add(1))))
         .collect();
+    let erased: Vec<(i64,)> = tx
+        .rows(
+            &MESSAGES_ERASED,
+            &[&messages, &days, &store.0, &ERASED_PAYLOAD],
+        )
+        .await?;
+    let erased: HashSet<i64> = erased.into_iter().map(|(message,)| message).collect();
     let mut again = Vec::with_capacity(rows.len());
     for row in rows {
+        if erased.contains(&row.message) {
+            continue;
+        }
         let target = targets
             .binary_search_by_key(&row.mapping, |target| Some(target.mapping.0))
             .ok()
