@@ -18,12 +18,14 @@ use crate::{
 };
 
 const OPERATOR_TOKEN: &str = "benchmark-operator-token-0123456789abcdef";
+/// The setting that names another database than a file in the folder.
+pub const DATABASE: &str = "INTEGRATOR__DATABASE__URL";
 /// The longest wait for a start; ten million archived messages must not need it.
 const START_SECS: u64 = 120;
 /// How long it may take to stop when it is asked to.
 const STOP_TIME: Duration = Duration::from_secs(30);
 /// Ticks of `/proc/PID/stat` a second: `USER_HZ`, 100 on every Linux this runs on.
-const TICKS_PER_SEC: u64 = 100;
+pub const TICKS_PER_SEC: u64 = 100;
 
 /// A running hub. Ends with its value.
 pub struct Hub {
@@ -52,7 +54,12 @@ impl Hub {
         settings: &[(String, String)],
     ) -> io::Result<Self> {
         let begin = Instant::now();
-        let database = format!("sqlite://{}", folder.join("hub.db").display());
+        let named = settings
+            .iter()
+            .find(|(key, _)| key == DATABASE)
+            .map(|(_, url)| url.clone());
+        let own = || format!("sqlite://{}", folder.join("hub.db").display());
+        let database = named.unwrap_or_else(own);
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--database", &database])
             .env("INTEGRATOR_OPERATOR_TOKEN", OPERATOR_TOKEN)
@@ -187,17 +194,8 @@ impl Hub {
     /// What the system has counted so far.
     pub fn usage(&self) -> Usage {
         let read = |name: &str| fs::read_to_string(self.proc(name)).unwrap_or_default();
-        let stat = read("stat");
-        // The second field is the program's name in parentheses and may hold anything; behind it, utime and stime are 12th and 13th.
-        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-        let ticks: u64 = behind
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
         Usage {
-            cpu_us: ticks * 1_000_000 / TICKS_PER_SEC,
+            cpu_us: cpu_ticks(self.child.id(), 2) * 1_000_000 / TICKS_PER_SEC,
             written_bytes: field(&read("io"), "write_bytes:"),
         }
     }
@@ -294,6 +292,19 @@ pub struct Queues {
     pub incoming: u64,
     /// Done.
     pub archived: u64,
+}
+
+/// The first `fields` of a process's user time, system time, and those of its children that ended, in ticks.
+pub fn cpu_ticks(pid: u32, fields: usize) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the program's name in parentheses and may hold anything; behind it, utime is the 12th.
+    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+    behind
+        .split_whitespace()
+        .skip(11)
+        .take(fields)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum()
 }
 
 fn field(text: &str, key: &str) -> u64 {

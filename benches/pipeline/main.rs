@@ -6,6 +6,14 @@
 //!
 //! Read next: `scenarios.rs` for what is done, `ledger.rs` for how latency is counted, and `docs/performance.md` for the figures.
 
+#[path = "../../src/db/postgres/tests/cluster.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "shared with the tests"
+)]
+mod cluster;
 mod fill;
 mod http;
 mod hub;
@@ -14,6 +22,7 @@ mod limits;
 mod load;
 mod order;
 mod scenarios;
+mod server;
 mod sink;
 mod stats;
 
@@ -57,6 +66,9 @@ pub struct Options {
     /// Where to put the databases; they are removed afterwards.
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     folder: PathBuf,
+    /// Which database: a file of its own for each scenario, or a PostgreSQL server started for it, whose cost is told beside the hub's.
+    #[arg(long, value_enum, default_value_t = Database::Sqlite)]
+    database: Database,
     /// The program to measure; another build of it, to compare.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_integrator"))]
     hub: PathBuf,
@@ -78,6 +90,15 @@ pub struct Options {
     /// `cargo bench` passes it.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Database {
+    /// The embedded one.
+    Sqlite,
+    /// PostgreSQL, from the system's package.
+    Postgres,
 }
 
 impl Options {

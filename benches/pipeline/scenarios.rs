@@ -11,11 +11,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Options, fill,
-    hub::{Hub, Store},
+    Database, Options, fill,
+    hub::{DATABASE, Hub, Store},
     ledger::Ledger,
     limits::own_cpu_us,
     load::{self, Outcome, Pace},
+    server::Server,
     sink::{Sink, Temper},
     stats::{Line, Report, histogram, millis},
 };
@@ -26,6 +27,7 @@ const STALL_SECS: u64 = 20;
 const FIXED_CONNECTIONS: usize = 8;
 /// Counters of `/metrics` that hold commits, and fsyncs of the database's files.
 const COMMITS: &[&str] = &["integrator_db_commits_total"];
+const STATEMENTS: &[&str] = &["integrator_db_commands_total"];
 const FSYNCS: &[&str] = &["integrator_db_fsyncs_total"];
 
 /// The names that `--scenario` takes.
@@ -55,6 +57,7 @@ struct Stage {
     fan_out: u32,
     settings: Vec<(String, String)>,
     folder: TempDir,
+    server: Option<Server>,
 }
 
 /// What a phase does.
@@ -86,7 +89,16 @@ impl Stage {
     ) -> io::Result<Self> {
         let folder = tempfile::tempdir_in(&options.folder)?;
         let sink = Sink::start(tempers, Ledger::new(fan_out)).await?;
-        let settings = options.settings();
+        let mut settings = options.settings();
+        let server = match options.database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(Server::start(folder.path())?),
+        };
+        settings.extend(
+            server
+                .iter()
+                .map(|server| (DATABASE.to_owned(), server.url.clone())),
+        );
         let mut hub = Hub::start(&options.hub, folder.path(), &settings).await?;
         let store = hub.store(kinds, options.bytes).await?;
         Ok(Self {
@@ -96,6 +108,7 @@ impl Stage {
             fan_out,
             settings,
             folder,
+            server,
         })
     }
 
@@ -146,6 +159,7 @@ impl Stage {
             fan_out,
             settings,
             folder,
+            server,
         } = self;
         end(hub)?;
         let hub = Hub::start(&options.hub, folder.path(), &settings).await?;
@@ -157,6 +171,7 @@ impl Stage {
             fan_out,
             settings,
             folder,
+            server,
         })
     }
 
@@ -175,6 +190,8 @@ impl Stage {
         let fsyncs_before = self.hub.metric(FSYNCS).await;
         let profiler = options.profile(self.hub.pid(), scenario, name);
         let (usage, own) = (self.hub.usage(), own_cpu_us());
+        let server_before = self.server.as_ref().map(Server::cpu_us);
+        let statements_before = self.hub.metric(STATEMENTS).await;
         let target = &self.store.target;
         let outcome = match load {
             Load::Delivered(users) => {
@@ -228,6 +245,15 @@ impl Stage {
         let fsyncs = self.hub.metric(FSYNCS).await;
         line.set_if("commits_per_message", per_message(commits_before, commits));
         line.set_if("fsyncs_per_message", per_message(fsyncs_before, fsyncs));
+        if let (Some(server), Some(before)) = (&self.server, server_before) {
+            let cpu = server.cpu_us().saturating_sub(before) as f64;
+            line.set("server_cpu_us_per_message", cpu / messages);
+            let statements = self.hub.metric(STATEMENTS).await;
+            line.set_if(
+                "statements_per_message",
+                per_message(statements_before, statements),
+            );
+        }
         line.set("own_cpu_us", own as f64 / messages);
         Ok(line)
     }

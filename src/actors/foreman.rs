@@ -19,7 +19,7 @@ use super::{
     vitals::{Guard, Ping},
 };
 use crate::{
-    db::{DbError, DbResult, EndJob, JobQuery, JobStep, JobTurn},
+    db::{DbError, DbResult, EndJob, JobQuery, JobStep, JobTurn, PageKey},
     domain::{
         job::{Job, JobEnd, JobKind, ReplayTarget, Turn},
         key::{DeliveryKey, EndpointKey, JobKey},
@@ -30,7 +30,7 @@ use crate::{
 
 /// Looks by itself after so long: for jobs that another node was asked for, and a clock that was set.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Open jobs that are looked at in one round.
+/// Open jobs that are read at once.
 const JOBS_AT_ONCE: usize = 500;
 /// Steps of a job that may fail in a row, for reasons that waiting does not mend, before it is given up.
 const TRIES: u32 = 5;
@@ -114,27 +114,36 @@ async fn run_once(
 }
 
 async fn round(shared: &Shared, failures: &mut Failures) -> DbResult<Option<Micros>> {
-    let open = JobQuery {
-        stores: None,
-        kinds: JobKind::ALL.to_vec(),
-        id: None,
-        open: true,
-        after: None,
-        limit: JOBS_AT_ONCE,
-    };
     let mut next: Option<Micros> = None;
-    for job in shared.backend.job_list(open).await? {
-        if shared.is_stopping() {
-            break;
-        }
-        let again = match job.turn(shared.now()) {
-            Turn::Over => None,
-            Turn::NotBefore(at) => Some(at),
-            Turn::Step(_) => step(shared, &job, failures).await?,
+    let mut after = None;
+    loop {
+        let open = JobQuery {
+            stores: None,
+            kinds: JobKind::ALL.to_vec(),
+            id: None,
+            open: true,
+            after,
+            limit: JOBS_AT_ONCE,
         };
-        next = [next, again].into_iter().flatten().min();
+        let jobs = shared.backend.job_list(open).await?;
+        after = jobs.last().map(|job| PageKey(job.key.0));
+        let is_last = jobs.len() < JOBS_AT_ONCE;
+        for job in jobs {
+            if shared.is_stopping() {
+                return Ok(next);
+            }
+            let again = match job.turn(shared.now()) {
+                Turn::Over => None,
+                Turn::NotBefore(at) => Some(at),
+                Turn::Step(_) => step(shared, &job, failures).await?,
+            };
+            next = [next, again].into_iter().flatten().min();
+        }
+        // However many wait for their time, those behind them have their turn.
+        if is_last {
+            return Ok(next);
+        }
     }
-    Ok(next)
 }
 
 /// Makes a job's step; gives when the next one may be.

@@ -20,6 +20,7 @@ use super::{
     directory::Directory,
     dispatcher::EndpointState,
     intake::{Load, Submit},
+    leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
     poller::{self, Hint},
@@ -32,7 +33,8 @@ use crate::{
     consumers::{self, Consumer},
     db::{
         Acceptance, Accepted, Backfill, BackfillState, DbError, DbResult, EndJob, EntityChange,
-        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, RegistryDelta, SharedBackend,
+        Erasure, FoundRow, Learnt, NewBackfill, NewErasure, OwnerKind, RegistryDelta,
+        SharedBackend,
     },
     domain::{
         job::{Job, JobEnd, NewJob},
@@ -199,6 +201,7 @@ impl Hub {
             registry: RegistryCache::default(),
             consumers: Arc::new(outside.consumers),
             transport,
+            leases: Leases::default(),
             clients,
             directory: Directory::default(),
             keys: Arc::new(KeysInWork::default()),
@@ -244,7 +247,13 @@ impl Hub {
     }
 
     fn missing(&self) -> Vec<Office> {
-        let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
+        let leases = &self.shared.leases;
+        // The router works on the node that owns it; on the others it waits.
+        let waits = |office: &Office| {
+            *office == Office::Router && !leases.is_unknown() && !leases.owns(OwnerKind::Router, 0)
+        };
+        let is_down =
+            |office: &Office| !self.shared.directory.vitals(*office).is_alive() && !waits(office);
         Office::FIXED.into_iter().filter(is_down).collect()
     }
 
@@ -275,6 +284,10 @@ impl Hub {
             .await;
         if ended.is_err() {
             log::warn!("the overseer did not answer the stop");
+        }
+        // Other nodes take over at their next heartbeat instead of waiting for the lease to end.
+        if let Err(error) = self.shared.backend.node_leave().await {
+            log::warn!("the other nodes take over when the lease of this one ends: {error}");
         }
     }
 
@@ -480,6 +493,56 @@ impl Hub {
         Ok(learnt)
     }
 
+    /// Another node says that there may be something to do.
+    pub async fn hear(&self, hint: crate::db::postgres::Hint) {
+        if (hint.registry || hint.all)
+            && let Err(error) = self.shared.refresh_registry().await
+        {
+            log::warn!("a change of the registry is read a little later: {error}");
+        }
+        if hint.incoming || hint.all {
+            self.shared.directory.ring(Office::Router);
+        }
+        let leases = &self.shared.leases;
+        let every = self.registry();
+        let named = hint.endpoints.into_iter().map(EndpointKey);
+        let all = every.endpoints.keys().copied().filter(|_| hint.all);
+        for endpoint in named.chain(all) {
+            // Only where it is served: a ring for a dispatcher that is not there would start one.
+            if leases.owns(OwnerKind::Dispatcher, endpoint.0) {
+                self.shared.directory.ring_dispatcher(endpoint);
+            }
+        }
+        for store in hint.shops {
+            if leases.owns(OwnerKind::Poller, store) {
+                self.look_at_shop(StoreKey(store));
+            }
+        }
+    }
+
+    /// Another node wants a store's shop looked at.
+    fn look_at_shop(&self, store: StoreKey) {
+        let door = self.shared.directory.door(store);
+        door.poll_now();
+        door.look_at_backfills();
+        self.shared.directory.ring(Office::Poller(store));
+    }
+
+    /// Has the node that polls the store look at its shop, where that is not this one.
+    fn tell_poller(&self, store: StoreKey) {
+        if self.shared.leases.owns(OwnerKind::Poller, store.0) {
+            return;
+        }
+        let backend = Arc::clone(&self.shared.backend);
+        actix_rt::spawn(async move { backend.shop_hint(store).await });
+    }
+
+    /// How many nodes share the database, as far as this one knows.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.shared.leases.nodes()
+    }
+
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);
@@ -489,6 +552,7 @@ impl Hub {
     pub fn hint(&self, store: StoreKey, hint: Hint) {
         self.shared.directory.door(store).hint(hint);
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// Whether this store is polled.
@@ -512,6 +576,7 @@ impl Hub {
     pub fn poll_now(&self, store: StoreKey) {
         self.shared.directory.door(store).poll_now();
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// Finds out anew which shop a store's is.
@@ -552,6 +617,7 @@ impl Hub {
     fn look_at_backfills(&self, store: StoreKey) {
         self.shared.directory.door(store).look_at_backfills();
         self.shared.directory.ring(Office::Poller(store));
+        self.tell_poller(store);
     }
 
     /// Stores a job, which begins when its time has come.

@@ -23,6 +23,7 @@ mod dispatcher;
 mod foreman;
 mod hub;
 mod intake;
+mod leases;
 mod metrics;
 mod overseer;
 mod poller;

@@ -2,7 +2,7 @@
 //!
 //! A tick is noted in the same transaction as the message it pushes, so no crash loses or repeats one. What was missed while the
 //! program was down is made up for once ([`Schedule::due`](crate::domain::schedule::Schedule::due)). Each store's schedules have a lease
-//! of their own; on one node this actor takes them all.
+//! of their own: this actor serves the stores whose lease its node has, which on one node are all.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,6 +22,7 @@ use crate::{
     db::{DbResult, OwnerKind, PushedTick, Tick},
     domain::{
         key::{SchedulerKey, StoreKey},
+        registry::{Registry, StoreSnapshot},
         schedule::Due,
         time::Micros,
     },
@@ -31,6 +32,15 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Most ticks of a store in one transaction.
 const MOST_TICKS: usize = 500;
+
+/// Which stores have schedules, in order of key.
+pub fn scheduled(registry: &Registry) -> impl Iterator<Item = StoreKey> + '_ {
+    registry
+        .stores
+        .iter()
+        .filter(|(_, store)| !store.schedulers.is_empty())
+        .map(|(key, _)| *key)
+}
 
 /// What an actor of this office remembers between two looks.
 #[derive(Default)]
@@ -113,6 +123,13 @@ async fn run_once(shared: Arc<Shared>, mut known: Known) -> (Known, DbResult<Opt
 }
 
 async fn push_due(shared: &Shared, known: &mut Known) -> DbResult<Option<Micros>> {
+    let owns = |store: StoreKey| shared.leases.owns(OwnerKind::Scheduler, store.0);
+    let held = known.epochs.len();
+    known.epochs.retain(|store, _| owns(*store));
+    if known.epochs.len() < held {
+        // Another node may push from now on: what was read is out of date when they come back.
+        known.last = None;
+    }
     let last = match &mut known.last {
         Some(last) => last,
         last => {
@@ -123,7 +140,8 @@ async fn push_due(shared: &Shared, known: &mut Known) -> DbResult<Option<Micros>
     let (registry, now) = (shared.registry.current(), shared.now());
     let mut next: Option<Micros> = None;
     let mut due: BTreeMap<StoreKey, Vec<Tick>> = BTreeMap::new();
-    for store in registry.stores.values() {
+    let own = |store: &&Arc<StoreSnapshot>| owns(store.store.key);
+    for store in registry.stores.values().filter(own) {
         for (key, entry) in &store.schedulers {
             let scheduler = &entry.value;
             if !scheduler.enabled {

@@ -16,6 +16,7 @@ use super::{
     directory::Directory,
     hub::RegistryCache,
     intake::Load,
+    leases::Leases,
     metrics::Metrics,
     transport::{ClientFactory, TransportFactory},
     vitals::Office,
@@ -48,6 +49,8 @@ pub struct Shared {
     pub consumers: Consumers,
     /// Who posts.
     pub transport: TransportFactory,
+    /// What this node owns.
+    pub leases: Leases,
     /// Who asks shops.
     pub clients: ClientFactory,
     /// Where the actors are.

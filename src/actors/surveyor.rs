@@ -20,12 +20,13 @@ use futures_util::FutureExt;
 
 use super::{
     bell::{Ringing, Wake},
+    router::ALL_SHARDS,
     shared::Shared,
     transport::{self, Outgoing, Transport},
     vitals::{Guard, Ping},
 };
 use crate::{
-    db::EntityChange,
+    db::{EntityChange, OwnerKind},
     domain::{
         integration::{EndpointDescription, Integration, ServicesFrom, join},
         key::{IntegrationKey, StoreKey},
@@ -117,6 +118,8 @@ fn wanted(shared: &Shared) -> Vec<(Option<StoreKey>, IntegrationKey)> {
             .unwrap_or_else(PoisonError::into_inner),
     );
     let registry = shared.registry.current();
+    // Of several nodes the one that routes looks by itself; any does for a person who asks it.
+    let by_itself = shared.leases.is_unknown() || shared.leases.owns(OwnerKind::Router, ALL_SHARDS);
     let mut wanted = Vec::new();
     let own = registry
         .stores
@@ -133,7 +136,7 @@ fn wanted(shared: &Shared) -> Vec<(Option<StoreKey>, IntegrationKey)> {
                             && now.since(read_at) >= TRY_AGAIN)
                 }
             };
-            if is_due {
+            if is_due && (by_itself || asked.contains(key)) {
                 wanted.push((!asked.contains(key), store, *key));
             }
         }

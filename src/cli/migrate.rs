@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use super::{ConfigArgs, Outcome, environment, init_logging, serve::sqlite_options};
-use crate::db::sqlite::SqliteBackend;
+use super::{ConfigArgs, Outcome, database, environment, init_logging};
 
 /// Bring the database up to this version
 ///
@@ -19,7 +18,7 @@ pub struct Args {
 pub fn run(args: Args) -> Outcome {
     let config = args.config.load(environment())?.config;
     init_logging(&config.log, std::env::var("RUST_LOG").ok().as_deref());
-    drop(SqliteBackend::open(sqlite_options(&config)?)?);
+    drop(database::open(&config, &database::Ear::default())?);
     writeln!(
         std::io::stdout(),
         "the database {} is up to date",

@@ -12,6 +12,8 @@
 mod check_config;
 mod check_endpoint;
 mod config_args;
+mod copy;
+mod database;
 mod demo;
 mod hub_client;
 mod logging;
@@ -52,6 +54,7 @@ enum Command {
     Demo(demo::Args),
     Push(push::Args),
     Migrate(migrate::Args),
+    Copy(copy::Args),
     CheckEndpoint(check_endpoint::Args),
     CheckConfig(check_config::Args),
 }
@@ -63,6 +66,7 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Push(args) => push::run(args),
             Self::Migrate(args) => migrate::run(args),
+            Self::Copy(args) => copy::run(args),
             Self::CheckEndpoint(args) => check_endpoint::run(args),
             Self::CheckConfig(args) => check_config::run(args),
         }

@@ -11,15 +11,13 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    ConfigArgs, Outcome, environment, hub_client::random_token, init_logging, operator_token,
+    ConfigArgs, Outcome, database, environment, hub_client::random_token, init_logging,
+    operator_token,
 };
 use crate::{
     actors::{Hub, SystemClock},
     config::{Config, Secret},
-    db::{
-        EntityChange, LoopBounds,
-        sqlite::{SqliteBackend, SqliteOptions},
-    },
+    db::{EntityChange, LoopBounds, sqlite::SqliteOptions},
     domain::registry::{Entity, Principal},
     web,
 };
@@ -100,13 +98,11 @@ impl Program {
             })?;
         let address = listener.local_addr()?;
         let patience = Duration::from_secs(config.server.shutdown_secs);
-        let backend = Arc::new(SqliteBackend::open(sqlite_options(&config)?)?);
-        let hub = Hub::start(
-            config,
-            Arc::<SqliteBackend>::clone(&backend),
-            Arc::new(SystemClock),
-        )
-        .await?;
+        let ear = database::Ear::default();
+        let opened = database::open(&config, &ear)?;
+        let hub = Hub::start(config, opened.backend(), Arc::new(SystemClock)).await?;
+        // Nobody else sets it.
+        let _ = ear.set(hub.clone());
         ensure_operator(&hub, operator_token, quiet).await?;
         let server = web::server(hub.clone(), listener)?;
         let handle = server.handle();
@@ -136,7 +132,7 @@ impl Program {
         handle.stop(true).await;
         hub.stop(until.saturating_duration_since(Instant::now()))
             .await;
-        if let Err(error) = backend.fold() {
+        if let Err(error) = opened.fold() {
             log::warn!(
                 "the database's log could not be folded in, the next start will do it: {error}"
             );
@@ -153,17 +149,27 @@ pub(super) fn sqlite_options(
     let mut options = SqliteOptions::new(config.database.url.embedded()?);
     options.readers = config.database.readers;
     options.writer_cache_kib = config.database.cache_mib.saturating_mul(1024);
-    options.loop_bounds = LoopBounds {
+    options.loop_bounds = loop_bounds(config);
+    options.claim_age = claim_age(config);
+    Ok(options)
+}
+
+/// How deep and wide messages may descend from one another.
+pub(super) fn loop_bounds(config: &Config) -> LoopBounds {
+    LoopBounds {
         max_depth: config.loops.max_depth,
         max_descendants: u32::try_from(config.loops.max_descendants).unwrap_or(u32::MAX),
         max_per_object_hour: u32::try_from(config.loops.max_per_object_hour).unwrap_or(u32::MAX),
-    };
-    options.claim_age = match config.identifiers.expire_days {
+    }
+}
+
+/// How long what a mapping took counts as taken.
+pub(super) fn claim_age(config: &Config) -> Duration {
+    match config.identifiers.expire_days {
         // Never: longer than any database lives, short enough to add to a date.
         0 => Duration::from_secs(1_000 * 365 * 86_400),
         days => Duration::from_secs(days.saturating_mul(86_400)),
-    };
-    Ok(options)
+    }
 }
 
 /// Sets the operator's token to the given one; makes one, and says it this once, where there never was any.

@@ -31,10 +31,10 @@ pub struct DatabaseUrlError {
     reason: String,
 }
 
-/// The configuration names a database that this build cannot speak to.
+/// The configuration names a PostgreSQL server where only the embedded database will do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "database.url names a PostgreSQL server, but this build of integrator carries only the embedded database; set it to sqlite://PATH"
+    "database.url names a PostgreSQL server, but this needs the embedded database; set it to sqlite://PATH"
 )]
 pub struct OnlyEmbedded;
 
@@ -78,7 +78,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The embedded database's file, for a build that carries no other database.
+    /// The embedded database's file.
     ///
     /// # Errors
     /// [`OnlyEmbedded`] for a PostgreSQL URL.
@@ -188,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn a_build_with_only_the_embedded_database_says_so() {
+    fn a_server_is_no_file() {
         assert_eq!(file("hub.db").embedded(), Ok(Path::new("hub.db")));
         let server = DatabaseUrl::parse("postgres://hub:hunter2@db/hub").unwrap();
         let said = server.embedded().unwrap_err().to_string();
-        assert!(said.contains("only the embedded database"), "{said}");
+        assert!(said.contains("needs the embedded database"), "{said}");
     }
 }

@@ -15,12 +15,14 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod copy;
 mod erasure;
 mod error;
 mod jobs;
 mod known;
 mod people;
 mod polling;
+pub mod postgres;
 mod query;
 mod rows;
 pub mod sqlite;
@@ -47,9 +49,9 @@ pub use query::{
 };
 pub use rows::{
     Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
-    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, OwnerKind,
-    ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed, SettleOutcome, Settled, Skip,
-    SweepBounds, SweepReport,
+    Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE,
+    NodeBeat, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
+    SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
 
 use crate::domain::{
@@ -83,6 +85,30 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes the lease on an owner and starts a new epoch, which is returned: settlements of failures that carry an
     /// older epoch are fenced off from now on. Every start of a router or dispatcher calls it.
     async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64>;
+
+    /// One heartbeat of this node: says that it lives, takes what is its own and free, and tells what it owns. A database that
+    /// only one node can open gives it everything, for ever.
+    async fn node_beat(&self, beat: NodeBeat) -> DbResult<NodeView> {
+        Ok(NodeView {
+            owned: beat.wanted,
+            give_up: Vec::new(),
+            nodes: 1,
+            lease: None,
+        })
+    }
+
+    /// Gives up what this node has stopped serving, so that another one may take it at its next heartbeat.
+    async fn owner_release(&self, _owners: Vec<(OwnerKind, i64)>) -> DbResult<()> {
+        Ok(())
+    }
+
+    /// Gives everything up: the node ends.
+    async fn node_leave(&self) -> DbResult<()> {
+        Ok(())
+    }
+
+    /// Has the node that polls this store's shop look at it now, where that is another one. Should it be lost, that costs latency only.
+    async fn shop_hint(&self, _store: StoreKey) {}
 
     // ---- registry --------------------------------------------------------------------------------------------------
 

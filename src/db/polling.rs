@@ -1,5 +1,7 @@
 //! What goes into and comes out of [`super::Backend`] about polled shops.
 
+use sha2::{Digest, Sha256};
+
 use crate::domain::{
     id::Id,
     key::{BackfillKey, StoreKey},
@@ -252,4 +254,15 @@ pub struct SetAsideRow {
     pub first_at: Micros,
     /// Last.
     pub last_at: Micros,
+}
+
+/// What an erased object is stored as: a name may itself be personal (a customer's is the address).
+pub(in crate::db) fn erased_token(store: StoreKey, noun: Noun, token: &str) -> String {
+    let hash = Sha256::new_with_prefix(b"erased-1\0")
+        .chain_update(store.0.to_be_bytes())
+        .chain_update(noun.name().as_bytes())
+        .chain_update(b"\0")
+        .chain_update(token.as_bytes())
+        .finalize();
+    format!("erased:{}", hex::encode(hash.get(..16).unwrap_or_default()))
 }

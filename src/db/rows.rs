@@ -28,6 +28,29 @@ pub enum OwnerKind {
     Scheduler,
 }
 
+/// How long a node counts as living after its last heartbeat, by the database's clock. It stops by itself before that.
+pub const NODE_LEASE: Duration = Duration::from_secs(5);
+
+/// One heartbeat of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeBeat {
+    /// Everything that somebody in the cluster must own, as far as this node knows.
+    pub wanted: Vec<(OwnerKind, i64)>,
+}
+
+/// What a node may do until its lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// What it owns.
+    pub owned: Vec<(OwnerKind, i64)>,
+    /// What of that it is to give up, because it is another node's by rights: it finishes and says so.
+    pub give_up: Vec<(OwnerKind, i64)>,
+    /// How many nodes live, this one among them.
+    pub nodes: usize,
+    /// How long this holds, counted from before it was asked for; `None` for ever, where there is one node only.
+    pub lease: Option<Duration>,
+}
+
 /// Rows of the registry that changed, and its newest version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegistryDelta {

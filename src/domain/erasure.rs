@@ -117,9 +117,10 @@ pub fn mention(json: &str, email: &Email) -> Mention {
         return Mention::None;
     }
     match serde_json::from_str::<Value>(json) {
-        Ok(value) => in_value(&value, "", email),
-        Err(_) if stands_in(json, email) => Mention::Somewhere,
-        Err(_) => Mention::None,
+        // The first of two members of one name is not in the value, and in the text all the same.
+        Ok(value) if in_value(&value, "", email) > Mention::None => in_value(&value, "", email),
+        _ if stands_in(json, email) => Mention::Somewhere,
+        _ => Mention::None,
     }
 }
 
@@ -139,7 +140,13 @@ fn in_value(value: &Value, name: &str, email: &Email) -> Mention {
             .unwrap_or(Mention::None),
         Value::Object(members) => members
             .iter()
-            .map(|(name, value)| in_value(value, name, email))
+            .map(|(name, value)| {
+                let by_name = match stands_in(name, email) {
+                    true => Mention::Somewhere,
+                    false => Mention::None,
+                };
+                by_name.max(in_value(value, name, email))
+            })
             .max()
             .unwrap_or(Mention::None),
         Value::Null | Value::Bool(_) | Value::Number(_) => Mention::None,
@@ -152,9 +159,12 @@ pub fn stands_in(text: &str, email: &Email) -> bool {
     let text = text.to_lowercase();
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '%' | '+' | '-');
     text.match_indices(email.as_str()).any(|(at, found)| {
-        let before = text.get(..at).and_then(|part| part.chars().next_back());
+        let mut before = text.get(..at).unwrap_or_default().chars().rev();
+        let (before, further) = (before.next(), before.next());
         let mut after = text.get(at + found.len()..).unwrap_or_default().chars();
-        let starts = !before.is_some_and(|c| goes_on(c) || c == '.');
+        // RFC 5322 has more characters in names, as in o'brien@x.org; after a word they belong to it, else they are quotes and the like.
+        let joins = |c: char| "!#$&'*/=?^`{|}~".contains(c) && further.is_some_and(goes_on);
+        let starts = !before.is_some_and(|c| goes_on(c) || c == '.' || joins(c));
         let ends = match after.next() {
             // A full stop ends a sentence or goes on with the host.
             Some('.') => !after.next().is_some_and(goes_on),
@@ -239,5 +249,20 @@ mod tests {
         ] {
             assert_ne!(other, one);
         }
+    }
+
+    #[test]
+    fn a_name_with_an_apostrophe_is_another_one_and_a_quote_is_none() {
+        let brien = Email::parse("brien@x.org").expect("an address");
+        assert!(!stands_in("to o'brien@x.org", &brien));
+        assert!(stands_in("to 'brien@x.org'", &brien));
+    }
+
+    #[test]
+    fn an_address_that_is_a_members_name_or_was_overwritten_is_found() {
+        let named = r#"{"subscribers":{"ann@example.org":{"vip":true}}}"#;
+        assert_eq!(mention(named, &ann()), Mention::Somewhere);
+        let twice = r#"{"email":"ann@example.org","email":"other@example.org"}"#;
+        assert_eq!(mention(twice, &ann()), Mention::Somewhere);
     }
 }

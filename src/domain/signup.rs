@@ -381,6 +381,12 @@ fn mapping(
 }
 
 /// The scheduler a service recommends: it pushes the first whole type among the recommended messages.
+/// The schedules that an integration's services recommend.
+pub fn schedules_of(integration: &Integration) -> impl Iterator<Item = PlannedSchedule> {
+    let services = integration.services.iter();
+    services.filter_map(|service| schedule(integration, service))
+}
+
 fn schedule(integration: &Integration, service: &Service) -> Option<PlannedSchedule> {
     let schedule = service.recommends.schedule.clone()?;
     let key = service

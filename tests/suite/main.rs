@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod bulk;
+#[path = "../../src/db/postgres/tests/cluster.rs"]
+#[allow(dead_code)]
+mod cluster;
 mod crash;
 mod documents;
 mod faults;
 mod interop;
 mod isolation;
+mod nodes;
 mod order;
 mod polling;
 mod push;

@@ -275,6 +275,17 @@ impl Dispatcher {
         if attempt::is_paused(self.endpoint, registry) {
             return shut(DispatcherState::Paused, None);
         }
+        if !self
+            .shared
+            .leases
+            .owns(OwnerKind::Dispatcher, self.endpoint.0)
+        {
+            // The lease may have ended: another node may post from now on.
+            return shut(
+                DispatcherState::DatabaseAway,
+                Some(now.plus(DATABASE_PAUSE)),
+            );
+        }
         if self.shared.database_away.load(Ordering::SeqCst) {
             return shut(
                 DispatcherState::DatabaseAway,

@@ -17,7 +17,7 @@ mod topology;
 mod watch;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,15 +30,26 @@ use super::{
     directory::OverseerDoor,
     dispatcher::Retire,
     poller,
+    router::ALL_SHARDS,
+    scheduler,
     shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
-use crate::domain::{
-    event::{Level, NewEvent},
-    key::{EndpointKey, StoreKey},
+use crate::{
+    db::{NodeBeat, NodeView, OwnerKind},
+    domain::{
+        event::{Level, NewEvent},
+        key::{EndpointKey, StoreKey},
+    },
 };
 
 pub use watch::{OnFatal, Watch, exit_process};
+
+/// How often a node says that it lives, where there may be several.
+const NODE_BEAT: Duration = Duration::from_secs(1);
+
+/// The registry is read anew with every so many of them.
+const BEATS_PER_LOOK: u64 = 5;
 
 /// Entries of the mailbox.
 const MAILBOX: usize = 1024;
@@ -100,6 +111,16 @@ pub struct Overseer {
     beat: u64,
     last_tick: Instant,
     watch: Watch,
+    /// A heartbeat of the node is under way.
+    beating: bool,
+    /// Endpoints without a live mapping that have something waiting.
+    extra: HashSet<EndpointKey>,
+    /// Endpoints that are another node's by rights: released as soon as their dispatchers have ended.
+    giving_up: HashSet<EndpointKey>,
+    /// Stores whose schedules are this node's.
+    scheduled: HashSet<i64>,
+    /// Heartbeats of the node that were answered, where there may be several.
+    beats: u64,
 }
 
 impl Overseer {
@@ -118,12 +139,27 @@ impl Overseer {
             last_tick: Instant::now(),
             shared,
             watch,
+            beating: false,
+            extra: HashSet::new(),
+            giving_up: HashSet::new(),
+            scheduled: HashSet::new(),
+            beats: 0,
         }
     }
 
     fn fill(&mut self, office: Office, ctx: &mut Context<Self>) {
         if self.shared.is_stopping() || self.holders.get(&office).is_some_and(|holder| holder.is_up)
         {
+            return;
+        }
+        let owner = match office {
+            Office::Dispatcher(endpoint) => Some((OwnerKind::Dispatcher, endpoint.0)),
+            Office::Poller(store) => Some((OwnerKind::Poller, store.0)),
+            _ => None,
+        };
+        if owner.is_some_and(|(kind, key)| !self.shared.leases.owns(kind, key)) {
+            // Another node's: should it become this one's again, it starts afresh.
+            self.holders.remove(&office);
             return;
         }
         let vitals = self.shared.directory.vitals(office);
@@ -294,20 +330,183 @@ impl Overseer {
         }
     }
 
-    /// Endpoints that need a dispatcher from the start: those of live mappings, and those with deliveries waiting.
-    fn fill_dispatchers(&mut self, ctx: &mut Context<Self>) {
-        let endpoints: Vec<EndpointKey> = self
+    /// The next heartbeat of the node, where there may be several nodes.
+    fn beat_again(&mut self, ctx: &mut Context<Self>) {
+        let leases = &self.shared.leases;
+        if !leases.is_everything() && !self.shared.is_stopping() {
+            self.beat_node(ctx);
+        }
+    }
+
+    /// Says that this node lives, and asks for what it would serve: routing, the endpoints of live mappings, and those with
+    /// deliveries waiting (the Sweeper finds them).
+    fn beat_node(&mut self, ctx: &mut Context<Self>) {
+        if self.beating {
+            return;
+        }
+        self.beating = true;
+        let endpoints = self
             .shared
             .registry
             .current()
             .endpoints
             .keys()
             .copied()
+            .collect::<HashSet<_>>();
+        let mut wanted: Vec<(OwnerKind, i64)> = endpoints
+            .union(&self.extra)
+            .map(|endpoint| (OwnerKind::Dispatcher, endpoint.0))
             .collect();
-        for endpoint in endpoints {
-            self.fill(Office::Dispatcher(endpoint), ctx);
+        // An endpoint that has just lost its last mapping is still served until its dispatcher has nothing to do.
+        let seated = self.holders.keys().filter_map(|office| match office {
+            Office::Dispatcher(endpoint)
+                if !endpoints.contains(endpoint) && !self.extra.contains(endpoint) =>
+            {
+                Some(endpoint.0)
+            }
+            _ => None,
+        });
+        wanted.extend(seated.map(|endpoint| (OwnerKind::Dispatcher, endpoint)));
+        wanted.push((OwnerKind::Router, ALL_SHARDS));
+        let registry = self.shared.registry.current();
+        wanted.extend(poller::polled(&registry).map(|store| (OwnerKind::Poller, store.0)));
+        wanted.extend(scheduler::scheduled(&registry).map(|store| (OwnerKind::Scheduler, store.0)));
+        let (backend, asked_at) = (Arc::clone(&self.shared.backend), Instant::now());
+        let beat = async move { backend.node_beat(NodeBeat { wanted }).await };
+        ctx.spawn(beat.into_actor(self).map(move |view, act, ctx| {
+            act.beating = false;
+            match view {
+                Ok(view) => act.take_in(&view, asked_at, ctx),
+                Err(error) => {
+                    log::warn!("the node's heartbeat failed: {error}");
+                    if act.shared.leases.is_unknown() {
+                        ctx.run_later(NODE_BEAT, Self::beat_node);
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Starts what this node owns now, and ends what it does not own any more.
+    fn take_in(&mut self, view: &NodeView, asked_at: Instant, ctx: &mut Context<Self>) {
+        self.shared.leases.note(view, asked_at);
+        // Whether the router is to be waited for is known from now on.
+        self.shared.changed.notify_waiters();
+        let dispatcher = |(kind, key): &(OwnerKind, i64)| {
+            (*kind == OwnerKind::Dispatcher).then_some(EndpointKey(*key))
+        };
+        let owned: HashSet<EndpointKey> = view.owned.iter().filter_map(dispatcher).collect();
+        let give_up: HashSet<EndpointKey> = view.give_up.iter().filter_map(dispatcher).collect();
+        for endpoint in owned.difference(&give_up) {
+            let office = Office::Dispatcher(*endpoint);
+            if !self.holders.contains_key(&office) {
+                self.fill(office, ctx);
+            }
         }
-        // Those without a live mapping are found by the Sweeper's first round.
+        self.fill_pollers(ctx);
+        self.ring_scheduler(view);
+        if view.lease.is_none() {
+            // No further heartbeat asks for those that were wished for during this one.
+            for endpoint in std::mem::take(&mut self.extra) {
+                self.ensure(endpoint, ctx);
+            }
+            return;
+        }
+        self.read_registry_now_and_then();
+        let served: Vec<EndpointKey> = self
+            .holders
+            .keys()
+            .filter_map(|office| match office {
+                Office::Dispatcher(endpoint) => Some(*endpoint),
+                _ => None,
+            })
+            .collect();
+        for endpoint in served {
+            if !owned.contains(&endpoint) || give_up.contains(&endpoint) {
+                self.let_go(endpoint);
+            }
+        }
+        self.giving_up = give_up;
+        let ended = |endpoint: &&EndpointKey| {
+            !self
+                .shared
+                .directory
+                .vitals(Office::Dispatcher(**endpoint))
+                .is_alive()
+        };
+        let mut released: Vec<(OwnerKind, i64)> = self
+            .giving_up
+            .iter()
+            .filter(ended)
+            .map(|endpoint| (OwnerKind::Dispatcher, endpoint.0))
+            .collect();
+        // Whoever takes the router or a poller next fences this node's off with its epoch.
+        released.extend(
+            view.give_up
+                .iter()
+                .filter(|(kind, _)| *kind != OwnerKind::Dispatcher),
+        );
+        if !released.is_empty() {
+            let backend = Arc::clone(&self.shared.backend);
+            actix_rt::spawn(async move {
+                if let Err(error) = backend.owner_release(released).await {
+                    log::warn!("what is another node's is given up a little later: {error}");
+                }
+            });
+        }
+    }
+
+    /// The Scheduler looks when the stores whose schedules are this node's are others than before.
+    fn ring_scheduler(&mut self, view: &NodeView) {
+        let scheduled = view
+            .owned
+            .iter()
+            .filter_map(|(kind, key)| (*kind == OwnerKind::Scheduler).then_some(*key));
+        let scheduled: HashSet<i64> = scheduled.collect();
+        if scheduled != self.scheduled {
+            self.scheduled = scheduled;
+            self.shared.directory.ring(Office::Scheduler);
+        }
+    }
+
+    /// Should another node's word that the registry has changed have been lost.
+    fn read_registry_now_and_then(&mut self) {
+        self.beats += 1;
+        if !self.beats.is_multiple_of(BEATS_PER_LOOK) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        actix_rt::spawn(async move {
+            if let Err(error) = shared.refresh_registry().await {
+                log::warn!("a change of the registry is read a little later: {error}");
+            }
+        });
+    }
+
+    /// Starts the dispatcher of an endpoint that has none. One that is about to be filled again after a pause keeps its pause.
+    fn ensure(&mut self, endpoint: EndpointKey, ctx: &mut Context<Self>) {
+        let office = Office::Dispatcher(endpoint);
+        if !self.holders.contains_key(&office) {
+            self.fill(office, ctx);
+            if !self.holders.contains_key(&office) {
+                // Not this node's, or not yet: the next heartbeat asks for it.
+                self.extra.insert(endpoint);
+            }
+        }
+    }
+
+    /// Ends the dispatcher of an endpoint that another node serves from now on. What it was sending is sent again there.
+    fn let_go(&mut self, endpoint: EndpointKey) {
+        let office = Office::Dispatcher(endpoint);
+        let Some(seat) = self.shared.directory.seat(endpoint) else {
+            return;
+        };
+        self.shared.directory.set_seat(endpoint, None);
+        if seat.address.try_send(Retire).is_err() {
+            self.shared.directory.set_seat(endpoint, Some(seat));
+        } else if let Some(holder) = self.holders.remove(&office) {
+            self.arbiters.leave(holder.thread);
+        }
     }
 }
 
@@ -338,8 +537,8 @@ impl Actor for Overseer {
         for office in Office::FIXED {
             self.fill(office, ctx);
         }
-        self.fill_dispatchers(ctx);
-        self.fill_pollers(ctx);
+        self.beat_node(ctx);
+        ctx.run_interval(NODE_BEAT, Self::beat_again);
         let every = Duration::from_secs(self.shared.config.supervision.heartbeat_secs);
         self.watch.beat();
         ctx.run_interval(every, Self::tick);
@@ -350,11 +549,7 @@ impl Handler<Ensure> for Overseer {
     type Result = ();
 
     fn handle(&mut self, ensure: Ensure, ctx: &mut Self::Context) {
-        let office = Office::Dispatcher(ensure.0);
-        // One that is about to be filled again after a pause keeps its pause.
-        if !self.holders.contains_key(&office) {
-            self.fill(office, ctx);
-        }
+        self.ensure(ensure.0, ctx);
     }
 }
 
@@ -384,6 +579,7 @@ impl Handler<MayRetire> for Overseer {
                 self.shared.directory.set_seat(offer.endpoint, Some(seat));
             } else if let Some(holder) = self.holders.remove(&office) {
                 self.arbiters.leave(holder.thread);
+                self.extra.remove(&offer.endpoint);
             }
         }
     }

@@ -162,6 +162,10 @@ impl Desk {
         else {
             return Next::Retire;
         };
+        if !self.shared.leases.owns(OwnerKind::Poller, self.store.0) {
+            // Another node polls it. Should it be this one's again, it gets a new poller.
+            return Next::Retire;
+        }
         match self.work(&entry).await {
             Ok(pause) => {
                 self.database.succeed();

@@ -51,8 +51,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A message whose decision the database refuses is left alone for so long.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 
+/// How soon the router looks again whether it is this node's, before and after the node's first heartbeat.
+const FIRST_BEAT: Duration = Duration::from_millis(10);
+const NOT_OWNED: Duration = Duration::from_millis(500);
+
 /// Key of the router's lease: on one node one router serves all shards.
-const ALL_SHARDS: i64 = 0;
+pub(super) const ALL_SHARDS: i64 = 0;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,6 +295,17 @@ impl Router {
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
+        let leases = &self.shared.leases;
+        if !leases.owns(OwnerKind::Router, ALL_SHARDS) {
+            // Another node routes, or nobody has said yet.
+            let pause = if leases.is_unknown() {
+                FIRST_BEAT
+            } else {
+                NOT_OWNED
+            };
+            ctx.run_later(pause, Self::claim);
+            return;
+        }
         let claim = Routing::claim(Arc::clone(&self.shared));
         ctx.spawn(
             claim

@@ -15,6 +15,8 @@ pub struct DatabaseConfig {
     pub url: DatabaseUrl,
     /// Connections that only read (embedded database).
     pub readers: usize,
+    /// Connections at most (PostgreSQL).
+    pub connections: usize,
     /// Page cache of each connection, in MiB (embedded database).
     pub cache_mib: u32,
     /// Milliseconds to wait for another program's lock (embedded database).
@@ -30,6 +32,7 @@ impl DatabaseConfig {
         Self {
             url,
             readers: 2,
+            connections: 4,
             cache_mib: 8,
             busy_timeout_ms: 5_000,
         }
@@ -40,6 +43,7 @@ impl Section for DatabaseConfig {
     const NAME: &'static str = "database";
     const BOUNDS: &'static [Bound] = &[
         Bound::new("readers", 1.0, 64.0),
+        Bound::new("connections", 2.0, 200.0),
         Bound::new("cache_mib", 1.0, 65_536.0),
         Bound::new("busy_timeout_ms", 0.0, 600_000.0),
     ];

@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::setup::*;
 use crate::{
     db::{
-        AuditQuery, EndJob, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Locator, Queue,
-        QueueQuery, SweepBounds,
+        AuditQuery, EndJob, ErasureStep, JobCount, JobQuery, JobQuestion, JobStep, JobTurn,
+        Locator, NewErasure, Queue, QueueQuery, SweepBounds,
     },
     domain::{
         delivery::{ArchiveReason, WaitState},
+        erasure::ErasureSubject,
         id::Id,
         job::{Job, JobEnd, JobKind, JobState, NewJob, ReplayTarget},
         key::{DeliveryKey, JobKey, MappingKey, StoreKey},
+        reference::ObjectRef,
         time::Micros,
     },
 };
@@ -327,6 +329,24 @@ fn message_about(order: &str) -> Option<crate::domain::reference::ObjectRef> {
 
 /// A replay makes new deliveries that name the old ones and claim nothing; the old ones stay as they are, and what is archived after
 /// the asking is not sent again.
+pub(in crate::db) async fn a_replay_leaves_out_what_was_erased(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    hub.complete(&["R1", "R2"], at(1)).await;
+    let new = NewErasure {
+        store: hub.store,
+        subject: ErasureSubject::Object(ObjectRef::new("order", "R1").unwrap()),
+        who: "Ann".into(),
+    };
+    hub.db.erasure_insert(new, at(2)).await.unwrap();
+    while hub.db.erasure_step(100, at(3)).await.unwrap() != ErasureStep::Idle {}
+    let job = hub
+        .ask(question(hub.store, JobKind::Replay), 100, at(4))
+        .await;
+    let (job, _) = hub.carry_out(&job).await;
+    assert_eq!((job.done, job.skipped), (1, 1));
+    assert_eq!(hub.due_orders(at(100)).await, ["R2"]);
+}
+
 pub(in crate::db) async fn a_replay_sends_archived_deliveries_again(rig: &dyn Rig) {
     let hub = Hub::start(rig).await;
     let (key, message_id) = hub.push("R1").await;

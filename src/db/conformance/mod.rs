@@ -102,6 +102,7 @@ macro_rules! conformance_suite {
             an_archive_job_leaves_alone_what_went_on,
             a_job_can_name_its_rows,
             a_replay_sends_archived_deliveries_again,
+            a_replay_leaves_out_what_was_erased,
             an_older_registry_replays_nothing,
             a_stopped_job_does_nothing_more,
             jobs_that_ended_long_ago_are_swept,

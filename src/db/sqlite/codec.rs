@@ -57,17 +57,17 @@ pub(super) fn row_of(key: i64) -> i64 {
 
 /// One message's (or chunk's) routing record: who got it and who did not.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct RoutingRecord {
+pub(in crate::db) struct RoutingRecord {
     /// Delivery and mapping.
-    pub(super) deliveries: Vec<(i64, i64)>,
+    pub(in crate::db) deliveries: Vec<(i64, i64)>,
     /// Who subscribed and did not get it.
-    pub(super) skipped: Vec<Skip>,
+    pub(in crate::db) skipped: Vec<Skip>,
 }
 
 impl RoutingRecord {
     /// `[1, [[delivery, mapping], ...], [[mapping, reason, text], ...]]`; the first number is the format's version.
     /// JSON, because people and other programs read tables too, and a number costs a few bytes more than as a varint.
-    pub(super) fn encode(&self) -> String {
+    pub(in crate::db) fn encode(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::with_capacity(16 + 24 * self.deliveries.len());
         text.push_str("[1,[");
@@ -99,7 +99,7 @@ impl RoutingRecord {
     }
 
     /// Reads what [`RoutingRecord::encode`] wrote; `key` is the row's, for the error.
-    pub(super) fn decode(key: i64, text: &str) -> Result<Self, DbError> {
+    pub(in crate::db) fn decode(key: i64, text: &str) -> Result<Self, DbError> {
         let unreadable = |reason: String| DbError::Unreadable {
             table: "routing",
             key,

@@ -14,7 +14,8 @@
 //! Read next: `writer.rs` for the commit, `route.rs` and `settle.rs` for the two transitions that matter.
 
 mod archive;
-mod codec;
+pub(super) mod codec;
+pub(super) mod copying;
 mod delivery;
 mod detail;
 mod due;

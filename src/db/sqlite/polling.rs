@@ -14,7 +14,7 @@ use crate::{
     db::{
         Backfill, BackfillState, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen, OwnerKind,
         PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState,
-        SetAsideRow,
+        SetAsideRow, polling::erased_token,
     },
     domain::{
         event::NewEvent,
@@ -165,17 +165,6 @@ pub(super) fn versions(
         }
         .rows(conn)
     })
-}
-
-/// What an erased object is stored as: a name may itself be personal (a customer's is the address).
-fn erased_token(store: StoreKey, noun: Noun, token: &str) -> String {
-    let hash = Sha256::new_with_prefix(b"erased-1\0")
-        .chain_update(store.0.to_be_bytes())
-        .chain_update(noun.name().as_bytes())
-        .chain_update(b"\0")
-        .chain_update(token.as_bytes())
-        .finalize();
-    format!("erased:{}", hex::encode(hash.get(..16).unwrap_or_default()))
 }
 
 /// Looks again for those that were not found, under the names they have when they were erased.

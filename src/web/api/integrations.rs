@@ -12,11 +12,13 @@ use crate::{
     domain::{
         id::Id,
         integration::{Integration, IntegrationState, Service, ServicesFrom, join},
-        key::IntegrationKey,
+        key::{IntegrationKey, SchedulerKey},
         registry::{
             EndpointSettings, Entity, EntityRow, Entry, Integrations, Mapping, Registry,
             SigningSecrets, StoreSnapshot,
         },
+        scheduler::Scheduler,
+        signup::{PlannedSchedule, schedules_of},
         time::Micros,
     },
     wire::endpoint_json,
@@ -240,14 +242,28 @@ pub fn removal_of(store: &StoreSnapshot, key: IntegrationKey) -> Vec<EntityChang
         .collect()
 }
 
-/// What removes a store's mappings of an integration.
+/// What removes a store's mappings of an integration, and the schedulers that its services asked for.
 pub(super) fn removed_mappings(
     store: &StoreSnapshot,
     key: IntegrationKey,
 ) -> impl Iterator<Item = EntityChange> {
     let of = move |mapping: &&Entry<_, Mapping>| mapping.value.integration == Some(key);
     let own = store.mappings.values().filter(of);
-    own.map(|mapping| EntityChange::Delete { key: mapping.key.0 })
+    let integration = store.integration(key).map(|entry| &entry.value);
+    let planned = integration.into_iter().flat_map(schedules_of);
+    let schedulers = planned.filter_map(move |planned| scheduler_of(store, &planned));
+    own.map(|mapping| mapping.key.0)
+        .chain(schedulers.map(|own| own.key.0))
+        .map(|key| EntityChange::Delete { key })
+}
+
+/// The scheduler that a store has for what a service asked for.
+fn scheduler_of<'a>(
+    store: &'a StoreSnapshot,
+    planned: &PlannedSchedule,
+) -> Option<&'a Entry<SchedulerKey, Scheduler>> {
+    let mut all = store.schedulers.values();
+    all.find(|own| own.value.key == planned.key && own.value.schedule == planned.schedule)
 }
 
 /// Whose an integration is.
@@ -346,7 +362,7 @@ async fn switch(
     enabled: bool,
 ) -> Result<HttpResponse, ApiError> {
     let key = find(&call.store, request)?.key;
-    let changes = switching_of(&call.store, key, enabled);
+    let changes = switching_of(&call.store, key, enabled, call.hub().now());
     if !changes.is_empty() {
         call.caller.change(changes).await?;
     }
@@ -361,17 +377,21 @@ async fn switch(
     Ok(HttpResponse::Ok().json(documents))
 }
 
-/// What switching an integration's mappings on or off changes: required ones stay enabled.
+/// What switching an integration's mappings on or off changes: required ones stay enabled, and what a service asked to be pushed
+/// on a schedule goes with its mapping.
 pub fn switching_of(
     store: &StoreSnapshot,
     key: IntegrationKey,
     enabled: bool,
+    now: Micros,
 ) -> Vec<EntityChange> {
-    store
-        .mappings
-        .values()
+    let own = store.mappings.values();
+    let switched: Vec<_> = own
         .filter(|mapping| mapping.value.integration == Some(key))
         .filter(|mapping| mapping.value.enabled != enabled && (enabled || !mapping.value.required))
+        .collect();
+    let mut changes: Vec<EntityChange> = switched
+        .iter()
         .map(|mapping| EntityChange::Replace {
             key: mapping.key.0,
             entity: Entity::Mapping(Mapping {
@@ -379,7 +399,35 @@ pub fn switching_of(
                 ..mapping.value.clone()
             }),
         })
-        .collect()
+        .collect();
+    let integration = store.integration(key).map(|entry| &entry.value);
+    for planned in integration.into_iter().flat_map(schedules_of) {
+        if !switched.iter().any(|own| own.value.name == planned.mapping) {
+            continue;
+        }
+        match scheduler_of(store, &planned) {
+            Some(own) if own.value.enabled != enabled => changes.push(EntityChange::Replace {
+                key: own.key.0,
+                entity: Entity::Scheduler(Scheduler {
+                    enabled,
+                    ..own.value.clone()
+                }),
+            }),
+            None if enabled => changes.push(EntityChange::Create {
+                store: Some(store.store.key),
+                subject: None,
+                entity: Entity::Scheduler(Scheduler {
+                    schedule: planned.schedule,
+                    key: planned.key,
+                    payload: None,
+                    enabled,
+                    anchor: now,
+                }),
+            }),
+            _ => {}
+        }
+    }
+    changes
 }
 
 /// The integration in the path: the store's own, or a global one.

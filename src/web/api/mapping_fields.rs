@@ -70,7 +70,7 @@ pub fn read(
         }
     };
     let (enabled, required) = read_switches(fields, stored, by);
-    Mapping {
+    let mapping = Mapping {
         name: name
             .or_else(|| stored.map(|stored| stored.name.clone()))
             .unwrap_or_default(),
@@ -84,7 +84,25 @@ pub fn read(
         options: read_options(fields, stored),
         enabled,
         required,
+    };
+    if by != By::Operator
+        && stored.is_some_and(|stored| takes_away_a_token(stored, &mapping, store))
+    {
+        fields.note(
+            "url",
+            "is that of an application offered to every store: a mapping that goes elsewhere needs a token of its own",
+        );
     }
+    mapping
+}
+
+/// Whether a changed mapping would send the token of an integration that is the operator's to another address.
+fn takes_away_a_token(before: &Mapping, after: &Mapping, store: &StoreSnapshot) -> bool {
+    let is_global = before
+        .integration
+        .is_some_and(|key| store.globals.contains_key(&key));
+    let is_moved = before.url != after.url || before.integration != after.integration;
+    is_global && is_moved && !after.token.is_empty() && before.token == after.token
 }
 
 fn read_switches(fields: &mut Fields<'_>, stored: Option<&Mapping>, by: By) -> (bool, bool) {

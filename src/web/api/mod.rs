@@ -286,7 +286,7 @@ fn polled(config: &mut ServiceConfig) {
 }
 
 /// A resource that answers other methods than `allow` with 405.
-pub(super) fn at(path: &str, allow: &'static str) -> Resource {
+pub(in crate::web) fn at(path: &str, allow: &'static str) -> Resource {
     #[cfg(test)]
     super::tests::note_route(path, allow);
     let refuse = move || {

@@ -325,6 +325,14 @@ pub const OPERATIONS: &[Operation] = &[
         202,
         One("Erasure"),
     ),
+    post(
+        "/api/stores/{store}/objects/{type}/{token}/link",
+        Read,
+        "A signed link to an object's page, for a frame in the shop's admin",
+        201,
+        One("Link"),
+    )
+    .with("LinkWrite"),
     get(
         "/api/stores/{store}/erasures",
         Admin,
@@ -348,6 +356,7 @@ pub const OPERATIONS: &[Operation] = &[
         202,
         One("Job"),
     )
+    .or(200, One("JobCount"))
     .with("JobWrite"),
     post(
         "/api/stores/{store}/queues/accepted/archive",
@@ -356,6 +365,7 @@ pub const OPERATIONS: &[Operation] = &[
         202,
         One("Job"),
     )
+    .or(200, One("JobCount"))
     .with("JobWrite"),
     get(
         "/api/stores/{store}/actions",
@@ -386,6 +396,7 @@ pub const OPERATIONS: &[Operation] = &[
         202,
         One("Job"),
     )
+    .or(200, One("JobCount"))
     .with("JobWrite"),
     get(
         "/api/stores/{store}/replays",

@@ -21,10 +21,17 @@ pub const OPERATOR: &str = "operator-token-of-the-tests";
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     env: Vec<(String, String)>,
+    database: Option<String>,
     file_limit: Option<u64>,
 }
 
 impl Setup {
+    /// On this database instead of one of its own.
+    pub fn on(mut self, database: &str) -> Self {
+        self.database = Some(database.to_owned());
+        self
+    }
+
     /// Sets a key of the configuration, such as `retry.base_secs`.
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         let name = format!(
@@ -118,7 +125,8 @@ impl Hub {
 
     fn command(&self) -> Command {
         let folder = self.place.as_deref().unwrap_or(self.folder.path());
-        let database = format!("sqlite://{}", folder.join("hub.db").display());
+        let own = || format!("sqlite://{}", folder.join("hub.db").display());
+        let database = self.setup.database.clone().unwrap_or_else(own);
         let program = env!("CARGO_BIN_EXE_integrator");
         let mut command = match self.setup.file_limit {
             None => Command::new(program),
@@ -148,6 +156,7 @@ impl Hub {
             .with("supervision.backoff_base_ms", 10);
         let setup = Setup {
             env: quick.env.into_iter().chain(setup.env).collect(),
+            database: setup.database,
             file_limit: setup.file_limit,
         };
         Self {
@@ -204,6 +213,11 @@ impl Hub {
             (self.get("", "/health/ready").await.status == 200).then_some(())
         })
         .await;
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// `kill -9`.

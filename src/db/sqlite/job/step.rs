@@ -1,6 +1,6 @@
 //! A step of a job: what was found is acted on, marked, and the cursor moves, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{MarkInsert, Picked, read, write};
 use crate::{
@@ -15,11 +15,12 @@ use crate::{
             person::{back_to_lane, note},
             route::RoutingInsert,
             session::{Place, Session},
-            statement::{Command, Question, statements},
+            statement::{Command, Question, key_list, statements},
         },
     },
     domain::{
         delivery::{ArchiveReason, WaitState},
+        erasure::ERASED_PAYLOAD,
         event::{Level, NewEvent},
         job::{Job, JobKind, ReplayTarget},
         key::{DeliveryKey, EndpointKey, MessageKey},
@@ -35,6 +36,9 @@ statements! {
     } = "INSERT INTO accepted (store, seq, endpoint, mapping, kind, message, lane, pos, head, state, due_at, attempts, failures,
          since, created_at, replay_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, NOT EXISTS (SELECT 1 FROM accepted WHERE
          endpoint = ?3 AND lane = ?7 AND state < 3), 0, ?8, 0, 0, ?8, ?8, ?9)";
+    /// Those of these messages that were erased.
+    ErasedMessages<'a> { keys: &'a str, payload: &'a str } -> i64 =
+        "SELECT seq FROM message WHERE seq IN (SELECT value FROM json_each(?1)) AND octet_length(payload) = octet_length(?2) AND payload = ?2";
     /// The key of a message's last routing record.
     RoutingLast { from: i64, to: i64 } -> Option<i64> = "SELECT MAX(key) FROM routing WHERE key BETWEEN ?1 AND ?2";
 }
@@ -132,7 +136,7 @@ fn put_away(
     note(session, waiting, subject, description, now)
 }
 
-/// Sends archived deliveries again. One whose mapping is gone or disabled, or whose message is gone, is left out.
+/// Sends archived deliveries again. One whose mapping is gone or disabled, or whose message is gone or erased, is left out.
 fn replay(
     session: &mut Session,
     job: &Job,
@@ -144,6 +148,13 @@ fn replay(
     let mut rows = archived_rows(&mut session.conn, store, keys)?;
     rows.sort_unstable_by_key(|row| row.seq);
     let messages: Vec<i64> = rows.iter().map(|row| row.message).collect();
+    let erased: HashSet<i64> = ErasedMessages {
+        keys: &key_list(messages.iter().copied()),
+        payload: ERASED_PAYLOAD,
+    }
+    .rows(&mut session.conn)?
+    .into_iter()
+    .collect();
     let heads: HashMap<i64, Head> = heads_read(&mut session.conn, session.seal, messages)?
         .into_iter()
         .map(|head| (head.key, head))
@@ -157,6 +168,9 @@ fn replay(
         let (Some(target), Some(head)) = (target, heads.get(&row.message)) else {
             continue;
         };
+        if erased.contains(&row.message) {
+            continue;
+        }
         let Some(part) = next_part(session, row.message)? else {
             continue;
         };

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     domain::{
-        key::StoreKey,
-        registry::{Entity, EntityRow, Parameter, Registry, Store},
+        key::{IntegrationKey, StoreKey},
+        registry::{Entity, EntityRow, Entry, Parameter, Registry, Store},
         time::Micros,
     },
     web::error::ApiError,
@@ -273,4 +273,43 @@ fn only_the_operator_lifts_a_requirement() {
             "enabled: a required mapping cannot be disabled".to_owned()
         ])
     );
+}
+
+#[test]
+fn the_token_of_an_application_offered_to_all_goes_nowhere_else() {
+    let key = IntegrationKey(77);
+    let stored = Mapping {
+        integration: Some(key),
+        ..read_text(r#"{"mapping": {"name": "a.b", "url": "http://app.example/b", "messages": ["order:new"], "token": "of the operator"}}"#)
+            .expect("a mapping")
+    };
+    let application = r#"{"name": "a", "url": "http://app.example", "category": "other", "token": "of the operator"}"#;
+    let mut store = (*store()).clone();
+    let globals = std::sync::Arc::make_mut(&mut store.globals);
+    let own = Entity::from_json("integration", application).unwrap();
+    let Entity::Integration(own) = own else {
+        panic!("{own:?}")
+    };
+    globals.insert(
+        key,
+        Entry {
+            key,
+            id: STORE.parse().unwrap(),
+            created_at: Micros(0),
+            updated_at: Micros(0),
+            value: *own,
+        },
+    );
+    let moved = |token: &str| Mapping {
+        url: "http://thief.example/".into(),
+        token: token.into(),
+        ..stored.clone()
+    };
+    assert!(takes_away_a_token(
+        &stored,
+        &moved("of the operator"),
+        &store
+    ));
+    assert!(!takes_away_a_token(&stored, &moved("my own"), &store));
+    assert!(!takes_away_a_token(&stored, &stored, &store));
 }

@@ -250,7 +250,7 @@ pub fn form(
             (text_area("messages", "Messages", 3, typed.raw("messages"), "One type a line: order:new, order:*, or * for all.", problems))
             details open[!typed.get("filters").is_empty() || !typed.get("identifiers").is_empty()] {
                 summary { "Filters and identifiers" }
-                (text_area("filters", "Filters", 3, typed.raw("filters"), "One a line, all must hold: payload.order.totals.order gt 300. Operators: eq, neq, gt, lt, gte, lte, present, empty, match and more.", problems))
+                (text_area("filters", "Filters", 3, typed.raw("filters"), "One a line, all must hold: payload.order.totals.order gt 300. Operators: eq, neq, gt, lt, begin, contains, end, present, empty, match.", problems))
                 (text_area("identifiers", "Identifiers", 2, typed.raw("identifiers"), "What makes a message unique for this mapping, one a line: order = payload.order.number", problems))
                 @if !paths.is_empty() { details { summary .meta { "Paths of the newest message" } ul .mono { @for path in paths { li { (crate::web::console::html::Foreign(path)) } } } } }
             }

@@ -28,6 +28,8 @@ mod test;
 
 use actix_web::web::{ServiceConfig, get, post, resource};
 
+use crate::web::api::at;
+
 pub use jobs::waiting;
 pub use object::{embed_policy, signature_of};
 pub use pulse::Pulse;
@@ -115,7 +117,7 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .service(resource("/embed/objects/{type}/{token}").route(get().to(object::embedded)))
         .service(
-            resource("/api/stores/{store}/objects/{type}/{token}/link")
+            at("/api/stores/{store}/objects/{type}/{token}/link", "POST")
                 .route(post().to(object::make_link)),
         );
 }

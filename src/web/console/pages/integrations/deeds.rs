@@ -149,7 +149,8 @@ impl Deed<'_> {
     }
 
     async fn switch(&self, enabled: bool) -> Result<HttpResponse, Refusal> {
-        self.change(switching_of(self.store, self.entry.key, enabled))
+        let now = self.person.hub.now();
+        self.change(switching_of(self.store, self.entry.key, enabled, now))
             .await?;
         Ok(self.done("switched"))
     }

@@ -1,0 +1,114 @@
+//! What this node owns, and until when. Written by the Overseer after each heartbeat of the node, read by whoever is about
+//! to do what only one node may do.
+//!
+//! The lease is counted by this machine's monotonic clock from *before* the database was asked, and ends a second early: so
+//! this node stops by itself before another one may take over, also when it was paused, or cut off from the database.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::db::{NodeView, OwnerKind};
+
+/// How much earlier than the lease this node stops.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Leases(Mutex<Held>);
+
+#[derive(Debug, Default)]
+enum Held {
+    /// Not asked yet.
+    #[default]
+    Unknown,
+    /// There is one node only.
+    Everything,
+    /// What the last heartbeat said.
+    Until {
+        owned: HashSet<(OwnerKind, i64)>,
+        end: Instant,
+        nodes: usize,
+    },
+}
+
+impl Leases {
+    /// Notes what a heartbeat said that was begun at `asked_at`.
+    pub fn note(&self, view: &NodeView, asked_at: Instant) {
+        let held = match view.lease {
+            None => Held::Everything,
+            Some(lease) => Held::Until {
+                owned: view.owned.iter().copied().collect(),
+                end: asked_at + lease.saturating_sub(MARGIN),
+                nodes: view.nodes,
+            },
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Whether this node may do the owner's work now.
+    #[must_use]
+    pub fn owns(&self, kind: OwnerKind, key: i64) -> bool {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Held::Unknown => false,
+            Held::Everything => true,
+            Held::Until { owned, end, .. } => owned.contains(&(kind, key)) && Instant::now() < *end,
+        }
+    }
+
+    /// Whether no heartbeat was answered yet.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            Held::Unknown
+        )
+    }
+
+    /// Whether there is one node only, for ever.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        matches!(
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            Held::Everything
+        )
+    }
+
+    /// How many nodes lived at the last heartbeat.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Held::Unknown => 0,
+            Held::Everything => 1,
+            Held::Until { nodes, .. } => *nodes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_by_itself_before_others_may_take_over() {
+        let leases = Leases::default();
+        assert!(leases.is_unknown() && !leases.owns(OwnerKind::Router, 0));
+        let view = |lease| NodeView {
+            owned: vec![(OwnerKind::Dispatcher, 7)],
+            give_up: Vec::new(),
+            nodes: 2,
+            lease,
+        };
+        leases.note(&view(Some(Duration::from_secs(5))), Instant::now());
+        assert!(leases.owns(OwnerKind::Dispatcher, 7) && !leases.owns(OwnerKind::Dispatcher, 8));
+        let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(4)) else {
+            return;
+        };
+        leases.note(&view(Some(Duration::from_secs(5))), long_ago);
+        assert!(!leases.owns(OwnerKind::Dispatcher, 7));
+        leases.note(&view(None), long_ago);
+        assert!(leases.owns(OwnerKind::Router, 0) && leases.nodes() == 1);
+    }
+}
