@@ -12,6 +12,7 @@
 //! **A path that finds nothing counts as one null**: it passes `empty` and `neq`, and nothing else (save `eq` with no
 //! value). When it finds several, `match_rule` decides: `all` of them (default) or `any`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -278,6 +279,84 @@ impl CompiledFilters {
             None => Verdict::Passed,
             Some(index) => Verdict::Refused { index },
         }
+    }
+}
+
+/// What makes two filters the same.
+type Key = (PathId, Operator, Option<Arc<str>>, MatchRule);
+
+/// The filters of many mappings, each different one once: a thousand mappings that look at the same thing look once.
+#[derive(Debug, Default)]
+pub struct FilterSet {
+    all: Vec<Compiled>,
+    known: HashMap<Key, usize>,
+}
+
+impl FilterSet {
+    /// Checks a mapping's filters and adds them, and their paths to `paths`. Returns their places in the set, in order.
+    ///
+    /// # Errors
+    /// The first filter that cannot be used.
+    pub fn add(
+        &mut self,
+        filters: &[Filter],
+        paths: &mut PathSet,
+    ) -> Result<Box<[usize]>, FilterError> {
+        if filters.len() > MAX_FILTERS {
+            return Err(FilterError::TooMany {
+                found: filters.len(),
+            });
+        }
+        let places = filters.iter().enumerate().map(|(index, filter)| {
+            let path = paths.add(&filter.path);
+            let value = filter.value.as_ref().map(|value| value.text.clone());
+            let key = (path, filter.operator, value, filter.match_rule);
+            if let Some(place) = self.known.get(&key) {
+                return Ok(*place);
+            }
+            let test = Test::compile(filter).map_err(|problem| FilterError::Invalid {
+                index,
+                field: "value",
+                problem,
+            })?;
+            let rule = filter.match_rule;
+            self.all.push(Compiled { path, test, rule });
+            self.known.insert(key, self.all.len() - 1);
+            Ok(self.all.len() - 1)
+        });
+        places.collect()
+    }
+
+    /// For judging one message.
+    #[must_use]
+    pub fn verdicts(&self) -> Verdicts<'_> {
+        Verdicts {
+            set: self,
+            known: vec![None; self.all.len()],
+        }
+    }
+}
+
+/// What the filters of a set say of one message, each asked once.
+#[derive(Debug)]
+pub struct Verdicts<'a> {
+    set: &'a FilterSet,
+    known: Vec<Option<bool>>,
+}
+
+impl Verdicts<'_> {
+    /// Judges the message for a mapping with these filters; no filters pass everything.
+    pub fn judge(&mut self, places: &[usize], found: &Found<'_>) -> Verdict {
+        let refused = places.iter().position(|place| !self.holds(*place, found));
+        refused.map_or(Verdict::Passed, |index| Verdict::Refused { index })
+    }
+
+    fn holds(&mut self, place: usize, found: &Found<'_>) -> bool {
+        let (Some(filter), Some(known)) = (self.set.all.get(place), self.known.get_mut(place))
+        else {
+            return false;
+        };
+        *known.get_or_insert_with(|| filter.holds(found))
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     delivery::{Claim, NewDelivery, SkipReason},
-    filter::{CompiledFilters, Filter, Verdict},
+    filter::{Filter, FilterSet, Verdict, Verdicts},
     identifier::CompiledIdentifiers,
     key::{EndpointKey, MappingKey},
     lookup::{Found, PathSet, RootView},
@@ -78,6 +78,7 @@ struct Subscriber {
 
 struct Route {
     paths: PathSet,
+    filters: FilterSet,
     candidates: Vec<Candidate>,
 }
 
@@ -88,7 +89,7 @@ struct Candidate {
 }
 
 enum Conditions {
-    Compiled(CompiledFilters),
+    Compiled(Box<[usize]>),
     /// The stored filters do not compile (only a database edited by hand has such): the mapping gets nothing, with this reason.
     Broken(String),
 }
@@ -126,6 +127,7 @@ impl Subscriptions {
 
     fn compile_route(&self, kind: &MessageType) -> Route {
         let mut paths = PathSet::new();
+        let mut filters = FilterSet::default();
         let candidates = self
             .mappings
             .iter()
@@ -137,7 +139,8 @@ impl Subscriptions {
                     .any(|pattern| pattern.matches(kind))
             })
             .map(|subscriber| Candidate {
-                conditions: CompiledFilters::compile(&subscriber.mapping.filters, &mut paths)
+                conditions: filters
+                    .add(&subscriber.mapping.filters, &mut paths)
                     .map_or_else(
                         |error| Conditions::Broken(error.to_string()),
                         Conditions::Compiled,
@@ -149,7 +152,11 @@ impl Subscriptions {
                 subscriber: subscriber.clone(),
             })
             .collect();
-        Route { paths, candidates }
+        Route {
+            paths,
+            filters,
+            candidates,
+        }
     }
 }
 
@@ -182,6 +189,7 @@ pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decisi
         .primary
         .as_ref()
         .map(|object| lane_hash(message.store.0, object));
+    let mut verdicts = route.filters.verdicts();
     let mut last = None;
     for candidate in &route.candidates {
         let key = candidate.subscriber.key;
@@ -192,7 +200,7 @@ pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decisi
             decision.progress = last.map_or(RouteProgress::Done, RouteProgress::UpTo);
             break;
         }
-        match candidate.judge(&found, lane) {
+        match candidate.judge(&found, &mut verdicts, lane) {
             Ok(delivery) => decision.deliveries.push(delivery),
             Err(reason) => decision.skipped.push(Skip {
                 mapping: key,
@@ -205,7 +213,12 @@ pub fn route(incoming: &Incoming, store: &StoreSnapshot, chunk: usize) -> Decisi
 }
 
 impl Candidate {
-    fn judge(&self, found: &Found<'_>, lane: Option<i64>) -> Result<NewDelivery, SkipReason> {
+    fn judge(
+        &self,
+        found: &Found<'_>,
+        verdicts: &mut Verdicts<'_>,
+        lane: Option<i64>,
+    ) -> Result<NewDelivery, SkipReason> {
         let mapping = &self.subscriber.mapping;
         if !mapping.enabled {
             return Err(SkipReason::Disabled);
@@ -213,7 +226,7 @@ impl Candidate {
         match &self.conditions {
             Conditions::Broken(reason) => return Err(SkipReason::Filtered(reason.clone())),
             Conditions::Compiled(filters) => {
-                if let Verdict::Refused { index } = filters.matches(found) {
+                if let Verdict::Refused { index } = verdicts.judge(filters, found) {
                     let text = mapping
                         .filters
                         .get(index)

@@ -352,3 +352,49 @@ async fn changes_over_the_api_stand_in_the_audit_log_with_their_token_and_withou
     assert!(!format!("{rows:?}").contains("hunter2"));
     site.stop().await;
 }
+
+#[actix_web::test]
+async fn what_a_service_wants_on_a_schedule_goes_with_its_mapping() {
+    let site = Site::start().await;
+    let (store, token) = site.store("shop").await;
+    let services = json!([
+        {"name": "send", "path": "/send", "recommends": {"messages": ["order:new"]}},
+        {"name": "stock", "path": "/stock", "recommends": {"messages": ["stock:poll"], "schedule": {"count": 1, "interval": "days"}}}]);
+    let integration = json!({"integration": {"name": "acme", "url": "http://app.example", "category": "custom", "services": services}});
+    let made = site
+        .call(
+            &token,
+            "POST",
+            &format!("{store}/integrations"),
+            integration,
+        )
+        .await
+        .expect(201);
+    let path = format!("{store}/integrations/{}", made.text_of("id"));
+    let signup = json!({"enabled": ["send"]});
+    site.call(&token, "POST", &format!("{path}/signup"), signup)
+        .await
+        .expect(201);
+    let enabled = async || {
+        let all = site.get(&token, &format!("{store}/schedulers")).await;
+        let all = all.expect(200).body;
+        let all = all.as_array().expect("an array").iter();
+        all.map(|one| one["enabled"] == true).collect::<Vec<_>>()
+    };
+    assert_eq!(enabled().await, Vec::<bool>::new());
+    for (action, after) in [
+        ("enable_mappings", [true]),
+        ("disable_mappings", [false]),
+        ("enable_mappings", [true]),
+    ] {
+        site.call(&token, "POST", &format!("{path}/{action}"), Value::Null)
+            .await
+            .expect(200);
+        assert_eq!(enabled().await, after, "{action}");
+    }
+    site.call(&token, "DELETE", &path, Value::Null)
+        .await
+        .expect(200);
+    assert_eq!(enabled().await, Vec::<bool>::new());
+    site.stop().await;
+}
