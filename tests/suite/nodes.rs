@@ -75,6 +75,14 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
             .mapping(&store, name, &url, json!({"messages": ["order:updated"]}))
             .await;
     }
+    // A token that was made on one node is known to the others a moment later.
+    for node in &nodes {
+        eventually("the node knows the token", || async {
+            let asked = node.get(&store.token, &store.path("/queues")).await;
+            (asked.status == 200).then_some(())
+        })
+        .await;
+    }
     let answered: Mutex<Vec<(String, u64)>> = Mutex::default();
     let mut longest = std::time::Duration::ZERO;
     for round in 0..KILLS {
