@@ -1,5 +1,7 @@
 //! What the parts can do alone on this machine, in the same run: figures to hold the hub's against.
 
+use std::sync::Arc;
+
 use std::{
     fs, io,
     time::{Duration, Instant},
@@ -204,7 +206,7 @@ impl Bare {
             .accepted_due(endpoint, now, batch, Vec::new().into())
             .await?;
         let settled = due.deliveries.iter().map(|one| self.settlement(one, now));
-        backend.accepted_settle(settled.collect(), now).await?;
+        backend.accepted_settle(Arc::new(settled.collect()), now).await?;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The same work through the backend itself.
 
+use std::sync::Arc;
+
 use std::time::Instant;
 
 use integrator::{
@@ -141,7 +143,7 @@ async fn backend_batches(
             parameters: Vec::new(),
         };
         assert_eq!(due.deliveries.len(), 128);
-        db.accepted_settle(due.deliveries.iter().map(settle).collect(), Micros(batch))
+        db.accepted_settle(Arc::new(due.deliveries.iter().map(settle).collect()), Micros(batch))
             .await
             .expect("settled");
     }

@@ -157,7 +157,11 @@ impl Intake {
         }
     }
 
+    /// Takes up what lies on the tray, unless a commit runs: its end leads here.
     fn collect(&mut self, ctx: &mut Context<Self>) {
+        if self.committing {
+            return;
+        }
         self.pending.extend(self.tray.take());
         self.commit(ctx);
     }
@@ -186,6 +190,7 @@ impl Intake {
             batch.extend(submit.batch);
         }
         self.committing = true;
+        self.tray.hush();
         let admit = admit(Arc::clone(&self.shared), batch);
         ctx.spawn(admit.into_actor(self).map(move |mut outcome, act, ctx| {
             if let Ok(admitted) = &mut outcome {
@@ -193,7 +198,7 @@ impl Intake {
             }
             answer_all(answers, outcome.map(|admitted| admitted.answers));
             act.committing = false;
-            act.commit(ctx);
+            act.collect(ctx);
         }));
     }
 

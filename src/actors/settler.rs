@@ -41,6 +41,19 @@ const BATCH: usize = 512;
 pub struct Settle {
     /// What to write.
     pub settlement: Settlement,
+    /// Whose it is.
+    pub sender: Sender,
+}
+
+impl Settle {
+    fn apart(self) -> (Settlement, Sender) {
+        (self.settlement, self.sender)
+    }
+}
+
+/// Who is told of an outcome.
+#[derive(Debug)]
+pub struct Sender {
     /// Where the outcome goes.
     pub reply: Reply,
     /// A stop waits for it.
@@ -73,7 +86,11 @@ impl Settler {
         }
     }
 
+    /// Takes up what lies on the tray, unless a commit runs: its end leads here.
     fn collect(&mut self, ctx: &mut Context<Self>) {
+        if self.committing {
+            return;
+        }
         self.pending.extend(self.tray.take());
         self.commit(ctx);
     }
@@ -83,6 +100,7 @@ impl Settler {
             return;
         }
         self.committing = true;
+        self.tray.hush();
         let batch: Vec<Settle> = self
             .pending
             .drain(..self.pending.len().min(BATCH))
@@ -93,7 +111,7 @@ impl Settler {
             if unwritten.is_empty() {
                 act.backoff.succeed();
                 act.shared.database_away.store(false, Ordering::SeqCst);
-                act.commit(ctx);
+                act.collect(ctx);
                 return;
             }
             act.shared.database_away.store(true, Ordering::SeqCst);
@@ -104,7 +122,7 @@ impl Settler {
             act.committing = true;
             ctx.run_later(pause, |act, ctx| {
                 act.committing = false;
-                act.commit(ctx);
+                act.collect(ctx);
             });
         }));
     }
@@ -112,50 +130,67 @@ impl Settler {
 
 /// Writes a batch and answers its senders. Returns what could not be written because the database is away.
 async fn write(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
-    let settlements = batch
-        .iter()
-        .map(|settle| settle.settlement.clone())
-        .collect();
-    match shared
+    let (settlements, senders): (Vec<Settlement>, Vec<Sender>) =
+        batch.into_iter().map(Settle::apart).unzip();
+    let settlements = Arc::new(settlements);
+    let written = shared
         .backend
-        .accepted_settle(settlements, shared.now())
-        .await
-    {
+        .accepted_settle(Arc::clone(&settlements), shared.now())
+        .await;
+    match written {
         Ok(outcomes) => {
-            finish(&shared, batch, outcomes).await;
+            finish(&shared, &settlements, senders, outcomes).await;
             Vec::new()
         }
         Err(error) if error.is_transient() => {
             log::error!(
                 "{} finished attempts wait to be written: {error}",
-                batch.len()
+                senders.len()
             );
-            batch
+            together(settlements, senders)
         }
         Err(error) => {
             log::error!(
                 "{} settlements were refused together and go one by one: {error}",
-                batch.len()
+                senders.len()
             );
-            write_one_by_one(shared, batch).await
+            write_one_by_one(shared, together(settlements, senders)).await
         }
     }
+}
+
+/// Settlements that were not written, with their senders.
+fn together(settlements: Arc<Vec<Settlement>>, senders: Vec<Sender>) -> Vec<Settle> {
+    // The database may still hold the batch when it answers, and lets go of it right after.
+    let settlements = Arc::try_unwrap(settlements).unwrap_or_else(|shared| (*shared).clone());
+    settlements
+        .into_iter()
+        .zip(senders)
+        .map(|(settlement, sender)| Settle { settlement, sender })
+        .collect()
 }
 
 async fn write_one_by_one(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle> {
     let mut rest = VecDeque::from(batch);
     while let Some(settle) = rest.pop_front() {
+        let (settlement, sender) = settle.apart();
+        let alone = Arc::new(vec![settlement]);
         match shared
             .backend
-            .accepted_settle(vec![settle.settlement.clone()], shared.now())
+            .accepted_settle(Arc::clone(&alone), shared.now())
             .await
         {
-            Ok(outcomes) => finish(&shared, vec![settle], outcomes).await,
+            Ok(outcomes) => finish(&shared, &alone, vec![sender], outcomes).await,
             Err(error) if error.is_transient() => {
-                rest.push_front(settle);
-                return rest.into();
+                let mut unwritten = together(alone, vec![sender]);
+                unwritten.extend(rest);
+                return unwritten;
             }
-            Err(error) => refuse(settle, &error),
+            Err(error) => {
+                for settle in together(alone, vec![sender]) {
+                    refuse(settle, &error);
+                }
+            }
         }
     }
     Vec::new()
@@ -164,26 +199,30 @@ async fn write_one_by_one(shared: Arc<Shared>, batch: Vec<Settle>) -> Vec<Settle
 fn refuse(settle: Settle, error: &DbError) {
     let delivery = settle.settlement.key.0;
     log::error!(store = settle.settlement.store.0, delivery; "an attempt's outcome cannot be written: {error}");
-    settle.reply.answer(Note::Refused);
+    settle.sender.reply.answer(Note::Refused);
 }
 
-async fn finish(shared: &Shared, batch: Vec<Settle>, outcomes: Vec<Settled>) {
+async fn finish(
+    shared: &Shared,
+    settlements: &[Settlement],
+    senders: Vec<Sender>,
+    outcomes: Vec<Settled>,
+) {
     let new_messages = outcomes.iter().any(|settled| settled.messages > 0);
     let registry_moved = outcomes.iter().any(|settled| settled.registry_moved);
-    for (settle, settled) in batch.into_iter().zip(outcomes) {
+    for ((settlement, sender), settled) in settlements.iter().zip(senders).zip(outcomes) {
         // A dispatcher that was replaced meanwhile reads the truth from the database.
-        let Settle {
-            settlement,
+        let Sender {
             reply,
             piece,
             accepted_at,
-        } = settle;
+        } = sender;
         let is_success = matches!(settlement.disposition, Disposition::Completed { .. });
         if is_success && settled.outcome == SettleOutcome::Written {
             shared.metrics.delivered(shared.now().since(accepted_at));
         }
-        shared.metrics.settled(&settlement, &settled);
-        log_outcome(&settlement, &settled);
+        shared.metrics.settled(settlement, &settled);
+        log_outcome(settlement, &settled);
         reply.answer(Note::Settled(settled));
         drop(piece);
     }

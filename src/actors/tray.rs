@@ -73,6 +73,11 @@ impl<T> Tray<T> {
         }
     }
 
+    /// Wakes nobody until the next [`Tray::take`]: the actor is busy, and will look by itself when it is done.
+    pub fn hush(&self) {
+        self.0.ringing.store(true, Ordering::SeqCst);
+    }
+
     /// Takes up all that lies here.
     #[must_use]
     pub fn take(&self) -> Vec<T> {
@@ -144,6 +149,22 @@ mod tests {
             round.iter().for_each(|item| tray.put(*item));
             assert_eq!(collected.recv().await, Some(round));
         }
+    }
+
+    #[actix_web::test]
+    async fn a_hushed_tray_wakes_nobody_until_somebody_has_looked() {
+        let tray = Tray::new();
+        let (seen, mut collected) = mpsc::unbounded_channel();
+        let collector = Collector {
+            tray: tray.clone(),
+            seen,
+        };
+        tray.belong(collector.start().recipient());
+        tray.hush();
+        tray.put(1);
+        assert_eq!(tray.take(), [1], "what is put down while hushed stays");
+        tray.put(2);
+        assert_eq!(collected.recv().await, Some(vec![2]), "and this rang anew");
     }
 
     #[test]

@@ -183,7 +183,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Writes finished attempts, one transaction for all. A success settles if the delivery still waits; anything else
     /// also needs its fence to hold.
-    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>>;
+    /// The batch is shared, because a caller that is told of a trouble has to try it again.
+    async fn accepted_settle(
+        &self,
+        batch: Arc<Vec<Settlement>>,
+        now: Micros,
+    ) -> DbResult<Vec<Settled>>;
 
     /// Endpoints that have anything waiting, with how many deliveries (for the Overseer's "nothing overdue without an owner").
     async fn accepted_endpoints(&self) -> DbResult<Vec<EndpointKey>>;

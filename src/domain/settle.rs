@@ -188,12 +188,12 @@ pub struct SettleContext<'a> {
 
 /// Turns the outcome of an attempt into what is written down.
 #[must_use]
-pub fn settle(delivery: &Delivery, finish: Finish, context: SettleContext<'_>) -> Settlement {
+pub fn settle(delivery: &Delivery, finish: Finish, mut context: SettleContext<'_>) -> Settlement {
     let fence = Fence {
         epoch: context.epoch,
         attempts: delivery.attempts,
     };
-    let mut record = context.record.clone();
+    let mut record = std::mem::take(&mut context.record);
     let (verdict, answer) = match finish {
         Finish::Failed { kind, sentence } => (
             Verdict::Failure {

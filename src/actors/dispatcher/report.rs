@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
-        settler::Settle,
+        settler::{Sender, Settle},
         shared::{Piece, Shared},
         tray::Tray,
         vitals::Office,
@@ -142,17 +142,17 @@ impl Report {
             | Disposition::Postponed { due_at } => Some(*due_at),
             _ => None,
         };
-        let settle = Settle {
+        let sender = Sender {
             reply: Reply {
                 tray: self.tray,
                 key: settlement.key,
                 due_at,
                 note: Note::Unknown,
             },
-            settlement,
             piece: self.piece,
             accepted_at: self.accepted_at,
         };
+        let settle = Settle { settlement, sender };
         if let Some(settler) = self.shared.directory.settler.get() {
             settler.put(settle);
         }

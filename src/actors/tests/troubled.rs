@@ -118,7 +118,11 @@ impl Backend for Troubled {
         self.inner.accepted_due(endpoint, now, limit, but).await
     }
 
-    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {
+    async fn accepted_settle(
+        &self,
+        batch: Arc<Vec<Settlement>>,
+        now: Micros,
+    ) -> DbResult<Vec<Settled>> {
         self.befall("accepted_settle")?;
         self.inner.accepted_settle(batch, now).await
     }

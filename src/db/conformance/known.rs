@@ -1,5 +1,7 @@
 //! Known objects, schedules and backlogs.
 
+use std::sync::Arc;
+
 use super::setup::*;
 use crate::{
     db::{OwnerKind, PushedTick, Tick},
@@ -66,7 +68,7 @@ pub(in crate::db) async fn returned_objects_are_merged_with_the_settlement(rig: 
         ..news(hub.store, &[r#"{"id":"R1","shopify_id":"88"}"#])
     }));
     let twice = vec![settlement.clone(), settlement];
-    let settled = hub.db.accepted_settle(twice, T0).await.unwrap();
+    let settled = hub.db.accepted_settle(Arc::new(twice), T0).await.unwrap();
     let messages: Vec<u64> = settled.iter().map(|settled| settled.messages).collect();
     assert_eq!(messages, [1, 0], "the second found nothing to settle");
     let state = hub.db.object_state(hub.store, "order", "R1").await.unwrap();

@@ -1,5 +1,7 @@
 //! Events: written once, counted when said again, announced the first time; and the bounds that stop loops.
 
+use std::sync::Arc;
+
 use super::setup::*;
 use crate::{
     db::{EventQuery, EventRow, RouteOutcome, SettleOutcome},
@@ -54,7 +56,7 @@ pub(in crate::db) async fn a_repeated_notification_is_counted_and_announced_once
         settlement.events = vec![notification(&hub, &head, "Out of stock")];
         let settled = hub
             .db
-            .accepted_settle(vec![settlement], at(n))
+            .accepted_settle(Arc::new(vec![settlement]), at(n))
             .await
             .unwrap();
         assert_eq!(
@@ -77,7 +79,7 @@ pub(in crate::db) async fn a_repeated_notification_is_counted_and_announced_once
     let mut settlement = hub.settlement(&head, completed());
     settlement.events = vec![notification(&hub, &head, "Something else")];
     hub.db
-        .accepted_settle(vec![settlement], at(9))
+        .accepted_settle(Arc::new(vec![settlement]), at(9))
         .await
         .unwrap();
     assert_eq!(hub.incoming().await.len(), 2);
@@ -93,7 +95,7 @@ pub(in crate::db) async fn events_are_found_by_level_object_and_message(rig: &dy
     second.level = Level::Error;
     second.reference = None;
     settlement.events = vec![notification(&hub, &head, "First"), second];
-    hub.db.accepted_settle(vec![settlement], T0).await.unwrap();
+    hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
     let subjects = async |query| {
         listed(&hub, query)
             .await

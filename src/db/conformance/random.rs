@@ -1,7 +1,10 @@
 //! A random history against a model: whatever happens in whatever order, each lane has exactly one head (its first row),
 //! and the counters equal what the lists hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::setup::*;
 use crate::{
@@ -303,7 +306,7 @@ async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTr
         epoch: epochs[&head.endpoint.0],
         attempts: head.attempts,
     };
-    let settled = hub.db.accepted_settle(vec![settlement], T0).await.unwrap();
+    let settled = hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
     assert_eq!(settled[0].outcome, crate::db::SettleOutcome::Written);
     let before = model.heads();
     match next {

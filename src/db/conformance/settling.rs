@@ -1,5 +1,7 @@
 //! Settling attempts: the fence, and what is written along with a delivery's next place.
 
+use std::sync::Arc;
+
 use super::setup::*;
 use crate::{
     db::{OwnerKind, SettleOutcome},
@@ -63,7 +65,7 @@ pub(in crate::db) async fn a_second_settlement_finds_it_gone(rig: &dyn Rig) {
         hub.settlement(&read, completed()),
         hub.settlement(&read, completed()),
     ];
-    let settled = hub.db.accepted_settle(twice, T0).await.unwrap();
+    let settled = hub.db.accepted_settle(Arc::new(twice), T0).await.unwrap();
     assert_eq!(
         settled
             .iter()
@@ -87,14 +89,14 @@ pub(in crate::db) async fn returned_messages_become_incoming_with_the_settlement
     settlement.messages = vec![returned];
     let settled = hub
         .db
-        .accepted_settle(vec![settlement.clone()], T0)
+        .accepted_settle(Arc::new(vec![settlement.clone()]), T0)
         .await
         .unwrap();
     assert_eq!(
         (settled[0].outcome, settled[0].messages),
         (SettleOutcome::Written, 1)
     );
-    let again = hub.db.accepted_settle(vec![settlement], T0).await.unwrap();
+    let again = hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
     assert_eq!(
         (again[0].outcome, again[0].messages),
         (SettleOutcome::Gone, 0)
@@ -121,7 +123,7 @@ pub(in crate::db) async fn returned_parameters_are_saved_by_name(rig: &dyn Rig) 
         }];
         let settled = hub
             .db
-            .accepted_settle(vec![settlement.clone()], at(n))
+            .accepted_settle(Arc::new(vec![settlement.clone()]), at(n))
             .await
             .unwrap();
         assert_eq!(settled[0].outcome, SettleOutcome::Written);
@@ -149,7 +151,7 @@ pub(in crate::db) async fn returned_parameters_are_saved_by_name(rig: &dyn Rig) 
     settlement.parameters[0].value = serde_json::json!("2015-03-02");
     let settled = hub
         .db
-        .accepted_settle(vec![settlement], at(4))
+        .accepted_settle(Arc::new(vec![settlement]), at(4))
         .await
         .unwrap();
     assert_eq!(settled[0].outcome, SettleOutcome::Written);

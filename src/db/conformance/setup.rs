@@ -1,6 +1,6 @@
 //! The things cases are made of: messages, mappings, attempts, and a store that is there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     db::{
@@ -165,7 +165,7 @@ impl Hub {
     ) -> Settled {
         let settled = self
             .db
-            .accepted_settle(vec![self.settlement(delivery, disposition)], now)
+            .accepted_settle(Arc::new(vec![self.settlement(delivery, disposition)]), now)
             .await
             .unwrap();
         let [settled] = <[Settled; 1]>::try_from(settled).unwrap();

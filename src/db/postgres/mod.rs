@@ -377,7 +377,11 @@ impl Backend for PostgresBackend {
         Ok(due)
     }
 
-    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {
+    async fn accepted_settle(
+        &self,
+        batch: Arc<Vec<Settlement>>,
+        now: Micros,
+    ) -> DbResult<Vec<Settled>> {
         write!(self, |tx, batch| settle::settle(tx, &batch, now))
     }
 

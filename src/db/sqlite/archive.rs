@@ -29,17 +29,16 @@ type WaitingRow = (
 
 statements! {
     /// Takes a delivery out of the accepted queue.
-    AcceptedTake { store: i64, seq: i64 } -> WaitingRow =
-        "DELETE FROM accepted WHERE store = ?1 AND seq = ?2 RETURNING endpoint, mapping, kind, message, lane, head, state,
-         attempts, created_at, attempted_at, claim, replay_of, last_error";
+    AcceptedTake { store: i64, seq: i64 } = "DELETE FROM accepted WHERE store = ?1 AND seq = ?2";
     /// Reads a waiting delivery.
     AcceptedRead { store: i64, seq: i64 } -> WaitingRow =
         "SELECT endpoint, mapping, kind, message, lane, head, state, attempts, created_at, attempted_at, claim, replay_of,
          last_error FROM accepted WHERE store = ?1 AND seq = ?2";
-    /// Makes the oldest delivery of a lane its head.
-    LaneAdvance { endpoint: i64, lane: i64 } =
-        "UPDATE accepted SET head = 1 WHERE (store, seq) = (SELECT store, seq FROM accepted WHERE endpoint = ?1 AND lane = ?2
-         AND state < 3 ORDER BY pos LIMIT 1) AND head = 0";
+    /// The oldest delivery of a lane.
+    LaneFirst { endpoint: i64, lane: i64 } -> (i64, i64) =
+        "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND lane = ?2 AND state < 3 ORDER BY pos LIMIT 1";
+    /// Makes a delivery its lane's head.
+    HeadSet { store: i64, seq: i64 } = "UPDATE accepted SET head = 1 WHERE store = ?1 AND seq = ?2 AND head = 0";
     /// Writes an archive row.
     ArchivedInsert<'a> {
         store: i64, seq: i64, endpoint: Option<i64>, mapping: Option<i64>, kind: i64, message: i64, reason: i64, attempts: i64,
@@ -116,10 +115,11 @@ pub(super) fn take(
     store: i64,
     seq: i64,
 ) -> DbResult<Option<(Waiting, bool)>> {
-    let Some(row) = (AcceptedTake { store, seq }).row(&mut session.conn)? else {
+    // Read, then deleted: `DELETE ... RETURNING` gathers its rows in a table of their own, which costs more than the second seek.
+    let Some(waiting) = read(session, store, seq)? else {
         return Ok(None);
     };
-    let waiting = Waiting::from_row(store, seq, row);
+    AcceptedTake { store, seq }.run(&mut session.conn)?;
     session.count(store, Place::Accepted(waiting.state), -1);
     let moved = waiting.head && lane_advance(session, &waiting)?;
     Ok(Some((waiting, moved)))
@@ -134,13 +134,13 @@ pub(super) fn read(session: &mut Session, store: i64, seq: i64) -> DbResult<Opti
 
 /// Makes the next delivery of this one's lane the head; whether there was one.
 pub(super) fn lane_advance(session: &mut Session, waiting: &Waiting) -> DbResult<bool> {
-    match waiting.lane {
-        Some(lane) => Ok(LaneAdvance {
-            endpoint: waiting.endpoint,
-            lane,
-        }
-        .run(&mut session.conn)?
-            > 0),
+    let Some(lane) = waiting.lane else {
+        return Ok(false);
+    };
+    let endpoint = waiting.endpoint;
+    // Most lanes hold one delivery, and then nothing needs to be opened for writing.
+    match (LaneFirst { endpoint, lane }).row(&mut session.conn)? {
+        Some((store, seq)) => Ok((HeadSet { store, seq }).run(&mut session.conn)? > 0),
         None => Ok(false),
     }
 }

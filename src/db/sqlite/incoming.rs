@@ -9,7 +9,7 @@ use super::{
     codec::RowKey,
     message::{Written, fetch, message_write},
     recent::Recent,
-    route::{Entry, Total, carry_out},
+    route::{Entry, IncomingRead, Total, carry_out},
     session::{Place, Session},
     statement::{Command, Question, statements},
     store_turns::stores_in_turn,
@@ -41,8 +41,7 @@ statements! {
     IncomingPlaces<'a> { store: i64, keys: &'a str } -> (i64, i64, i64) =
         "SELECT seq, kind, accepted_at FROM incoming WHERE store = ?1 AND seq IN (SELECT value FROM json_each(?2))";
     /// Takes a message out of the queue.
-    IncomingTake { store: i64, seq: i64 } -> (i64, i64, Option<i64>) =
-        "DELETE FROM incoming WHERE store = ?1 AND seq = ?2 RETURNING kind, accepted_at, routed_up_to";
+    IncomingTake { store: i64, seq: i64 } = "DELETE FROM incoming WHERE store = ?1 AND seq = ?2";
 }
 
 /// Accepts messages; one answer each, in order.
@@ -285,9 +284,10 @@ pub(super) fn take(
     store: i64,
     seq: i64,
 ) -> DbResult<Option<(i64, i64, Option<i64>)>> {
-    let taken = IncomingTake { store, seq }.row(&mut session.conn)?;
-    if taken.is_some() {
-        session.count(store, Place::Incoming, -1);
-    }
-    Ok(taken)
+    let Some(found) = (IncomingRead { store, seq }).row(&mut session.conn)? else {
+        return Ok(None);
+    };
+    IncomingTake { store, seq }.run(&mut session.conn)?;
+    session.count(store, Place::Incoming, -1);
+    Ok(Some(found))
 }

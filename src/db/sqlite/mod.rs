@@ -281,7 +281,11 @@ impl Backend for SqliteBackend {
         Ok(due)
     }
 
-    async fn accepted_settle(&self, batch: Vec<Settlement>, now: Micros) -> DbResult<Vec<Settled>> {
+    async fn accepted_settle(
+        &self,
+        batch: Arc<Vec<Settlement>>,
+        now: Micros,
+    ) -> DbResult<Vec<Settled>> {
         self.writer
             .write(batch.len(), move |session| {
                 settle::settle(session, &batch, now)

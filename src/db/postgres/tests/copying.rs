@@ -1,6 +1,6 @@
 //! Moving from the embedded database: everything arrives as it was, a cut is gone on from, and nothing else is touched.
 
-use std::{panic::AssertUnwindSafe, path::Path};
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
@@ -156,7 +156,7 @@ async fn fill(db: &dyn Backend) -> StoreKey {
             },
         ),
     ];
-    db.accepted_settle(batch, NOW).await.unwrap();
+    db.accepted_settle(Arc::new(batch), NOW).await.unwrap();
     let waiting = vec![Acceptance {
         message: message("R3"),
         idempotency: None,

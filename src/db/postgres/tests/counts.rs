@@ -1,5 +1,7 @@
 //! How many statements a batch costs: as many as its kind, whatever its size.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::domain::{
     event::{Level, NewEvent},
@@ -35,7 +37,7 @@ async fn life(shop: &Shop, n: usize) -> [(u64, u64); 4] {
             settlement
         })
         .collect();
-    let (settle, settled, outcome) = cost(shop, shop.db.accepted_settle(batch, shop.now)).await;
+    let (settle, settled, outcome) = cost(shop, shop.db.accepted_settle(Arc::new(batch), shop.now)).await;
     outcome.unwrap();
     [
         (insert, inserted),

@@ -10,7 +10,7 @@ mod outage;
 mod plans;
 mod together;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use self::cluster::cluster;
 use super::{PostgresBackend, PostgresOptions};
@@ -215,7 +215,7 @@ impl Shop {
             .iter()
             .map(|delivery| self.settlement(delivery, completed()))
             .collect();
-        self.db.accepted_settle(batch, self.now).await.unwrap();
+        self.db.accepted_settle(Arc::new(batch), self.now).await.unwrap();
     }
 }
 
