@@ -206,7 +206,9 @@ impl Bare {
             .accepted_due(endpoint, now, batch, Vec::new().into())
             .await?;
         let settled = due.deliveries.iter().map(|one| self.settlement(one, now));
-        backend.accepted_settle(Arc::new(settled.collect()), now).await?;
+        backend
+            .accepted_settle(Arc::new(settled.collect()), now)
+            .await?;
         Ok(())
     }
 

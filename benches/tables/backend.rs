@@ -143,9 +143,12 @@ async fn backend_batches(
             parameters: Vec::new(),
         };
         assert_eq!(due.deliveries.len(), 128);
-        db.accepted_settle(Arc::new(due.deliveries.iter().map(settle).collect()), Micros(batch))
-            .await
-            .expect("settled");
+        db.accepted_settle(
+            Arc::new(due.deliveries.iter().map(settle).collect()),
+            Micros(batch),
+        )
+        .await
+        .expect("settled");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Masking: known secret values replaced wherever something is kept or shown.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// What a secret is replaced with.
@@ -72,13 +74,24 @@ impl Mask {
     /// The text with every secret in it replaced by [`MASK`].
     #[must_use]
     pub fn cover(&self, text: String) -> String {
-        self.needles.iter().fold(text, |text, needle| {
-            if text.contains(needle.as_str()) {
-                text.replace(needle.as_str(), MASK)
-            } else {
-                text
-            }
-        })
+        match self.covered(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(covered) => covered,
+        }
+    }
+
+    /// As [`Mask::cover`]; a text without secrets is not copied.
+    #[must_use]
+    pub fn covered<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.needles
+            .iter()
+            .fold(Cow::Borrowed(text), |text, needle| {
+                if text.contains(needle.as_str()) {
+                    Cow::Owned(text.replace(needle.as_str(), MASK))
+                } else {
+                    text
+                }
+            })
     }
 
     /// The first `kept` bytes of a text with every secret in it replaced. Covered first and cut then, so that no secret is cut in two and half of it
@@ -87,7 +100,7 @@ impl Mask {
     pub fn cover_beginning(&self, text: &str, kept: usize) -> String {
         let looked_at = beginning(text, kept.saturating_add(LONGEST));
         let is_cut = text.len() > looked_at.len();
-        let covered = self.cover(looked_at.to_owned());
+        let covered = self.covered(looked_at);
         let sure = if is_cut {
             covered.len().saturating_sub(LONGEST)
         } else {

@@ -1,7 +1,9 @@
 //! What is kept of an attempt for people to see: headers and bodies, secrets covered, cut to a limit.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde::Serializer;
 
 use crate::{
     domain::mask::{LONGEST, MASK, Mask},
@@ -10,34 +12,51 @@ use crate::{
 
 /// Headers sent, as a JSON object of texts.
 pub(super) fn request_headers(headers: &[(HeaderName, HeaderValue)], mask: &Mask) -> String {
-    let shown: Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            let is_token = matches!(name.as_str(), "x-augury-token" | "x-hub-token");
-            let text = if is_token {
-                MASK.to_owned()
-            } else {
-                mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned())
-            };
-            (name.as_str().to_owned(), Value::String(text))
-        })
-        .collect();
-    Value::Object(shown).to_string()
+    let lines = headers.iter().map(|(name, value)| {
+        let is_token = matches!(name.as_str(), "x-augury-token" | "x-hub-token");
+        let text = if is_token {
+            Cow::Borrowed(MASK)
+        } else {
+            text_of(value, mask)
+        };
+        (name.as_str(), text)
+    });
+    object_of(lines.collect())
 }
 
 /// Headers received, as a JSON object of texts; several of one name are joined by commas.
 pub(super) fn answer_headers(headers: &HeaderMap, mask: &Mask) -> String {
-    let mut shown: Map<String, Value> = Map::new();
-    for (name, value) in headers {
-        let text = mask.cover(String::from_utf8_lossy(value.as_bytes()).into_owned());
-        match shown.get_mut(name.as_str()) {
-            Some(Value::String(known)) => *known = format!("{known}, {text}"),
-            _ => {
-                shown.insert(name.as_str().to_owned(), Value::String(text));
-            }
-        }
+    let lines = headers.iter();
+    object_of(
+        lines
+            .map(|(name, value)| (name.as_str(), text_of(value, mask)))
+            .collect(),
+    )
+}
+
+fn text_of<'a>(value: &'a HeaderValue, mask: &Mask) -> Cow<'a, str> {
+    match String::from_utf8_lossy(value.as_bytes()) {
+        Cow::Borrowed(text) => mask.covered(text),
+        Cow::Owned(text) => Cow::Owned(mask.cover(text)),
     }
-    Value::Object(shown).to_string()
+}
+
+/// A JSON object of these lines in order of their names.
+fn object_of(mut lines: Vec<(&str, Cow<'_, str>)>) -> String {
+    // Stable: values of one name stay in the order in which they came.
+    lines.sort_by_key(|(name, _)| *name);
+    lines.dedup_by(|(name, text), (known, whole)| {
+        let is_more = name == known;
+        if is_more {
+            whole.to_mut().push_str(", ");
+            whole.to_mut().push_str(text);
+        }
+        is_more
+    });
+    let mut json = Vec::with_capacity(256);
+    // Writing texts into a vector does not fail.
+    let _ = serde_json::Serializer::new(&mut json).collect_map(lines);
+    String::from_utf8(json).unwrap_or_default()
 }
 
 /// The beginning of a body as text, secrets covered before it is cut.
@@ -75,6 +94,23 @@ mod tests {
         assert_eq!(
             body_start(&Bytes::from("ä".repeat(10)), 5, &Mask::default()),
             "ää"
+        );
+    }
+
+    #[test]
+    fn headers_of_one_name_are_joined_and_secrets_in_them_covered() {
+        let mut mask = Mask::default();
+        mask.add("hunter22");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-two", "b\"1"), ("a", "hunter22!"), ("x-two", "hunter22")] {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        assert_eq!(
+            answer_headers(&headers, &mask),
+            r#"{"a":"***!","x-two":"b\"1, ***"}"#
         );
     }
 

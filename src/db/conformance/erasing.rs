@@ -136,7 +136,10 @@ pub(in crate::db) async fn an_erased_object_leaves_states_and_times_and_no_words
         attributes: None,
         announce: None,
     }];
-    hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
+    hub.db
+        .accepted_settle(Arc::new(vec![settlement]), T0)
+        .await
+        .unwrap();
     assert_eq!(events(&hub).await, 1);
 
     // The second delivery is in flight while it is erased.
@@ -259,7 +262,10 @@ pub(in crate::db) async fn what_descends_and_is_about_nothing_is_erased_with_its
     let mut stock = message(hub.store, "stock:change", "S1");
     stock.ancestry = Some(head.message.descend());
     settlement.messages = vec![mail, stock];
-    hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
+    hub.db
+        .accepted_settle(Arc::new(vec![settlement]), T0)
+        .await
+        .unwrap();
     let [mail, stock] = hub.incoming().await[..] else {
         panic!("two messages were returned")
     };

@@ -95,7 +95,10 @@ pub(in crate::db) async fn events_are_found_by_level_object_and_message(rig: &dy
     second.level = Level::Error;
     second.reference = None;
     settlement.events = vec![notification(&hub, &head, "First"), second];
-    hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
+    hub.db
+        .accepted_settle(Arc::new(vec![settlement]), T0)
+        .await
+        .unwrap();
     let subjects = async |query| {
         listed(&hub, query)
             .await

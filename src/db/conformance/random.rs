@@ -306,7 +306,11 @@ async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTr
         epoch: epochs[&head.endpoint.0],
         attempts: head.attempts,
     };
-    let settled = hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
+    let settled = hub
+        .db
+        .accepted_settle(Arc::new(vec![settlement]), T0)
+        .await
+        .unwrap();
     assert_eq!(settled[0].outcome, crate::db::SettleOutcome::Written);
     let before = model.heads();
     match next {

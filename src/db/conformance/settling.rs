@@ -96,7 +96,11 @@ pub(in crate::db) async fn returned_messages_become_incoming_with_the_settlement
         (settled[0].outcome, settled[0].messages),
         (SettleOutcome::Written, 1)
     );
-    let again = hub.db.accepted_settle(Arc::new(vec![settlement]), T0).await.unwrap();
+    let again = hub
+        .db
+        .accepted_settle(Arc::new(vec![settlement]), T0)
+        .await
+        .unwrap();
     assert_eq!(
         (again[0].outcome, again[0].messages),
         (SettleOutcome::Gone, 0)

@@ -127,22 +127,17 @@ fn complete(
     result: Option<&str>,
     now: Micros,
 ) -> DbResult<Option<bool>> {
-    let Some((waiting, moved)) = archive::take(session, settlement.store.0, settlement.key.0)?
-    else {
+    let attempt = settlement.attempt.as_ref();
+    let key = (settlement.store.0, settlement.key.0);
+    let began = attempt.map(|attempt| attempt.started_at);
+    let Some(completed) = archive::complete(session, key, began, result, now)? else {
         return Ok(None);
     };
-    let mut waiting = attempt_keep(session, settlement, waiting)?;
-    waiting.last_error = None;
-    archive::archive(
-        session,
-        &waiting,
-        Ending {
-            reason: ArchiveReason::Completed,
-            result,
-            at: now,
-        },
-    )?;
-    Ok(Some(moved))
+    if let Some(attempt) = attempt {
+        let number = small(completed.attempts);
+        attempt_insert(session, part_key(settlement.key.0, number), attempt)?;
+    }
+    Ok(Some(completed.moved))
 }
 
 /// Whether the settlement was made from the delivery as it is now.

@@ -127,6 +127,11 @@ macro_rules! statements {
                         $( out.push_bind_param::<<$ty as $crate::db::sqlite::statement::Column>::Sql, $ty>(&self.$field)?; )*
                         Ok(())
                     }
+
+                    // Asked at each run, and answered by a walk over all binds if not here.
+                    fn is_safe_to_cache_prepared(&self, _: &diesel::sqlite::Sqlite) -> diesel::QueryResult<bool> {
+                        Ok(true)
+                    }
                 }
                 impl $(<$life>)? diesel::RunQueryDsl<diesel::sqlite::SqliteConnection> for $name $(<$life>)? {}
                 statements!(@rows [$name $(<$life>)?] [$(<$life>)?] $($row)?);

@@ -37,7 +37,8 @@ async fn life(shop: &Shop, n: usize) -> [(u64, u64); 4] {
             settlement
         })
         .collect();
-    let (settle, settled, outcome) = cost(shop, shop.db.accepted_settle(Arc::new(batch), shop.now)).await;
+    let (settle, settled, outcome) =
+        cost(shop, shop.db.accepted_settle(Arc::new(batch), shop.now)).await;
     outcome.unwrap();
     [
         (insert, inserted),

@@ -215,7 +215,10 @@ impl Shop {
             .iter()
             .map(|delivery| self.settlement(delivery, completed()))
             .collect();
-        self.db.accepted_settle(Arc::new(batch), self.now).await.unwrap();
+        self.db
+            .accepted_settle(Arc::new(batch), self.now)
+            .await
+            .unwrap();
     }
 }
 

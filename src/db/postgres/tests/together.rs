@@ -49,7 +49,10 @@ async fn a_lane_never_loses_its_head_to_a_race() {
             .iter()
             .map(|delivery| one.settlement(delivery, Disposition::Completed { result: None }))
             .collect();
-        let settled = other.accepted_settle(Arc::new(batch), one.now).await.unwrap();
+        let settled = other
+            .accepted_settle(Arc::new(batch), one.now)
+            .await
+            .unwrap();
         done += settled
             .iter()
             .filter(|settled| settled.outcome == SettleOutcome::Written)
