@@ -3,7 +3,7 @@
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    codec::{RowKey, state_read},
+    codec::state_read,
     session::{Place, Session},
     statement::{Command, Question, statements},
 };
@@ -34,18 +34,6 @@ statements! {
     AcceptedRead { store: i64, seq: i64 } -> WaitingRow =
         "SELECT endpoint, mapping, kind, message, lane, head, state, attempts, created_at, attempted_at, claim, replay_of,
          last_error FROM accepted WHERE store = ?1 AND seq = ?2";
-    /// What is needed of a waiting delivery to complete it: whether it is a head, its state and attempts, and which one of its lane
-    /// comes next.
-    AcceptedLook { store: i64, seq: i64 } -> (bool, i64, i64, Option<i64>, Option<i64>) =
-        "SELECT one.head, one.state, one.attempts, next.store, next.seq FROM accepted AS one LEFT JOIN accepted AS next
-         ON next.endpoint = one.endpoint AND next.lane = one.lane AND next.state < 3 AND next.pos > one.pos
-         WHERE one.store = ?1 AND one.seq = ?2 ORDER BY next.pos LIMIT 1";
-    /// Copies a waiting delivery into the archive as completed (reason 0).
-    ArchivedCopy<'a> {
-        store: i64, seq: i64, attempts: i64, attempted_at: Option<i64>, completed_at: i64, result: Option<&'a str>,
-    } = "INSERT INTO archived (store, seq, endpoint, mapping, kind, message, reason, attempts, created_at, attempted_at,
-         completed_at, replay_of, last_error, result) SELECT store, seq, endpoint, mapping, kind, message, 0, ?3, created_at,
-         coalesce(?4, attempted_at), ?5, replay_of, NULL, ?6 FROM accepted WHERE store = ?1 AND seq = ?2";
     /// The oldest delivery of a lane.
     LaneFirst { endpoint: i64, lane: i64 } -> (i64, i64) =
         "SELECT store, seq FROM accepted WHERE endpoint = ?1 AND lane = ?2 AND state < 3 ORDER BY pos LIMIT 1";
@@ -135,48 +123,6 @@ pub(super) fn take(
     session.count(store, Place::Accepted(waiting.state), -1);
     let moved = waiting.head && lane_advance(session, &waiting)?;
     Ok(Some((waiting, moved)))
-}
-
-/// A delivery that was completed.
-pub(super) struct Completed {
-    /// Its attempts, the last one included.
-    pub(super) attempts: i64,
-    /// Whether another delivery became its lane's head.
-    pub(super) moved: bool,
-}
-
-/// Moves a waiting delivery into the archive as completed, after an attempt that began at `attempted_at` if there was one. `None` when it does
-/// not wait any more. The common way of things, so its row does not leave the database on the way.
-pub(super) fn complete(
-    session: &mut Session,
-    (store, seq): RowKey,
-    attempted_at: Option<Micros>,
-    result: Option<&str>,
-    now: Micros,
-) -> DbResult<Option<Completed>> {
-    let Some((head, state, attempts, next_store, next)) =
-        (AcceptedLook { store, seq }).row(&mut session.conn)?
-    else {
-        return Ok(None);
-    };
-    let attempts = attempts + i64::from(attempted_at.is_some());
-    ArchivedCopy {
-        store,
-        seq,
-        attempts,
-        attempted_at: attempted_at.map(|at| at.0),
-        completed_at: now.0,
-        result,
-    }
-    .run(&mut session.conn)?;
-    AcceptedTake { store, seq }.run(&mut session.conn)?;
-    let moved = match next_store.zip(next).filter(|_| head) {
-        Some((store, seq)) => (HeadSet { store, seq }).run(&mut session.conn)? > 0,
-        None => false,
-    };
-    session.count(store, Place::Accepted(state_read(state)), -1);
-    session.count(store, Place::Archived, 1);
-    Ok(Some(Completed { attempts, moved }))
 }
 
 /// Reads a waiting delivery.

@@ -127,17 +127,22 @@ fn complete(
     result: Option<&str>,
     now: Micros,
 ) -> DbResult<Option<bool>> {
-    let attempt = settlement.attempt.as_ref();
-    let key = (settlement.store.0, settlement.key.0);
-    let began = attempt.map(|attempt| attempt.started_at);
-    let Some(completed) = archive::complete(session, key, began, result, now)? else {
+    let Some((waiting, moved)) = archive::take(session, settlement.store.0, settlement.key.0)?
+    else {
         return Ok(None);
     };
-    if let Some(attempt) = attempt {
-        let number = small(completed.attempts);
-        attempt_insert(session, part_key(settlement.key.0, number), attempt)?;
-    }
-    Ok(Some(completed.moved))
+    let mut waiting = attempt_keep(session, settlement, waiting)?;
+    waiting.last_error = None;
+    archive::archive(
+        session,
+        &waiting,
+        Ending {
+            reason: ArchiveReason::Completed,
+            result,
+            at: now,
+        },
+    )?;
+    Ok(Some(moved))
 }
 
 /// Whether the settlement was made from the delivery as it is now.
