@@ -25,6 +25,7 @@ mod hub;
 mod intake;
 mod leases;
 mod metrics;
+mod newest;
 mod overseer;
 mod poller;
 mod router;
