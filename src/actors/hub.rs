@@ -255,13 +255,7 @@ impl Hub {
     }
 
     fn missing(&self) -> Vec<Office> {
-        let leases = &self.shared.leases;
-        // The router works on the node that owns it; on the others it waits.
-        let waits = |office: &Office| {
-            *office == Office::Router && !leases.is_unknown() && !leases.owns(OwnerKind::Router, 0)
-        };
-        let is_down =
-            |office: &Office| !self.shared.directory.vitals(*office).is_alive() && !waits(office);
+        let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
         Office::FIXED.into_iter().filter(is_down).collect()
     }
 

@@ -18,7 +18,7 @@ use crate::domain::{
 /// What an owner (a holder of a lease) owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OwnerKind {
-    /// The routing of a shard set; on one node, key 0 stands for all.
+    /// The routing of a shard, by [`super::owner_of_shard`]; where only one node can open the database, key 0 stands for all.
     Router,
     /// The dispatch of an endpoint.
     Dispatcher,

@@ -208,6 +208,57 @@ async fn what_one_node_was_told_holds_on_the_other_at_once() {
 }
 
 #[actix_web::test]
+async fn every_node_routes_its_share_and_orders_stay_in_order() {
+    const ORDERS: usize = 60;
+    let server = Cluster::start("");
+    let database = server.database();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Hub::start_with(Setup::default().on(&database)).await);
+    }
+    let store = nodes[0].store("shop").await;
+    let sink = Sink::taking_everything().await;
+    let to = json!({"messages": ["order:updated"]});
+    nodes[0].mapping(&store, "a.b", &sink.url, to).await;
+    let shares = "SELECT count(*) FROM (SELECT node FROM owner WHERE kind = 0 AND node IS NOT NULL
+        GROUP BY node HAVING count(*) BETWEEN 16 AND 48) AS share";
+    eventually("both nodes own routing shards", || async {
+        (server.sql(&database, shares) == "2").then_some(())
+    })
+    .await;
+    for turn in 0..4 {
+        let message = |number: usize| {
+            let mut order = order(&format!("R{number}"), "complete");
+            order["turn"] = json!(turn);
+            json!({"message": "order:updated", "payload": {"order": order}})
+        };
+        let batch = json!((0..ORDERS).map(message).collect::<Vec<_>>());
+        let pushed = nodes[turn % 2]
+            .post(&store.token, &store.path("/messages/batch"), &batch)
+            .await;
+        assert_eq!(pushed.status, 200, "{}", pushed.text);
+    }
+    sink.wait("everything is delivered", |all| all.len() == 4 * ORDERS)
+        .await;
+    let mut turns: HashMap<String, Vec<u64>> = HashMap::new();
+    for one in sink.received() {
+        let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
+        turns.entry(one.order().to_owned()).or_default().push(turn);
+    }
+    assert!(turns.values().all(|turns| turns[..] == [0, 1, 2, 3]));
+    let mut routed = Vec::new();
+    for node in &nodes {
+        let figures = node.get("", "/metrics").await.text;
+        let line = figures
+            .lines()
+            .find_map(|line| line.strip_prefix("integrator_messages_routed_total "));
+        routed.push(line.unwrap().parse::<usize>().unwrap());
+    }
+    assert!(routed.iter().all(|routed| *routed > 0), "{routed:?}");
+    assert_eq!(routed.iter().sum::<usize>(), 4 * ORDERS);
+}
+
+#[actix_web::test]
 async fn a_node_that_is_told_to_stop_hands_over_at_once() {
     let server = Cluster::start("");
     let database = server.database();
