@@ -576,12 +576,6 @@ impl Hub {
         actix_rt::spawn(async move { backend.shop_hint(store).await });
     }
 
-    /// How many nodes share the database, as far as this one knows.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        self.shared.leases.nodes()
-    }
-
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].
     pub fn wake_router(&self) {
         self.shared.directory.ring(Office::Router);

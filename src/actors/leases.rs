@@ -31,7 +31,6 @@ enum Held {
         owned: HashSet<(OwnerKind, i64)>,
         shards: ShardSet,
         end: Instant,
-        nodes: usize,
     },
 }
 
@@ -44,7 +43,6 @@ impl Leases {
                 owned: view.owned.iter().copied().collect(),
                 shards: shards_of(&view.owned).without(shards_of(&view.give_up)),
                 end: asked_at + lease.saturating_sub(MARGIN),
-                nodes: view.nodes,
             },
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
@@ -87,16 +85,6 @@ impl Leases {
             Held::Everything
         )
     }
-
-    /// How many nodes lived at the last heartbeat.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Held::Unknown => 0,
-            Held::Everything => 1,
-            Held::Until { nodes, .. } => *nodes,
-        }
-    }
 }
 
 fn shards_of(owners: &[(OwnerKind, i64)]) -> ShardSet {
@@ -131,6 +119,6 @@ mod tests {
         leases.note(&view(Some(Duration::from_secs(5))), long_ago);
         assert!(!leases.owns(OwnerKind::Dispatcher, 7) && leases.shards().is_empty());
         leases.note(&view(None), long_ago);
-        assert!(leases.shards() == ShardSet::ALL && leases.nodes() == 1);
+        assert!(leases.shards() == ShardSet::ALL && leases.is_everything());
     }
 }

@@ -26,6 +26,7 @@ mod intake;
 mod leases;
 mod metrics;
 mod newest;
+mod nodes;
 mod overseer;
 mod poller;
 mod router;

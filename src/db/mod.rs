@@ -51,8 +51,8 @@ pub use query::{
 pub use rows::{
     Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
     Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE,
-    NodeBeat, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
-    SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
+    NodeBeat, NodeRow, NodeShare, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome,
+    RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
 
 pub use shards::{RouterLease, ShardSet, owner_of_shard, shard_of_owner};
@@ -115,6 +115,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Gives everything up: the node ends.
     async fn node_leave(&self) -> DbResult<()> {
         Ok(())
+    }
+
+    /// The nodes that live or died within a day, by name, each with what it owns. A database that only one node can open knows of none.
+    async fn node_list(&self) -> DbResult<Vec<NodeRow>> {
+        Ok(Vec::new())
     }
 
     /// Has the node that polls this store's shop look at it now, where that is another one. Should it be lost, that costs latency only.

@@ -51,6 +51,34 @@ pub struct NodeView {
     pub lease: Option<Duration>,
 }
 
+/// How much of what only one node may do is a node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeShare {
+    /// Of 64.
+    pub routing_shards: usize,
+    /// Endpoints it posts to.
+    pub dispatchers: usize,
+    /// Stores it polls.
+    pub pollers: usize,
+    /// Stores whose schedules it keeps.
+    pub schedules: usize,
+}
+
+/// A node that lives, or died within a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name, for people.
+    pub name: String,
+    /// The node that was asked.
+    pub is_own: bool,
+    /// Whether the others take it for living.
+    pub lives: bool,
+    /// Since its last heartbeat, by the database's clock.
+    pub silent: Duration,
+    /// What it owns; what a dead one owns is taken over within seconds.
+    pub share: NodeShare,
+}
+
 /// Rows of the registry that changed, and its newest version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegistryDelta {

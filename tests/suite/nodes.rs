@@ -246,6 +246,19 @@ async fn every_node_routes_its_share_and_orders_stay_in_order() {
         turns.entry(one.order().to_owned()).or_default().push(turn);
     }
     assert!(turns.values().all(|turns| turns[..] == [0, 1, 2, 3]));
+    let told = nodes[1].get(OPERATOR, "/api/nodes").await;
+    let told = told.body.as_array().unwrap().clone();
+    assert!(told.len() == 2 && told.iter().all(|node| node["lives"] == true));
+    assert_eq!(
+        told.iter().filter(|node| node["this_one"] == true).count(),
+        1
+    );
+    let owned = |what: &str| -> u64 {
+        let all = told.iter().map(|node| node["owns"][what].as_u64().unwrap());
+        all.sum()
+    };
+    assert_eq!((owned("routing_shards"), owned("dispatchers")), (64, 1));
+    assert_eq!(nodes[0].get(&store.token, "/api/nodes").await.status, 403);
     let mut routed = Vec::new();
     for node in &nodes {
         let figures = node.get("", "/metrics").await.text;

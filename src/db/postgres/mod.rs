@@ -74,11 +74,11 @@ use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
     DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
     FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, NodeBeat, NodeView, ObjectState,
-    OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick,
-    QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, RouterLease,
-    ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, ShardSet, SweepBounds, SweepReport,
-    Tick, Timeline,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, NodeBeat, NodeRow, NodeView,
+    ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse,
+    PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
+    RouterLease, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, ShardSet, SweepBounds,
+    SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -296,6 +296,11 @@ impl Backend for PostgresBackend {
         let node = self.node;
         self.write(move |tx| Box::pin(async move { node::leave(tx, node).await }))
             .await
+    }
+
+    async fn node_list(&self) -> DbResult<Vec<NodeRow>> {
+        let node = self.node;
+        read!(self, |conn, _seal| node::list(conn, node))
     }
 
     async fn shop_hint(&self, store: StoreKey) {

@@ -9,14 +9,18 @@
 //! Beats are taken one at a time (a lock, for a few milliseconds once a second and node): else a node that was thought dead
 //! could beat while another takes what it owned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
+    conn::Conn,
     owner::{kind_number, kind_read},
     statement::statements,
     tx::Tx,
 };
-use crate::db::{DbResult, NODE_LEASE, NodeBeat, NodeView, OwnerKind};
+use crate::db::{DbResult, NODE_LEASE, NodeBeat, NodeRow, NodeShare, NodeView, OwnerKind};
 
 statements! {
     /// A node lives.
@@ -26,6 +30,10 @@ statements! {
     NODES_ALIVE = "SELECT key, shards FROM node WHERE beat_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1 AND NOT leaves";
     /// Nodes that have been dead for a day.
     NODES_FORGET = "DELETE FROM node WHERE beat_at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 86400000000";
+    /// Nodes, and for how long each has said nothing.
+    NODES_READ = "SELECT key, name, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - beat_at, leaves FROM node ORDER BY name, key";
+    /// How much of each kind each node owns; not the one router of former versions.
+    SHARES = "SELECT node, kind, count(*) FROM owner WHERE node IS NOT NULL AND (kind, key) <> (0, 0) GROUP BY node, kind";
     /// Who owns what.
     OWNERS = "SELECT kind, key, node FROM owner WHERE node IS NOT NULL";
     /// Takes owners from nobody or from nodes that do not live, with the next epoch.
@@ -110,6 +118,35 @@ pub(super) async fn beat(
         nodes: alive.len(),
         lease: Some(NODE_LEASE),
     })
+}
+
+/// The nodes, by name, with what each owns.
+pub(super) async fn list(conn: &Conn, own: i64) -> DbResult<Vec<NodeRow>> {
+    let nodes: Vec<(i64, String, i64, bool)> = conn.rows(&NODES_READ, &[]).await?;
+    let owned: Vec<(i64, i32, i64)> = conn.rows(&SHARES, &[]).await?;
+    let mut shares: BTreeMap<i64, NodeShare> = BTreeMap::new();
+    for (node, kind, count) in owned {
+        let share = shares.entry(node).or_default();
+        let count = usize::try_from(count).unwrap_or(0);
+        match kind_read(kind) {
+            Some(OwnerKind::Router) => share.routing_shards = count,
+            Some(OwnerKind::Dispatcher) => share.dispatchers = count,
+            Some(OwnerKind::Poller) => share.pollers = count,
+            Some(OwnerKind::Scheduler) => share.schedules = count,
+            None => {}
+        }
+    }
+    let row = |(key, name, silent_us, leaves): (i64, String, i64, bool)| {
+        let silent = Duration::from_micros(u64::try_from(silent_us).unwrap_or(0));
+        NodeRow {
+            name,
+            is_own: key == own,
+            lives: !leaves && silent < NODE_LEASE,
+            silent,
+            share: shares.get(&key).copied().unwrap_or_default(),
+        }
+    };
+    Ok(nodes.into_iter().map(row).collect())
 }
 
 /// Gives owners up.

@@ -124,6 +124,21 @@ async fn routing_is_shared_by_shard_and_a_former_owner_routes_nothing() {
     assert_eq!(ShardSet::ALL.without(own), others);
     assert!(own.len() >= 16 && others.len() >= 16, "{own:?}");
 
+    let told = other.node_list().await.unwrap();
+    let told = told.iter().map(|node| {
+        let shards = node.share.routing_shards;
+        (node.name.as_str(), node.lives, node.is_own, shards)
+    });
+    let own_name = format!("pid {}", std::process::id());
+    let mut told: Vec<_> = told.collect();
+    told.sort_by_key(|(_, _, is_own, shards)| (*is_own, *shards));
+    let expected = [
+        ("former version", true, false, 0),
+        (own_name.as_str(), true, false, own.len()),
+        (own_name.as_str(), true, true, others.len()),
+    ];
+    assert_eq!(told, expected);
+
     // Each takes epochs for what is its own, all together, and reads that only.
     let lease = one.router_claim(ShardSet::ALL).await.unwrap();
     assert_eq!(lease.shards(), own);

@@ -13,8 +13,8 @@ use crate::db::{
     },
 };
 
-/// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat (a row for each
-/// node, and one for each endpoint, polled and scheduled store), and upkeep, which looks for what is left of a few old rows, or sums
+/// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat and the list of nodes (a row for each
+/// node, and one for each routing shard, endpoint, polled and scheduled store), and upkeep, which looks for what is left of a few old rows, or sums
 /// small counters.
 const WHOLE: &[&str] = &[
     "KEPT_MESSAGES",
@@ -34,6 +34,8 @@ const WHOLE: &[&str] = &[
     "RUNS_DROP",
     "NODES_ALIVE",
     "NODES_FORGET",
+    "NODES_READ",
+    "SHARES",
     "OWNERS",
     "OWNERS_LEAVE",
     "NEWEST",
