@@ -9,7 +9,8 @@ use std::{
 
 use integrator::{
     db::{
-        Acceptance, Backend, DbResult, EntityChange, OwnerKind, RouteProgress, Routed,
+        Acceptance, Backend, DbResult, EntityChange, OwnerKind, RouteProgress, Routed, RouterLease,
+        ShardSet,
         sqlite::{SqliteBackend, SqliteOptions},
     },
     domain::{
@@ -129,7 +130,7 @@ struct Bare {
     store: StoreKey,
     mapping: MappingKey,
     version: i64,
-    router: i64,
+    router: RouterLease,
     dispatcher: i64,
 }
 
@@ -176,7 +177,7 @@ impl Bare {
             store,
             mapping,
             version: delta.version,
-            router: backend.owner_claim(OwnerKind::Router, 0).await?,
+            router: backend.router_claim(ShardSet::ALL).await?,
             dispatcher: backend
                 .owner_claim(OwnerKind::Dispatcher, mapping.0)
                 .await?,
@@ -196,11 +197,13 @@ impl Bare {
         let numbers = from..from + batch as u64;
         let batch_in = numbers.map(|n| self.acceptance(payload, n)).collect();
         backend.incoming_insert(batch_in, now).await?;
-        let incoming = backend.incoming_waiting(batch, Vec::new()).await?;
+        let incoming = backend
+            .incoming_waiting(batch, Vec::new(), ShardSet::ALL)
+            .await?;
         let routed = incoming.iter().map(|one| self.routed(one, endpoint));
         let routed = routed.collect();
         backend
-            .incoming_route(routed, self.version, self.router, now)
+            .incoming_route(routed, self.version, self.router.clone(), now)
             .await?;
         let due = backend
             .accepted_due(endpoint, now, batch, Vec::new().into())

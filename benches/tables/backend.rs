@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use integrator::{
     db::{
-        Acceptance, Backend, OwnerKind, RouteProgress, Routed,
+        Acceptance, Backend, OwnerKind, RouteProgress, Routed, RouterLease, ShardSet,
         sqlite::{SqliteBackend, SqliteOptions},
     },
     domain::{
@@ -38,17 +38,15 @@ pub(super) fn measure(messages: i64) {
     let (started, cpu, written) = (Instant::now(), cpu_us(), written_bytes());
     let batches = messages / 128;
     runtime.block_on(async {
-        let router = db
-            .owner_claim(OwnerKind::Router, 0)
-            .await
-            .expect("an epoch");
+        let router = db.router_claim(ShardSet::ALL).await.expect("an epoch");
         let epoch = db
             .owner_claim(OwnerKind::Dispatcher, 7)
             .await
             .expect("an epoch");
         // Several lanes of work, as the hub has: while one settles, another is accepted, and both share a commit.
-        let works =
-            (0..4).map(|worker| backend_batches(&db, worker, batches / 4, router, epoch, &payload));
+        let works = (0..4).map(|worker| {
+            backend_batches(&db, worker, batches / 4, router.clone(), epoch, &payload)
+        });
         futures_util::future::join_all(works).await;
     });
     let done = batches / 4 * 4 * 128;
@@ -59,7 +57,7 @@ async fn backend_batches(
     db: &SqliteBackend,
     worker: i64,
     batches: i64,
-    router: i64,
+    router: RouterLease,
     epoch: i64,
     payload: &Payload,
 ) {
@@ -93,7 +91,7 @@ async fn backend_batches(
             .await
             .expect("accepted");
         let waiting = db
-            .incoming_waiting(1024, Vec::new())
+            .incoming_waiting(1024, Vec::new(), ShardSet::ALL)
             .await
             .expect("waiting");
         let own = waiting
@@ -121,7 +119,7 @@ async fn backend_batches(
                 progress: RouteProgress::Done,
             }
         };
-        db.incoming_route(own.map(decide).collect(), 0, router, Micros(batch))
+        db.incoming_route(own.map(decide).collect(), 0, router.clone(), Micros(batch))
             .await
             .expect("routed");
         let due = db

@@ -22,6 +22,7 @@ use super::{
     intake::{Load, Submit},
     leases::Leases,
     metrics::{Metrics, Refusal, Snapshot},
+    newest::Readings,
     overseer::{OnFatal, Overseer, StopAll, Watch, exit_process},
     poller::{self, Hint},
     shared::{KeysInWork, Shared, Work},
@@ -47,6 +48,12 @@ use crate::{
 
 /// How long a start may take until all actors are up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a request waits for the newest registry.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Before requests are refused the registry is read at most five times a second, however many they are.
+const PACE_OF_REFUSALS: Duration = Duration::from_millis(200);
 
 /// Why messages were not accepted. Nothing of them was kept.
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +206,7 @@ impl Hub {
             backend,
             clock,
             registry: RegistryCache::default(),
+            readings: Readings::default(),
             consumers: Arc::new(outside.consumers),
             transport,
             leases: Leases::default(),
@@ -247,13 +255,7 @@ impl Hub {
     }
 
     fn missing(&self) -> Vec<Office> {
-        let leases = &self.shared.leases;
-        // The router works on the node that owns it; on the others it waits.
-        let waits = |office: &Office| {
-            *office == Office::Router && !leases.is_unknown() && !leases.owns(OwnerKind::Router, 0)
-        };
-        let is_down =
-            |office: &Office| !self.shared.directory.vitals(*office).is_alive() && !waits(office);
+        let is_down = |office: &Office| !self.shared.directory.vitals(*office).is_alive();
         Office::FIXED.into_iter().filter(is_down).collect()
     }
 
@@ -313,6 +315,43 @@ impl Hub {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.shared.registry.current()
+    }
+
+    /// Whether no other node can change anything: then [`Hub::registry`] is always the newest.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.shared.leases.is_everything()
+    }
+
+    /// The registry as it is in the database now, for somebody who is known: what was configured on another node a moment ago is in it.
+    /// The newest snapshot when the database does not answer.
+    pub async fn newest_registry(&self) -> Arc<Registry> {
+        if let Err(error) = self.read_registry(Duration::ZERO).await {
+            log::debug!("a request sees the registry as it was: {error}");
+        }
+        self.registry()
+    }
+
+    /// The same before somebody is refused who may be anybody: at most five times a second on a node, whatever comes.
+    ///
+    /// # Errors
+    /// Those of the database: whether the refusal is right cannot be said.
+    pub async fn registry_before_refusing(&self) -> DbResult<Arc<Registry>> {
+        self.read_registry(PACE_OF_REFUSALS).await?;
+        Ok(self.registry())
+    }
+
+    async fn read_registry(&self, pace: Duration) -> DbResult<()> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        let read = || async { shared.refresh_registry().await.map(|_| ()) };
+        let read = shared.readings.next(pace, read);
+        let late = |_| DbError::Unavailable("the registry was not read in time".into());
+        tokio::time::timeout(REGISTRY_PATIENCE, read)
+            .await
+            .map_err(late)?
     }
 
     /// Writes changes of the registry and takes them in: when it returns, [`Hub::registry`] has them, and so has every message that is routed from now on.
@@ -535,12 +574,6 @@ impl Hub {
         }
         let backend = Arc::clone(&self.shared.backend);
         actix_rt::spawn(async move { backend.shop_hint(store).await });
-    }
-
-    /// How many nodes share the database, as far as this one knows.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        self.shared.leases.nodes()
     }
 
     /// Wakes the router: for whoever puts messages into the database besides [`Hub::accept`].

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::db::{NodeView, OwnerKind};
+use crate::db::{NodeView, OwnerKind, ShardSet, shard_of_owner};
 
 /// How much earlier than the lease this node stops.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -29,8 +29,8 @@ enum Held {
     /// What the last heartbeat said.
     Until {
         owned: HashSet<(OwnerKind, i64)>,
+        shards: ShardSet,
         end: Instant,
-        nodes: usize,
     },
 }
 
@@ -41,8 +41,8 @@ impl Leases {
             None => Held::Everything,
             Some(lease) => Held::Until {
                 owned: view.owned.iter().copied().collect(),
+                shards: shards_of(&view.owned).without(shards_of(&view.give_up)),
                 end: asked_at + lease.saturating_sub(MARGIN),
-                nodes: view.nodes,
             },
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
@@ -55,6 +55,16 @@ impl Leases {
             Held::Unknown => false,
             Held::Everything => true,
             Held::Until { owned, end, .. } => owned.contains(&(kind, key)) && Instant::now() < *end,
+        }
+    }
+
+    /// The routing shards that this node may route now. Those it is to give up are none of them any more.
+    #[must_use]
+    pub fn shards(&self) -> ShardSet {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Held::Everything => ShardSet::ALL,
+            Held::Until { shards, end, .. } if Instant::now() < *end => *shards,
+            Held::Unknown | Held::Until { .. } => ShardSet::default(),
         }
     }
 
@@ -75,40 +85,40 @@ impl Leases {
             Held::Everything
         )
     }
+}
 
-    /// How many nodes lived at the last heartbeat.
-    #[must_use]
-    pub fn nodes(&self) -> usize {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Held::Unknown => 0,
-            Held::Everything => 1,
-            Held::Until { nodes, .. } => *nodes,
-        }
-    }
+fn shards_of(owners: &[(OwnerKind, i64)]) -> ShardSet {
+    let routers = owners.iter().filter(|(kind, _)| *kind == OwnerKind::Router);
+    routers
+        .filter_map(|(_, key)| shard_of_owner(*key))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::owner_of_shard;
 
     #[test]
     fn a_lease_ends_by_itself_before_others_may_take_over() {
         let leases = Leases::default();
         assert!(leases.is_unknown() && !leases.owns(OwnerKind::Router, 0));
+        let shard = |shard| (OwnerKind::Router, owner_of_shard(shard));
         let view = |lease| NodeView {
-            owned: vec![(OwnerKind::Dispatcher, 7)],
-            give_up: Vec::new(),
+            owned: vec![(OwnerKind::Dispatcher, 7), shard(0), shard(1)],
+            give_up: vec![shard(1)],
             nodes: 2,
             lease,
         };
         leases.note(&view(Some(Duration::from_secs(5))), Instant::now());
         assert!(leases.owns(OwnerKind::Dispatcher, 7) && !leases.owns(OwnerKind::Dispatcher, 8));
+        assert_eq!(leases.shards(), [0].into_iter().collect());
         let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(4)) else {
             return;
         };
         leases.note(&view(Some(Duration::from_secs(5))), long_ago);
-        assert!(!leases.owns(OwnerKind::Dispatcher, 7));
+        assert!(!leases.owns(OwnerKind::Dispatcher, 7) && leases.shards().is_empty());
         leases.note(&view(None), long_ago);
-        assert!(leases.owns(OwnerKind::Router, 0) && leases.nodes() == 1);
+        assert!(leases.shards() == ShardSet::ALL && leases.is_everything());
     }
 }

@@ -25,6 +25,8 @@ mod hub;
 mod intake;
 mod leases;
 mod metrics;
+mod newest;
+mod nodes;
 mod overseer;
 mod poller;
 mod router;

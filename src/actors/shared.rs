@@ -18,6 +18,7 @@ use super::{
     intake::Load,
     leases::Leases,
     metrics::Metrics,
+    newest::Readings,
     transport::{ClientFactory, TransportFactory},
     vitals::Office,
 };
@@ -45,6 +46,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// Everything an operator set up.
     pub registry: RegistryCache,
+    /// Readings of the registry for requests.
+    pub readings: Readings,
     /// Who reviews messages.
     pub consumers: Consumers,
     /// Who posts.

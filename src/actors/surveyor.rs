@@ -20,13 +20,12 @@ use futures_util::FutureExt;
 
 use super::{
     bell::{Ringing, Wake},
-    router::ALL_SHARDS,
     shared::Shared,
     transport::{self, Outgoing, Transport},
     vitals::{Guard, Ping},
 };
 use crate::{
-    db::{EntityChange, OwnerKind},
+    db::EntityChange,
     domain::{
         integration::{EndpointDescription, Integration, ServicesFrom, join},
         key::{IntegrationKey, StoreKey},
@@ -118,8 +117,8 @@ fn wanted(shared: &Shared) -> Vec<(Option<StoreKey>, IntegrationKey)> {
             .unwrap_or_else(PoisonError::into_inner),
     );
     let registry = shared.registry.current();
-    // Of several nodes the one that routes looks by itself; any does for a person who asks it.
-    let by_itself = shared.leases.is_unknown() || shared.leases.owns(OwnerKind::Router, ALL_SHARDS);
+    // Of several nodes the one that routes the first shard looks by itself; any does for a person who asks it.
+    let by_itself = shared.leases.is_unknown() || shared.leases.shards().contains(0);
     let mut wanted = Vec::new();
     let own = registry
         .stores

@@ -64,6 +64,17 @@ pub(super) fn open(config: &Config, ear: &Ear) -> Result<Opened, OpenError> {
     }
 }
 
+/// What people know this node by: the machine's name where the system tells it, and the process.
+fn node_name() -> String {
+    let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = told.or_else(|| std::env::var("HOSTNAME").ok());
+    let host = host.map(|name| name.trim().to_owned());
+    match host.filter(|name| !name.is_empty()) {
+        Some(host) => format!("{host}, pid {}", std::process::id()),
+        None => format!("pid {}", std::process::id()),
+    }
+}
+
 /// PostgreSQL as the configuration wants it.
 pub(super) fn postgres_options(config: &Config, ear: &Ear) -> Result<PostgresOptions, OpenError> {
     let DatabaseUrl::Postgres { url } = &config.database.url else {
@@ -74,6 +85,7 @@ pub(super) fn postgres_options(config: &Config, ear: &Ear) -> Result<PostgresOpt
     options.loop_bounds = super::serve::loop_bounds(config);
     options.claim_age = super::serve::claim_age(config);
     options.connect_timeout = Duration::from_secs(5);
+    options.node_name = node_name();
     let ear = Arc::clone(ear);
     options.on_hint = Some(Arc::new(move |hint: Hint| {
         if let Some(hub) = ear.get().cloned() {

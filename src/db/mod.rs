@@ -25,6 +25,7 @@ mod polling;
 pub mod postgres;
 mod query;
 mod rows;
+mod shards;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -50,9 +51,11 @@ pub use query::{
 pub use rows::{
     Acceptance, Accepted, Admitted, AtOnce, ChildRow, DeliveryDetail, Due, EntityChange, EventRow,
     Figures, HeldMapping, IdempotencyKey, LeftOut, Locator, LoopBounds, MessageDetail, NODE_LEASE,
-    NodeBeat, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome, RouteProgress, Routed,
-    SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
+    NodeBeat, NodeRow, NodeShare, NodeView, OwnerKind, ParentRow, RegistryDelta, RouteOutcome,
+    RouteProgress, Routed, SettleOutcome, Settled, Skip, SweepBounds, SweepReport,
 };
+
+pub use shards::{RouterLease, ShardSet, owner_of_shard, shard_of_owner};
 
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -83,8 +86,15 @@ pub trait Backend: Send + Sync + 'static {
     // ---- node and owners -------------------------------------------------------------------------------------------
 
     /// Takes the lease on an owner and starts a new epoch, which is returned: settlements of failures that carry an
-    /// older epoch are fenced off from now on. Every start of a router or dispatcher calls it.
+    /// older epoch are fenced off from now on. Every start of a dispatcher or poller calls it.
     async fn owner_claim(&self, kind: OwnerKind, key: i64) -> DbResult<i64>;
+
+    /// Takes the leases on routing shards, each with a new epoch; those that are another node's are left out. One call for
+    /// all of them. A database that only one node can open has one epoch for all its routing.
+    async fn router_claim(&self, shards: ShardSet) -> DbResult<RouterLease> {
+        let epoch = self.owner_claim(OwnerKind::Router, 0).await?;
+        Ok(RouterLease::under(shards, epoch))
+    }
 
     /// One heartbeat of this node: says that it lives, takes what is its own and free, and tells what it owns. A database that
     /// only one node can open gives it everything, for ever.
@@ -105,6 +115,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Gives everything up: the node ends.
     async fn node_leave(&self) -> DbResult<()> {
         Ok(())
+    }
+
+    /// The nodes that live or died within a day, by name, each with what it owns. A database that only one node can open knows of none.
+    async fn node_list(&self) -> DbResult<Vec<NodeRow>> {
+        Ok(Vec::new())
     }
 
     /// Has the node that polls this store's shop look at it now, where that is another one. Should it be lost, that costs latency only.
@@ -151,21 +166,25 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// The oldest messages that wait for routing, at most `limit`, stores taking turns (each gets an equal share of the
-    /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out.
+    /// batch while it has any), each store's in order. Messages in `held` (a router's own, in work) are left out, and those of other
+    /// shards than these; a database that only one node can open has no shards. Where a store has much waiting in several shards, a
+    /// batch may hold later messages of one and not all the earlier ones of another: each shard's are in order.
     async fn incoming_waiting(
         &self,
         limit: usize,
         held: Vec<MessageKey>,
+        shards: ShardSet,
     ) -> DbResult<Vec<Incoming>>;
 
     /// Writes routing decisions in one transaction. Messages that are no longer incoming are passed over.
     /// Claims that another delivery holds turn their delivery into a skip (`Duplicate`).
-    /// When the registry has moved past `registry_version` nothing is written ([`RouteOutcome::RegistryMoved`]).
+    /// When the registry has moved past `registry_version` nothing is written ([`RouteOutcome::RegistryMoved`]), and neither when the
+    /// shard of one of the messages is not held any more under the epoch of the lease ([`RouteOutcome::Fenced`]).
     async fn incoming_route(
         &self,
         batch: Vec<Routed>,
         registry_version: i64,
-        epoch: i64,
+        lease: RouterLease,
         now: Micros,
     ) -> DbResult<RouteOutcome>;
 

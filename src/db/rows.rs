@@ -18,7 +18,7 @@ use crate::domain::{
 /// What an owner (a holder of a lease) owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OwnerKind {
-    /// The routing of a shard set; on one node, key 0 stands for all.
+    /// The routing of a shard, by [`super::owner_of_shard`]; where only one node can open the database, key 0 stands for all.
     Router,
     /// The dispatch of an endpoint.
     Dispatcher,
@@ -49,6 +49,34 @@ pub struct NodeView {
     pub nodes: usize,
     /// How long this holds, counted from before it was asked for; `None` for ever, where there is one node only.
     pub lease: Option<Duration>,
+}
+
+/// How much of what only one node may do is a node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeShare {
+    /// Of 64.
+    pub routing_shards: usize,
+    /// Endpoints it posts to.
+    pub dispatchers: usize,
+    /// Stores it polls.
+    pub pollers: usize,
+    /// Stores whose schedules it keeps.
+    pub schedules: usize,
+}
+
+/// A node that lives, or died within a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name, for people.
+    pub name: String,
+    /// The node that was asked.
+    pub is_own: bool,
+    /// Whether the others take it for living.
+    pub lives: bool,
+    /// Since its last heartbeat, by the database's clock.
+    pub silent: Duration,
+    /// What it owns; what a dead one owns is taken over within seconds.
+    pub share: NodeShare,
 }
 
 /// Rows of the registry that changed, and its newest version.

@@ -5,12 +5,18 @@
 //!
 //! The operator may do everything. A store's token knows only its own store: any other store is not forbidden but *not
 //! there* (404), so that ids of stores tell nothing.
+//!
+//! Where several nodes share a database, what one of them was told must hold on all: before a token or a store is refused as unknown the
+//! database is asked, and whoever reads or changes the configuration sees it as it is there. A push with a token that this node
+//! knows asks nothing.
 
 use std::{
     future::{Ready, ready},
     marker::PhantomData,
     sync::Arc,
 };
+
+use futures_util::future::{Either, FutureExt, LocalBoxFuture};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -71,13 +77,45 @@ pub struct Caller {
     pub principal: Principal,
 }
 
+/// What an extractor answers: at once, or after a look into the database.
+type Asked<T> = Either<Ready<Result<T, ApiError>>, LocalBoxFuture<'static, Result<T, ApiError>>>;
+
+/// Lets a request in by the registry that this node knows, or by the newest one.
+type LetIn<T> = fn(&HttpRequest, &Hub, Arc<Registry>) -> Result<T, ApiError>;
+
+/// Lets a request in. `as_it_is`: it is about the configuration, so that an old one will not do, and not just before a refusal.
+fn let_in<T: 'static>(request: &HttpRequest, as_it_is: bool, by: LetIn<T>) -> Asked<T> {
+    let Some(hub) = request.app_data::<Hub>() else {
+        let error = ApiError::internal(&"the server was made without a hub");
+        return Either::Left(ready(Err(error)));
+    };
+    let known = hub.registry();
+    let version = known.version;
+    let first = by(request, hub, known);
+    let may_change = match &first {
+        Ok(_) => as_it_is,
+        Err(error) => error.may_be_out_of_date() && token_of(request.headers()).is_some(),
+    };
+    if !may_change || hub.is_alone() {
+        return Either::Left(ready(first));
+    }
+    let (request, hub) = (request.clone(), hub.clone());
+    let look = async move {
+        let newest = match &first {
+            Ok(_) => hub.newest_registry().await,
+            Err(_) => hub.registry_before_refusing().await?,
+        };
+        if newest.version == version {
+            return first;
+        }
+        by(&request, &hub, newest)
+    };
+    Either::Right(look.boxed_local())
+}
+
 impl Caller {
-    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let hub = request
-            .app_data::<Hub>()
-            .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
+    fn of(request: &HttpRequest, hub: &Hub, registry: Arc<Registry>) -> Result<Self, ApiError> {
         let token = token_of(request.headers()).ok_or_else(ApiError::no_token)?;
-        let registry = hub.registry();
         let principal = registry
             .principals
             .get(&digest_of_token(token))
@@ -167,10 +205,47 @@ impl Caller {
 
 impl FromRequest for Caller {
     type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Future = Asked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        let_in(request, true, Self::of)
+    }
+}
+
+/// A push in the second dialect, which names its store in the header `X-Hub-Store`; without it, that is the token's own.
+pub struct Pushing {
+    /// Who pushes.
+    pub caller: Caller,
+    /// The store as it was when the request came.
+    pub store: Arc<StoreSnapshot>,
+}
+
+impl Pushing {
+    fn of(request: &HttpRequest, hub: &Hub, registry: Arc<Registry>) -> Result<Self, ApiError> {
+        let caller = Caller::of(request, hub, registry)?;
+        let named = request
+            .headers()
+            .get("x-hub-store")
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+            .filter(|id| !id.is_empty());
+        let own = || {
+            let (store, _) = caller.token()?;
+            let snapshot = caller.registry.stores.get(&store)?;
+            Some(snapshot.store.id.to_string())
+        };
+        let id = named.map(str::to_owned).or_else(own);
+        let store = caller.enter(id.as_deref().unwrap_or_default(), Scope::Push)?;
+        Ok(Self { caller, store })
+    }
+}
+
+impl FromRequest for Pushing {
+    type Error = ApiError;
+    type Future = Asked<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let_in(request, false, Self::of)
     }
 }
 
@@ -220,24 +295,27 @@ impl<S> InStore<S> {
     }
 }
 
+impl<S: Needs> InStore<S> {
+    fn of(request: &HttpRequest, hub: &Hub, registry: Arc<Registry>) -> Result<Self, ApiError> {
+        let caller = Caller::of(request, hub, registry)?;
+        let store = caller.enter(
+            request.match_info().get("store").unwrap_or_default(),
+            S::SCOPE,
+        )?;
+        Ok(Self {
+            caller,
+            store,
+            scope: PhantomData,
+        })
+    }
+}
+
 impl<S: Needs> FromRequest for InStore<S> {
     type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Future = Asked<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let enter = || {
-            let caller = Caller::of(request)?;
-            let store = caller.enter(
-                request.match_info().get("store").unwrap_or_default(),
-                S::SCOPE,
-            )?;
-            Ok(Self {
-                caller,
-                store,
-                scope: PhantomData,
-            })
-        };
-        ready(enter())
+        let_in(request, S::SCOPE != Scope::Push, Self::of)
     }
 }
 

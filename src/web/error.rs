@@ -77,6 +77,15 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Token is invalid.")
     }
 
+    /// Whether it is about somebody or something unknown, which another node may know.
+    #[must_use]
+    pub fn may_be_out_of_date(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND
+        )
+    }
+
     /// 401: what came is not signed with the secret that was agreed on.
     #[must_use]
     pub fn bad_signature(reason: &dyn fmt::Display) -> Self {

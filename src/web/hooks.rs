@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::{
     actors::{Hint, Hub},
-    domain::id::Id,
+    domain::{id::Id, key::StoreKey, registry::Registry},
     wire::spree_webhook::{
         self, OLD_SIGNATURE_HEADER, SIGNATURE_HEADER, SignatureHeaders, TIMESTAMP_HEADER,
     },
@@ -24,7 +24,38 @@ pub async fn spree(request: HttpRequest, body: Body) -> Result<HttpResponse, Api
     let hub = request
         .app_data::<Hub>()
         .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))?;
-    let registry = hub.registry();
+    let verified = match verify(&request, &body, hub, &hub.registry()) {
+        Err(error) if error.may_be_out_of_date() && !hub.is_alone() => {
+            let newest = hub.registry_before_refusing().await?;
+            verify(&request, &body, hub, &newest)
+        }
+        verified => verified,
+    };
+    let key = verified?;
+    let hint = spree_webhook::hint(&body.bytes).map_err(ApiError::not_json)?;
+    let (event, hint) = match hint {
+        spree_webhook::Hint::Object {
+            event_id,
+            noun,
+            token,
+        } => (event_id, Hint::Object(noun, token)),
+        spree_webhook::Hint::Collection { event_id, noun } => (event_id, Hint::Collection(noun)),
+        spree_webhook::Hint::Test | spree_webhook::Hint::Nothing => return Ok(taken()),
+    };
+    let is_new = event.is_empty() || hub.backend().hook_seen(key, event, hub.now()).await?;
+    if is_new {
+        hub.hint(key, hint);
+    }
+    Ok(taken())
+}
+
+/// The store that a webhook is for, if that store's shop has signed it.
+fn verify(
+    request: &HttpRequest,
+    body: &Body,
+    hub: &Hub,
+    registry: &Registry,
+) -> Result<StoreKey, ApiError> {
     let id: Option<Id> = request
         .match_info()
         .get("store")
@@ -54,21 +85,7 @@ pub async fn spree(request: HttpRequest, body: Body) -> Result<HttpResponse, Api
     };
     spree_webhook::verify(secret.as_bytes(), headers, &body.bytes, hub.now())
         .map_err(|problem| ApiError::bad_signature(&problem))?;
-    let hint = spree_webhook::hint(&body.bytes).map_err(ApiError::not_json)?;
-    let (event, hint) = match hint {
-        spree_webhook::Hint::Object {
-            event_id,
-            noun,
-            token,
-        } => (event_id, Hint::Object(noun, token)),
-        spree_webhook::Hint::Collection { event_id, noun } => (event_id, Hint::Collection(noun)),
-        spree_webhook::Hint::Test | spree_webhook::Hint::Nothing => return Ok(taken()),
-    };
-    let is_new = event.is_empty() || hub.backend().hook_seen(key, event, hub.now()).await?;
-    if is_new {
-        hub.hint(key, hint);
-    }
-    Ok(taken())
+    Ok(key)
 }
 
 fn taken() -> HttpResponse {

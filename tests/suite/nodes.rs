@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     cluster::Cluster,
-    support::{Hub, Setup, Sink, Store, eventually, order},
+    support::{Hub, OPERATOR, Setup, Sink, Store, eventually, order},
 };
 
 /// Nodes.
@@ -74,14 +74,6 @@ async fn nodes_lose_nothing_though_they_are_killed_again_and_again_and_the_datab
         nodes[0]
             .mapping(&store, name, &url, json!({"messages": ["order:updated"]}))
             .await;
-    }
-    // A token that was made on one node is known to the others a moment later.
-    for node in &nodes {
-        eventually("the node knows the token", || async {
-            let asked = node.get(&store.token, &store.path("/queues")).await;
-            (asked.status == 200).then_some(())
-        })
-        .await;
     }
     let answered: Mutex<Vec<(String, u64)>> = Mutex::default();
     let mut longest = std::time::Duration::ZERO;
@@ -169,6 +161,114 @@ async fn everything_delivered(sink: &Sink, answered: &Mutex<Vec<(String, u64)>>)
         async move { all.then_some(()) }
     })
     .await;
+}
+
+#[actix_web::test]
+async fn what_one_node_was_told_holds_on_the_other_at_once() {
+    let server = Cluster::start("");
+    let database = server.database();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Hub::start_with(Setup::default().on(&database)).await);
+    }
+    // Often, for a node that only waits for a hint is right now and then.
+    for turn in 0..15 {
+        let (one, other) = (&nodes[turn % 2], &nodes[(turn + 1) % 2]);
+        let store = one.store(&format!("shop {turn}")).await;
+        let new = json!({"message": "order:new", "payload": {"order": order("R1", "complete")}});
+        let pushed = other
+            .post(&store.token, &store.path("/messages"), &new)
+            .await;
+        assert_eq!(pushed.status, 201, "{}", pushed.text);
+        let to = json!({"messages": ["order:new"], "enabled": false});
+        let id = other
+            .mapping(&store, "a.b", "http://127.0.0.1:9/a", to)
+            .await;
+        let path = store.path(&format!("/mappings/{id}"));
+        assert_eq!(one.get(&store.token, &path).await.status, 200);
+        let second = one.store(&format!("second {turn}")).await;
+        let pushed = other.post(OPERATOR, &second.path("/messages"), &new).await;
+        assert_eq!(
+            pushed.status, 201,
+            "a token known of old, a new store: {}",
+            pushed.text
+        );
+        let pushed = other
+            .post(&store.token, &second.path("/messages"), &new)
+            .await;
+        assert_eq!(pushed.status, 404, "{}", pushed.text);
+        let deleted = one
+            .call("DELETE", &store.token, &path, &[], String::new())
+            .await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        assert_eq!(other.get(&store.token, &path).await.status, 404);
+        let asked = other.get("nobody's token", &store.path("/queues")).await;
+        assert_eq!(asked.status, 401);
+    }
+}
+
+#[actix_web::test]
+async fn every_node_routes_its_share_and_orders_stay_in_order() {
+    const ORDERS: usize = 60;
+    let server = Cluster::start("");
+    let database = server.database();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Hub::start_with(Setup::default().on(&database)).await);
+    }
+    let store = nodes[0].store("shop").await;
+    let sink = Sink::taking_everything().await;
+    let to = json!({"messages": ["order:updated"]});
+    nodes[0].mapping(&store, "a.b", &sink.url, to).await;
+    let shares = "SELECT count(*) FROM (SELECT node FROM owner WHERE kind = 0 AND node IS NOT NULL
+        GROUP BY node HAVING count(*) BETWEEN 16 AND 48) AS share";
+    eventually("both nodes own routing shards", || async {
+        (server.sql(&database, shares) == "2").then_some(())
+    })
+    .await;
+    for turn in 0..4 {
+        let message = |number: usize| {
+            let mut order = order(&format!("R{number}"), "complete");
+            order["turn"] = json!(turn);
+            json!({"message": "order:updated", "payload": {"order": order}})
+        };
+        let batch = json!((0..ORDERS).map(message).collect::<Vec<_>>());
+        let pushed = nodes[turn % 2]
+            .post(&store.token, &store.path("/messages/batch"), &batch)
+            .await;
+        assert_eq!(pushed.status, 200, "{}", pushed.text);
+    }
+    sink.wait("everything is delivered", |all| all.len() == 4 * ORDERS)
+        .await;
+    let mut turns: HashMap<String, Vec<u64>> = HashMap::new();
+    for one in sink.received() {
+        let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
+        turns.entry(one.order().to_owned()).or_default().push(turn);
+    }
+    assert!(turns.values().all(|turns| turns[..] == [0, 1, 2, 3]));
+    let told = nodes[1].get(OPERATOR, "/api/nodes").await;
+    let told = told.body.as_array().unwrap().clone();
+    assert!(told.len() == 2 && told.iter().all(|node| node["lives"] == true));
+    assert_eq!(
+        told.iter().filter(|node| node["this_one"] == true).count(),
+        1
+    );
+    let owned = |what: &str| -> u64 {
+        let all = told.iter().map(|node| node["owns"][what].as_u64().unwrap());
+        all.sum()
+    };
+    assert_eq!((owned("routing_shards"), owned("dispatchers")), (64, 1));
+    assert_eq!(nodes[0].get(&store.token, "/api/nodes").await.status, 403);
+    let mut routed = Vec::new();
+    for node in &nodes {
+        let figures = node.get("", "/metrics").await.text;
+        let line = figures
+            .lines()
+            .find_map(|line| line.strip_prefix("integrator_messages_routed_total "));
+        routed.push(line.unwrap().parse::<usize>().unwrap());
+    }
+    assert!(routed.iter().all(|routed| *routed > 0), "{routed:?}");
+    assert_eq!(routed.iter().sum::<usize>(), 4 * ORDERS);
 }
 
 #[actix_web::test]

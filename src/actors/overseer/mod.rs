@@ -29,14 +29,12 @@ use super::{
     backoff::Backoff,
     directory::OverseerDoor,
     dispatcher::Retire,
-    poller,
-    router::ALL_SHARDS,
-    scheduler,
+    poller, scheduler,
     shared::Shared,
     vitals::{End, Ended, Guard, Office, Ping, Vitals},
 };
 use crate::{
-    db::{NodeBeat, NodeView, OwnerKind},
+    db::{NodeBeat, NodeView, OwnerKind, ShardSet, owner_of_shard},
     domain::{
         event::{Level, NewEvent},
         key::{EndpointKey, StoreKey},
@@ -119,6 +117,8 @@ pub struct Overseer {
     giving_up: HashSet<EndpointKey>,
     /// Stores whose schedules are this node's.
     scheduled: HashSet<i64>,
+    /// Routing shards that are this node's.
+    shards: ShardSet,
     /// Heartbeats of the node that were answered, where there may be several.
     beats: u64,
 }
@@ -143,6 +143,7 @@ impl Overseer {
             extra: HashSet::new(),
             giving_up: HashSet::new(),
             scheduled: HashSet::new(),
+            shards: ShardSet::default(),
             beats: 0,
         }
     }
@@ -338,7 +339,7 @@ impl Overseer {
         }
     }
 
-    /// Says that this node lives, and asks for what it would serve: routing, the endpoints of live mappings, and those with
+    /// Says that this node lives, and asks for what it would serve: routing shards, the endpoints of live mappings, and those with
     /// deliveries waiting (the Sweeper finds them).
     fn beat_node(&mut self, ctx: &mut Context<Self>) {
         if self.beating {
@@ -367,7 +368,8 @@ impl Overseer {
             _ => None,
         });
         wanted.extend(seated.map(|endpoint| (OwnerKind::Dispatcher, endpoint)));
-        wanted.push((OwnerKind::Router, ALL_SHARDS));
+        let shards = ShardSet::ALL.iter();
+        wanted.extend(shards.map(|shard| (OwnerKind::Router, owner_of_shard(shard))));
         let registry = self.shared.registry.current();
         wanted.extend(poller::polled(&registry).map(|store| (OwnerKind::Poller, store.0)));
         wanted.extend(scheduler::scheduled(&registry).map(|store| (OwnerKind::Scheduler, store.0)));
@@ -390,8 +392,7 @@ impl Overseer {
     /// Starts what this node owns now, and ends what it does not own any more.
     fn take_in(&mut self, view: &NodeView, asked_at: Instant, ctx: &mut Context<Self>) {
         self.shared.leases.note(view, asked_at);
-        // Whether the router is to be waited for is known from now on.
-        self.shared.changed.notify_waiters();
+        self.ring_router();
         let dispatcher = |(kind, key): &(OwnerKind, i64)| {
             (*kind == OwnerKind::Dispatcher).then_some(EndpointKey(*key))
         };
@@ -440,7 +441,7 @@ impl Overseer {
             .filter(ended)
             .map(|endpoint| (OwnerKind::Dispatcher, endpoint.0))
             .collect();
-        // Whoever takes the router or a poller next fences this node's off with its epoch.
+        // Whoever takes a shard or a poller next fences this node's off with its epoch.
         released.extend(
             view.give_up
                 .iter()
@@ -453,6 +454,15 @@ impl Overseer {
                     log::warn!("what is another node's is given up a little later: {error}");
                 }
             });
+        }
+    }
+
+    /// The Router looks when its shards are others than before: what waits in them belongs to nobody else now.
+    fn ring_router(&mut self) {
+        let shards = self.shared.leases.shards();
+        if shards != self.shards {
+            self.shards = shards;
+            self.shared.directory.ring(Office::Router);
         }
     }
 

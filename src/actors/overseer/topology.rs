@@ -27,7 +27,7 @@ use super::super::{
 /// | office | restarts softly | is sent | is woken by |
 /// |---|---|---|---|
 /// | Intake | no | `Submit` on its tray, by [`super::super::Hub::accept`] | |
-/// | Router | when another took its lease | | Intake, Settler, a timer |
+/// | Router | no | | Intake, Settler, a node's shards that change, a timer |
 /// | Settler | no | `Settle` on its tray, by attempts | |
 /// | Dispatcher | when another took its lease | ends and outcomes of its attempts, on its tray | Router, people, registry changes, a timer |
 /// | Poller | no | | people, hints, registry changes, a timer |

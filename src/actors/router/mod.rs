@@ -1,6 +1,7 @@
 //! Router: asks the consumers, matches mappings, and hands deliveries to the accepted queue.
 //!
-//! One loop per node. It reads as many incoming messages as there are, up to `router.batch_max`, so batches grow with the load and a
+//! One loop per node, over the routing shards that the node owns by its last heartbeat (all 64 where there is one node). What is
+//! about one object is in one shard, so it is routed by one node, in order; when shards come and go the loop goes on with the others. It reads as many incoming messages as there are, up to `router.batch_max`, so batches grow with the load and a
 //! single message is never kept waiting for company. While one batch commits, the next is read and decided:
 //!
 //! ```text
@@ -31,10 +32,10 @@ use super::{
     backoff::Backoff,
     bell::{Ringing, Wake},
     shared::Shared,
-    vitals::{End, Guard, Ping},
+    vitals::{Guard, Ping},
 };
 use crate::{
-    db::{DbError, OwnerKind, RouteOutcome, Routed},
+    db::{DbError, RouteOutcome, Routed, RouterLease},
     domain::{
         key::{MessageKey, StoreKey},
         message::Incoming,
@@ -51,12 +52,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A message whose decision the database refuses is left alone for so long.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 
-/// How soon the router looks again whether it is this node's, before and after the node's first heartbeat.
+/// How soon the router asks again what is this node's, before the node's first heartbeat was answered.
 const FIRST_BEAT: Duration = Duration::from_millis(10);
-const NOT_OWNED: Duration = Duration::from_millis(500);
-
-/// Key of the router's lease: on one node one router serves all shards.
-pub(super) const ALL_SHARDS: i64 = 0;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +62,15 @@ pub enum Ran {
     Idle,
     /// The database is away, or refused.
     Failed,
-    /// Another router owns the work now.
+    /// Another router owns some of the work now.
     Fenced,
 }
 
 /// The loop's body, without an actor around it.
 pub struct Routing {
     shared: Arc<Shared>,
-    epoch: i64,
+    /// The shards that are routed here, each under the epoch that was taken for it.
+    lease: RefCell<RouterLease>,
     /// Messages whose decision the database refuses, and until when they are left alone: to read them again at once would stop
     /// all others. Later messages of their lanes overtake them.
     set_aside: RefCell<HashMap<MessageKey, Micros>>,
@@ -83,6 +81,8 @@ struct Batch {
     incoming: Vec<Incoming>,
     routed: Vec<Routed>,
     version: i64,
+    /// What was held when it was read.
+    lease: RouterLease,
     /// As much as a batch can hold: more may wait.
     is_full: bool,
 }
@@ -103,20 +103,35 @@ impl Batch {
 }
 
 impl Routing {
-    /// Takes the lease and with it a new epoch.
+    /// Takes the leases on the shards that are this node's now, each with a new epoch. There may be none yet.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn claim(shared: Arc<Shared>) -> Result<Self, DbError> {
-        let epoch = shared
-            .backend
-            .owner_claim(OwnerKind::Router, ALL_SHARDS)
-            .await?;
-        Ok(Self {
+        let routing = Self {
             shared,
-            epoch,
+            lease: RefCell::default(),
             set_aside: RefCell::default(),
-        })
+        };
+        routing.keep_up().await?;
+        Ok(routing)
+    }
+
+    /// Follows the node's heartbeats: shards that are new are taken, together, with a new epoch; those that are another node's are left.
+    async fn keep_up(&self) -> Result<RouterLease, DbError> {
+        let owned = self.shared.leases.shards();
+        let mut lease = self.lease.borrow().only(owned);
+        let new = owned.without(lease.shards());
+        if !new.is_empty() {
+            lease = lease.with(&self.shared.backend.router_claim(new).await?);
+        }
+        self.lease.replace(lease.clone());
+        Ok(lease)
+    }
+
+    /// Some epoch has moved on: all are taken anew with the next look.
+    pub fn start_over(&self) {
+        self.lease.replace(RouterLease::default());
     }
 
     /// Routes until nothing waits.
@@ -154,13 +169,21 @@ impl Routing {
         self.set_aside.borrow_mut().retain(|_, until| now < *until);
         held.extend(self.set_aside.borrow().keys());
         let limit = self.shared.config.router.batch_max;
-        let incoming = self.shared.backend.incoming_waiting(limit, held).await?;
+        let lease = self.keep_up().await?;
+        let incoming = match lease.shards() {
+            none if none.is_empty() => Vec::new(),
+            shards => {
+                let backend = &self.shared.backend;
+                backend.incoming_waiting(limit, held, shards).await?
+            }
+        };
         let is_full = incoming.len() >= limit;
         let registry = self.shared.registry.current();
         let mut batch = Batch {
             incoming: Vec::new(),
             routed: Vec::new(),
             version: registry.version,
+            lease,
             is_full,
         };
         let mut unfinished: HashSet<StoreKey> = HashSet::new();
@@ -185,7 +208,7 @@ impl Routing {
         match self
             .shared
             .backend
-            .incoming_route(routed, batch.version, self.epoch, now)
+            .incoming_route(routed, batch.version, batch.lease.clone(), now)
             .await
         {
             Ok(RouteOutcome::Done {
@@ -224,7 +247,12 @@ impl Routing {
             match self
                 .shared
                 .backend
-                .incoming_route(vec![routed.clone()], batch.version, self.epoch, now)
+                .incoming_route(
+                    vec![routed.clone()],
+                    batch.version,
+                    batch.lease.clone(),
+                    now,
+                )
                 .await
             {
                 Ok(RouteOutcome::Done {
@@ -295,15 +323,12 @@ impl Router {
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
-        let leases = &self.shared.leases;
-        if !leases.owns(OwnerKind::Router, ALL_SHARDS) {
-            // Another node routes, or nobody has said yet.
-            let pause = if leases.is_unknown() {
-                FIRST_BEAT
-            } else {
-                NOT_OWNED
-            };
-            ctx.run_later(pause, Self::claim);
+        if self.guard.is_superseded() {
+            // It would fence its successor off.
+            return;
+        }
+        if self.shared.leases.is_unknown() {
+            ctx.run_later(FIRST_BEAT, Self::claim);
             return;
         }
         let claim = Routing::claim(Arc::clone(&self.shared));
@@ -320,7 +345,7 @@ impl Router {
                         act.look(ctx);
                     }
                     Err(error) => {
-                        log::error!("the router cannot take its lease: {error}");
+                        log::error!("the router cannot take its leases: {error}");
                         let pause = act.backoff.fail();
                         ctx.run_later(pause, Self::claim);
                     }
@@ -376,11 +401,13 @@ impl Router {
                 act.timer = Some(ctx.run_later(pause, Self::look));
             }
             Ran::Fenced => {
-                log::warn!("another router has taken over; starting anew");
-                act.guard
-                    .vitals
-                    .count_restart(act.shared.now(), End::Stopped);
-                ctx.stop();
+                // Nothing of the batch was written. Another node has taken some of its shards; what is left goes on.
+                log::debug!("another router has taken over some of what was being routed");
+                if let Some(routing) = &act.routing {
+                    routing.start_over();
+                }
+                let pause = act.backoff.fail();
+                act.timer = Some(ctx.run_later(pause, Self::look));
             }
         }
     }

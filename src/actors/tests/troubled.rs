@@ -89,21 +89,22 @@ impl Backend for Troubled {
         &self,
         limit: usize,
         held: Vec<MessageKey>,
+        shards: ShardSet,
     ) -> DbResult<Vec<Incoming>> {
         self.befall("incoming_waiting")?;
-        self.inner.incoming_waiting(limit, held).await
+        self.inner.incoming_waiting(limit, held, shards).await
     }
 
     async fn incoming_route(
         &self,
         batch: Vec<Routed>,
         registry_version: i64,
-        epoch: i64,
+        lease: RouterLease,
         now: Micros,
     ) -> DbResult<RouteOutcome> {
         self.befall("incoming_route")?;
         self.inner
-            .incoming_route(batch, registry_version, epoch, now)
+            .incoming_route(batch, registry_version, lease, now)
             .await
     }
 

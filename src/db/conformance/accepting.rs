@@ -6,7 +6,7 @@ use super::setup::*;
 use crate::{
     db::{Acceptance, Accepted, Admitted, AtOnce, IdempotencyKey, RouteProgress, Routed},
     domain::{
-        key::{MappingKey, StoreKey, TokenKey},
+        key::{MappingKey, MessageKey, StoreKey, TokenKey},
         message::{Ancestry, Incoming, Source},
     },
 };
@@ -15,7 +15,7 @@ pub(in crate::db) async fn what_was_accepted_is_on_disk_after_opening_again(rig:
     let hub = Hub::start(rig).await;
     let (key, id) = hub.push("R1").await;
     let hub = hub.again(rig).await;
-    let waiting = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(10, Vec::new()).await;
     assert_eq!(waiting.len(), 1);
     let read = &waiting[0].message;
     let sent = message(hub.store, "order:new", "R1");
@@ -84,7 +84,7 @@ pub(in crate::db) async fn stores_take_turns(rig: &dyn Rig) {
         .map(|n| acceptance(message(small, "order:new", &format!("S{n}"))))
         .collect();
     hub.db.incoming_insert(few, T0).await.unwrap();
-    let batch = hub.db.incoming_waiting(8, Vec::new()).await.unwrap();
+    let batch = hub.waiting(8, Vec::new()).await;
     let of_small = batch
         .iter()
         .filter(|incoming| incoming.message.store == small)
@@ -102,7 +102,7 @@ pub(in crate::db) async fn held_messages_are_not_handed_out_twice(rig: &dyn Rig)
     let hub = Hub::start(rig).await;
     let (first, _) = hub.push("R1").await;
     let (second, _) = hub.push("R2").await;
-    let waiting = hub.db.incoming_waiting(1, vec![first]).await.unwrap();
+    let waiting = hub.waiting(1, vec![first]).await;
     assert_eq!(
         waiting
             .iter()
@@ -129,10 +129,10 @@ pub(in crate::db) async fn a_message_is_read_again_as_it_was_read_first(rig: &dy
     (child.ancestry, child.source) = (Some(line), Source::Scheduler);
     let batch = vec![acceptance(odd), acceptance(child)];
     hub.db.incoming_insert(batch, at(1)).await.unwrap();
-    let first = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let first = hub.waiting(10, Vec::new()).await;
     assert_eq!(first.len(), 3);
     let hub = hub.again(rig).await;
-    let again = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let again = hub.waiting(10, Vec::new()).await;
     assert_eq!(first, again);
 }
 
@@ -178,7 +178,7 @@ async fn admit(hub: &Hub, batch: Vec<Acceptance>, version: i64) -> Admitted {
 /// Routes what was left in the incoming queue, as a router would.
 async fn route_the_rest(hub: &Hub) {
     let decide = to_the_mapping(hub.store);
-    let waiting = hub.db.incoming_waiting(100, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(100, Vec::new()).await;
     for incoming in &waiting {
         let mut decided = decide(incoming);
         (decided.progress, decided.derived) = (RouteProgress::Done, Vec::new());
@@ -258,4 +258,51 @@ pub(in crate::db) async fn with_an_older_registry_all_is_left_to_the_router(rig:
     let admitted = admit(&hub, vec![push], hub.version).await;
     assert_eq!((admitted.routed, admitted.left), (0, 1));
     assert_eq!(hub.incoming().await.len(), 1);
+}
+
+pub(in crate::db) async fn an_object_keeps_its_order_whatever_else_waits(rig: &dyn Rig) {
+    let hub = Hub::start(rig).await;
+    let other = new_store(&*hub.db, "Other").await;
+    const ORDERS: usize = 40;
+    let mut batch = Vec::new();
+    for _ in 0..3 {
+        let orders = (0..ORDERS).map(|order| message(hub.store, "order:new", &format!("R{order}")));
+        batch.extend(orders.map(acceptance));
+    }
+    batch.extend((0..2).map(|order| acceptance(message(other, "order:new", &format!("R{order}")))));
+    hub.db.incoming_insert(batch, T0).await.unwrap();
+    let first = hub.waiting(10, Vec::new()).await;
+    let of_other = first.iter().filter(|one| one.message.store == other);
+    assert_eq!(
+        of_other.count(),
+        2,
+        "a backlog in many shards leaves the other its turn"
+    );
+    let mut held = Vec::new();
+    loop {
+        let waiting = hub.waiting(7, held.clone()).await;
+        assert!(waiting.len() <= 7);
+        if waiting.is_empty() {
+            break;
+        }
+        held.extend(waiting.iter().map(|one| one.message.key));
+    }
+    assert_eq!(held.len(), 3 * ORDERS + 2);
+    let about = hub.waiting(1000, Vec::new()).await;
+    let about: std::collections::HashMap<MessageKey, (StoreKey, String)> = about
+        .into_iter()
+        .map(|one| {
+            let about = one.message.about.primary.as_ref().unwrap().token();
+            (one.message.key, (one.message.store, about.to_owned()))
+        })
+        .collect();
+    let mut newest = std::collections::HashMap::new();
+    for key in held {
+        let before = newest.insert(&about[&key], key);
+        assert!(
+            before.is_none_or(|before| before < key),
+            "{:?}",
+            about[&key]
+        );
+    }
 }

@@ -161,7 +161,7 @@ pub(in crate::db) async fn a_deleted_store_takes_what_is_its_own_with_it(rig: &d
     );
     let routed = vec![routed(hub.store, key, Vec::new())];
     hub.db
-        .incoming_route(routed, written.version, hub.router, T0)
+        .incoming_route(routed, written.version, hub.router.clone(), T0)
         .await
         .unwrap();
     let detail = hub.db.message_detail(hub.store, id).await.unwrap();

@@ -75,7 +75,7 @@ async fn accepted(hub: &Hub, push: Acceptance) -> MessageKey {
 
 /// What the incoming queue says of a message.
 async fn payload_of(hub: &Hub, key: MessageKey) -> Option<String> {
-    let waiting = hub.db.incoming_waiting(1000, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(1000, Vec::new()).await;
     waiting
         .into_iter()
         .find(|one| one.message.key == key)

@@ -50,7 +50,7 @@ pub(in crate::db) async fn pushed_objects_are_merged_and_told_once(rig: &dyn Rig
         None,
         "stores know nothing of each other"
     );
-    let waiting = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(10, Vec::new()).await;
     let kinds: Vec<&str> = waiting
         .iter()
         .map(|one| one.message.kind.as_str())

@@ -37,6 +37,7 @@ macro_rules! conformance_suite {
             what_was_accepted_is_on_disk_after_opening_again,
             a_repeated_push_gets_the_first_ones_id,
             stores_take_turns,
+            an_object_keeps_its_order_whatever_else_waits,
             held_messages_are_not_handed_out_twice,
             a_message_is_read_again_as_it_was_read_first,
             what_is_routed_at_once_is_routed_once,

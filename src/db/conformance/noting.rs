@@ -198,7 +198,7 @@ pub(in crate::db) async fn events_are_found_by_level_object_and_message(rig: &dy
 async fn derive_once(hub: &Hub, of: impl Fn(NewMessage) -> NewMessage) -> u64 {
     let parent = hub
         .db
-        .incoming_waiting(1, Vec::new())
+        .incoming_waiting(1, Vec::new(), crate::db::ShardSet::ALL)
         .await
         .unwrap()
         .remove(0)
@@ -209,7 +209,7 @@ async fn derive_once(hub: &Hub, of: impl Fn(NewMessage) -> NewMessage) -> u64 {
     decision.derived = vec![of(child)];
     match hub
         .db
-        .incoming_route(vec![decision], hub.version, hub.router, T0)
+        .incoming_route(vec![decision], hub.version, hub.router.clone(), T0)
         .await
         .unwrap()
     {

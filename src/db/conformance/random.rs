@@ -137,6 +137,9 @@ pub(in crate::db) async fn a_random_history_keeps_heads_and_counters_right(rig: 
             hub.db.registry_change(vec![create], T0).await.unwrap().rows[0].key,
         ));
     }
+    // Only what was for a deleted mapping may be removed.
+    let delete = EntityChange::Delete { key: mappings[1].0 };
+    hub.db.registry_change(vec![delete], T0).await.unwrap();
     hub = hub.again(rig).await;
     let mut epochs = claim_epochs(&hub).await;
     let mut dice = Dice(20_261_121);
@@ -148,7 +151,9 @@ pub(in crate::db) async fn a_random_history_keeps_heads_and_counters_right(rig: 
                 model.incoming += 1;
             }
             4..8 => route_some(&hub, &mut dice, &mut model, &mappings).await,
-            8..15 => settle_some(&hub, &mut dice, &mut model, &epochs).await,
+            8..15 => {
+                settle_some(&hub, &mut dice, &mut model, &epochs, mappings[1]).await;
+            }
             15 => person(&hub, &mut dice, &mut model, true).await,
             16 => person(&hub, &mut dice, &mut model, false).await,
             17 => tidy(&hub, &mut dice, &mut model, &mappings).await,
@@ -217,7 +222,7 @@ async fn whole(hub: &Hub, queue: Queue) -> Vec<QueueRow> {
 }
 
 async fn route_some(hub: &Hub, dice: &mut Dice, model: &mut Model, mappings: &[MappingKey]) {
-    let waiting = hub.db.incoming_waiting(100, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(100, Vec::new()).await;
     let Some(incoming) = dice.pick(&waiting) else {
         return;
     };
@@ -278,7 +283,13 @@ async fn heads(hub: &Hub) -> Vec<Delivery> {
     all
 }
 
-async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTreeMap<i64, i64>) {
+async fn settle_some(
+    hub: &Hub,
+    dice: &mut Dice,
+    model: &mut Model,
+    epochs: &BTreeMap<i64, i64>,
+    deleted: MappingKey,
+) {
     let Some(head) = dice.pick(&heads(hub).await) else {
         return;
     };
@@ -290,7 +301,8 @@ async fn settle_some(hub: &Hub, dice: &mut Dice, model: &mut Model, epochs: &BTr
     };
     let disposition = match dice.roll(9) {
         0..3 => completed(),
-        3 => Disposition::Removed,
+        3 if head.mapping == deleted => Disposition::Removed,
+        3 => parked(),
         4 => failing(due_at),
         5 => parked(),
         6 => Disposition::Scheduled {

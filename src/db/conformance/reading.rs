@@ -298,7 +298,7 @@ pub(in crate::db) async fn a_detail_has_parent_children_and_attempts(rig: &dyn R
     let mut derived = message(hub.store, "order:canceled", "R1");
     let parent = hub
         .db
-        .incoming_waiting(1, Vec::new())
+        .incoming_waiting(1, Vec::new(), crate::db::ShardSet::ALL)
         .await
         .unwrap()
         .remove(0)

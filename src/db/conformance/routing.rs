@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::setup::*;
 use crate::{
-    db::{OwnerKind, RouteOutcome, RouteProgress, Skip},
+    db::{RouteOutcome, RouteProgress, ShardSet, Skip},
     domain::{
         delivery::SkipReason,
         key::{EndpointKey, MappingKey},
@@ -48,7 +48,7 @@ pub(in crate::db) async fn chunks_of_a_fan_out_survive_and_never_deliver_twice(r
     hub.route(vec![first.clone()]).await;
     hub.route(vec![first.clone(), second]).await;
     let hub = hub.again(rig).await;
-    let waiting = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(10, Vec::new()).await;
     assert_eq!(waiting[0].routed_up_to, Some(MappingKey(6)));
     hub.route(vec![last.clone(), last, first]).await;
     assert_eq!(hub.incoming().await, []);
@@ -83,15 +83,19 @@ pub(in crate::db) async fn an_older_registry_or_owner_routes_nothing(rig: &dyn R
     new_store(&*hub.db, "Another").await;
     let older = hub
         .db
-        .incoming_route(decision.clone(), hub.version, hub.router, T0)
+        .incoming_route(decision.clone(), hub.version, hub.router.clone(), T0)
         .await
         .unwrap();
     assert_eq!(older, RouteOutcome::RegistryMoved);
-    let router = hub.db.owner_claim(OwnerKind::Router, 0).await.unwrap();
-    assert!(router > hub.router);
+    let router = hub.db.router_claim(ShardSet::ALL).await.unwrap();
+    assert!(
+        ShardSet::ALL
+            .iter()
+            .all(|shard| router.epoch_of(shard) > hub.router.epoch_of(shard))
+    );
     let former = hub
         .db
-        .incoming_route(decision.clone(), hub.version + 1, hub.router, T0)
+        .incoming_route(decision.clone(), hub.version + 1, hub.router.clone(), T0)
         .await
         .unwrap();
     assert_eq!(former, RouteOutcome::Fenced);

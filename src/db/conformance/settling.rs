@@ -105,7 +105,7 @@ pub(in crate::db) async fn returned_messages_become_incoming_with_the_settlement
         (again[0].outcome, again[0].messages),
         (SettleOutcome::Gone, 0)
     );
-    let waiting = hub.db.incoming_waiting(10, Vec::new()).await.unwrap();
+    let waiting = hub.waiting(10, Vec::new()).await;
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].message.ancestry, Some(read.message.descend()));
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     db::{
         Acceptance, Accepted, Backend, EntityChange, LoopBounds, OwnerKind, RouteOutcome,
-        RouteProgress, Routed, SettleOutcome, Settled,
+        RouteProgress, Routed, RouterLease, SettleOutcome, Settled, ShardSet,
     },
     domain::{
         delivery::{Attempt, Claim, Delivery, Disposition, Fence, NewDelivery, Settlement},
@@ -13,7 +13,7 @@ use crate::{
         identifier::ClaimKey,
         json::Payload,
         key::{DeliveryKey, EndpointKey, MappingKey, MessageKey, StoreKey},
-        message::{NewMessage, Source},
+        message::{Incoming, NewMessage, Source},
         message_type::MessageType,
         reference::{About, lane_hash},
         registry::{Entity, Store},
@@ -46,7 +46,7 @@ pub(super) fn at(secs: u64) -> Micros {
 pub(super) struct Hub {
     pub(super) db: Box<dyn Backend>,
     pub(super) store: StoreKey,
-    pub(super) router: i64,
+    pub(super) router: RouterLease,
     pub(super) epoch: i64,
     pub(super) version: i64,
 }
@@ -73,7 +73,7 @@ impl Hub {
     }
 
     async fn claim(db: Box<dyn Backend>, store: StoreKey) -> Self {
-        let router = db.owner_claim(OwnerKind::Router, 0).await.unwrap();
+        let router = db.router_claim(ShardSet::ALL).await.unwrap();
         let epoch = db
             .owner_claim(OwnerKind::Dispatcher, ENDPOINT.0)
             .await
@@ -113,7 +113,7 @@ impl Hub {
     pub(super) async fn route_at(&self, batch: Vec<Routed>, now: Micros) {
         let outcome = self
             .db
-            .incoming_route(batch, self.version, self.router, now)
+            .incoming_route(batch, self.version, self.router.clone(), now)
             .await
             .unwrap();
         assert!(matches!(outcome, RouteOutcome::Done { .. }), "{outcome:?}");
@@ -206,9 +206,15 @@ impl Hub {
         }
     }
 
+    /// What waits for routing, in any shard.
+    pub(super) async fn waiting(&self, limit: usize, held: Vec<MessageKey>) -> Vec<Incoming> {
+        let waiting = self.db.incoming_waiting(limit, held, ShardSet::ALL).await;
+        waiting.unwrap()
+    }
+
     /// The keys of what waits for routing.
     pub(super) async fn incoming(&self) -> Vec<MessageKey> {
-        let waiting = self.db.incoming_waiting(1000, Vec::new()).await.unwrap();
+        let waiting = self.waiting(1000, Vec::new()).await;
         waiting
             .into_iter()
             .map(|incoming| incoming.message.key)

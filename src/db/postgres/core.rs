@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub(super) tally: Arc<Tally>,
     /// Where mending lanes goes on.
     pub(super) lane_looked_at: std::sync::Mutex<(i64, i64)>,
+    /// The shard from which the next look into the incoming queue goes on.
+    pub(super) looks_from: std::sync::atomic::AtomicU8,
 }
 
 /// A thread with an event loop of its own; dropping it ends what runs there.

@@ -1,20 +1,25 @@
 //! The incoming queue: accepting messages, and handing out those that wait for routing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     archive::{Ended, archived_insert},
+    conn::Conn,
     core::Core,
     message::{Spot, fit_in_memory, messages_read, messages_store},
     statement::statements,
     tx::{Place, Tx},
 };
 use crate::{
-    db::{Acceptance, Accepted, DbError, DbResult, IdempotencyKey},
+    db::{Acceptance, Accepted, DbError, DbResult, IdempotencyKey, ShardSet},
     domain::{
         delivery::ArchiveReason,
         key::{MappingKey, MessageKey},
         message::{Incoming, NewMessage},
+        reference::SHARDS,
         time::Micros,
     },
 };
@@ -30,16 +35,28 @@ statements! {
     /// Pushers' keys that were there.
     KEYS_READ = "SELECT i.token, i.key, i.body, i.message, i.accepted_at FROM unnest($1::bigint[], $2::bytea[]) AS u(token, key)
         JOIN idempotency i ON i.token = u.token AND i.key = u.key";
-    /// The oldest waiting messages, stores in turn: a skip scan over the stores, then the head of each store's queue.
-    WAITING = "WITH RECURSIVE stores AS (
-            SELECT (SELECT i.store FROM incoming i ORDER BY i.store LIMIT 1) AS store
+    /// The oldest waiting messages of some shards, stores in turn: a skip scan over pairs of shard and store from shard $3 on, then the
+    /// heads of these queues (of so many that a batch is filled), the more of each the fewer they are. $4 has for each shard itself, or the next one that is meant:
+    /// queues of other shards are jumped over, however long they are.
+    WAITING = "WITH RECURSIVE walk AS (
+            SELECT $3::smallint AS shard, -1::bigint AS store, FALSE AS meant
             UNION ALL
-            SELECT (SELECT i.store FROM incoming i WHERE i.store > s.store ORDER BY i.store LIMIT 1) FROM stores s WHERE s.store IS NOT NULL
+            SELECT n.next, CASE WHEN n.next = n.shard THEN n.store ELSE -1 END, n.next = n.shard
+            FROM walk w CROSS JOIN LATERAL (
+                SELECT i.shard, i.store, ($4::smallint[])[i.shard + 1] AS next FROM incoming i
+                WHERE (i.shard, i.store) > (w.shard, w.store) ORDER BY i.shard, i.store LIMIT 1
+            ) n WHERE n.next IS NOT NULL
+        ), queue AS MATERIALIZED (
+            SELECT w.shard, w.store FROM walk w WHERE w.meant LIMIT 1000 + $2::bigint + cardinality($1::bigint[])
         )
-        SELECT q.store, q.seq, q.accepted_at, q.routed_up_to FROM stores s CROSS JOIN LATERAL (
-            SELECT i.store, i.seq, i.accepted_at, i.routed_up_to, row_number() OVER (ORDER BY i.seq) AS turn
-            FROM incoming i WHERE i.store = s.store AND i.seq <> ALL ($1::bigint[]) ORDER BY i.seq LIMIT $2::bigint
-        ) q WHERE s.store IS NOT NULL ORDER BY q.turn, q.store LIMIT $2::bigint";
+        SELECT t.store, t.seq, t.accepted_at, t.routed_up_to FROM (
+            SELECT h.store, h.seq, h.accepted_at, h.routed_up_to, row_number() OVER (PARTITION BY h.store ORDER BY h.seq) AS turn
+            FROM queue q CROSS JOIN LATERAL (
+                SELECT i.store, i.seq, i.accepted_at, i.routed_up_to FROM incoming i
+                WHERE i.shard = q.shard AND i.store = q.store AND i.seq <> ALL ($1::bigint[]) ORDER BY i.seq
+                LIMIT (SELECT greatest(1, least($2::bigint, 4 * $2::bigint / greatest(1, count(*)))) FROM queue)
+            ) h
+        ) t ORDER BY t.turn, t.store LIMIT $2::bigint";
     /// Takes messages out of the queue.
     INCOMING_DELETE = "DELETE FROM incoming i USING unnest($1::bigint[], $2::bigint[]) AS u(store, seq)
         WHERE i.store = u.store AND i.seq = u.seq RETURNING i.store, i.seq, i.kind, i.accepted_at";
@@ -151,17 +168,56 @@ async fn keys_keep(
     Ok(answers)
 }
 
-/// The oldest waiting messages without `held`, stores taking turns. Messages that cannot be read come back beside them,
-/// to be archived.
+/// A waiting message: store, number, when it was accepted, and the last mapping that is done.
+type WaitingRow = (i64, i64, i64, Option<i64>);
+
+/// What waits in these shards. Where the last look was full this one goes on somewhere else, so that no shard is starved while
+/// others always have more than a batch holds.
+async fn look(
+    core: &Core,
+    conn: &Conn,
+    limit: usize,
+    held: &[MessageKey],
+    shards: ShardSet,
+) -> DbResult<Vec<WaitingRow>> {
+    let held: Vec<i64> = held.iter().map(|key| key.0).collect();
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut next = None;
+    let mut meant: Vec<Option<i16>> = Vec::with_capacity(usize::from(SHARDS));
+    for shard in (0..SHARDS).rev() {
+        if shards.contains(shard) {
+            next = Some(i16::from(shard));
+        }
+        meant.push(next);
+    }
+    meant.reverse();
+    let from = core.looks_from.load(Ordering::Relaxed);
+    let mut rows: Vec<WaitingRow> = conn
+        .rows(&WAITING, &[&held, &most, &i16::from(from), &meant])
+        .await?;
+    if from > 0 && rows.len() < limit {
+        rows = conn.rows(&WAITING, &[&held, &most, &0i16, &meant]).await?;
+    }
+    let is_full = rows.len() >= limit;
+    let next = if is_full {
+        rand::random::<u8>() % SHARDS
+    } else {
+        0
+    };
+    core.looks_from.store(next, Ordering::Relaxed);
+    Ok(rows)
+}
+
+/// The oldest waiting messages of these shards without `held`, stores taking turns. Messages that cannot be read come back beside
+/// them, to be archived.
 pub(super) async fn waiting(
     core: &Core,
     limit: usize,
     held: &[MessageKey],
+    shards: ShardSet,
 ) -> DbResult<(Vec<Incoming>, Vec<(i64, i64)>)> {
     let conn = core.read().await?;
-    let held: Vec<i64> = held.iter().map(|key| key.0).collect();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows: Vec<(i64, i64, i64, Option<i64>)> = conn.rows(&WAITING, &[&held, &limit]).await?;
+    let mut rows = look(core, &conn, limit, held, shards).await?;
     let mut spots: Vec<Spot> = rows
         .iter()
         .map(|(store, seq, made_at, _)| Spot {

@@ -74,10 +74,11 @@ use super::{
     Acceptance, Accepted, AuditQuery, AuditRow, Backend, Backfill, BackfillState, Backlog,
     DbResult, Due, EndJob, EntityChange, Erasure, ErasureStep, EventPage, EventQuery, Figures,
     FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt, LeftOut,
-    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, NodeBeat, NodeView, ObjectState,
-    OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick,
-    QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun,
-    SessionEnd, SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, NodeBeat, NodeRow, NodeView,
+    ObjectState, OwnerKind, PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse,
+    PushedTick, QueuePage, QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed,
+    RouterLease, ScheduleRun, SessionEnd, SessionRow, SetAsideRow, Settled, ShardSet, SweepBounds,
+    SweepReport, Tick, Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -187,6 +188,7 @@ impl PostgresBackend {
             hints: Arc::clone(&hints),
             tally,
             lane_looked_at,
+            looks_from: std::sync::atomic::AtomicU8::new(0),
         });
         ground.spawn(hint::run(Arc::downgrade(&core), hints, way, on_hint));
         let node = rand::random::<i64>() & i64::MAX;
@@ -270,6 +272,15 @@ impl Backend for PostgresBackend {
             .await
     }
 
+    async fn router_claim(&self, shards: ShardSet) -> DbResult<RouterLease> {
+        let node = self
+            .beats
+            .load(std::sync::atomic::Ordering::SeqCst)
+            .then_some(self.node);
+        self.write(move |tx| Box::pin(async move { owner::claim_shards(tx, shards, node).await }))
+            .await
+    }
+
     async fn node_beat(&self, beat: NodeBeat) -> DbResult<NodeView> {
         self.beats.store(true, std::sync::atomic::Ordering::SeqCst);
         let (node, name) = (self.node, self.core.options.node_name.clone());
@@ -285,6 +296,11 @@ impl Backend for PostgresBackend {
         let node = self.node;
         self.write(move |tx| Box::pin(async move { node::leave(tx, node).await }))
             .await
+    }
+
+    async fn node_list(&self) -> DbResult<Vec<NodeRow>> {
+        let node = self.node;
+        read!(self, |conn, _seal| node::list(conn, node))
     }
 
     async fn shop_hint(&self, store: StoreKey) {
@@ -322,11 +338,12 @@ impl Backend for PostgresBackend {
         &self,
         limit: usize,
         held: Vec<MessageKey>,
+        shards: ShardSet,
     ) -> DbResult<Vec<Incoming>> {
         let core = Arc::clone(&self.core);
         let (waiting, unreadable) = self
             .ground
-            .on(async move { incoming::waiting(&core, limit, &held).await })
+            .on(async move { incoming::waiting(&core, limit, &held, shards).await })
             .await?;
         if !unreadable.is_empty() {
             let now = clock();
@@ -343,14 +360,14 @@ impl Backend for PostgresBackend {
         &self,
         batch: Vec<Routed>,
         registry_version: i64,
-        epoch: i64,
+        lease: RouterLease,
         now: Micros,
     ) -> DbResult<RouteOutcome> {
-        write!(self, |tx, batch| route::route(
+        write!(self, |tx, batch, lease| route::route(
             tx,
             &batch,
             registry_version,
-            epoch,
+            &lease,
             now
         ))
     }

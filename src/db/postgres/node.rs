@@ -1,30 +1,39 @@
 //! Nodes: heartbeats by the database's clock, and who owns what.
 //!
-//! Each owner (the router, an endpoint's dispatcher) belongs to the living node that the pair of both hashes highest to
+//! Each owner (a routing shard, an endpoint's dispatcher) belongs to the living node that the pair of both hashes highest to
 //! (rendezvous hashing): every node works that out alone and alike, and when one comes or goes, only what is its own moves.
 //! A node takes what is its own from nobody or from the dead; from the living it waits until they give it up, which they do
-//! at their next beat. So there are never two owners, and none is missing for longer than a lease and a beat.
+//! at their next beat. So there are never two owners, and none is missing for longer than a lease and a beat. A node whose program is
+//! too old to know of routing shards is given none.
 //!
 //! Beats are taken one at a time (a lock, for a few milliseconds once a second and node): else a node that was thought dead
 //! could beat while another takes what it owned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
+    conn::Conn,
     owner::{kind_number, kind_read},
     statement::statements,
     tx::Tx,
 };
-use crate::db::{DbResult, NODE_LEASE, NodeBeat, NodeView, OwnerKind};
+use crate::db::{DbResult, NODE_LEASE, NodeBeat, NodeRow, NodeShare, NodeView, OwnerKind};
 
 statements! {
     /// A node lives.
-    NODE_BEAT = "INSERT INTO node (key, name, beat_at, leaves) VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, FALSE)
-        ON CONFLICT (key) DO UPDATE SET beat_at = excluded.beat_at, leaves = FALSE";
-    /// The nodes that live.
-    NODES_ALIVE = "SELECT key FROM node WHERE beat_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1 AND NOT leaves";
+    NODE_BEAT = "INSERT INTO node (key, name, beat_at, leaves, shards) VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, FALSE, TRUE)
+        ON CONFLICT (key) DO UPDATE SET beat_at = excluded.beat_at, leaves = FALSE, shards = TRUE";
+    /// The nodes that live, and whether they know of routing shards.
+    NODES_ALIVE = "SELECT key, shards FROM node WHERE beat_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1 AND NOT leaves";
     /// Nodes that have been dead for a day.
     NODES_FORGET = "DELETE FROM node WHERE beat_at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 86400000000";
+    /// Nodes, and for how long each has said nothing.
+    NODES_READ = "SELECT key, name, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - beat_at, leaves FROM node ORDER BY name, key";
+    /// How much of each kind each node owns; not the one router of former versions.
+    SHARES = "SELECT node, kind, count(*) FROM owner WHERE node IS NOT NULL AND (kind, key) <> (0, 0) GROUP BY node, kind";
     /// Who owns what.
     OWNERS = "SELECT kind, key, node FROM owner WHERE node IS NOT NULL";
     /// Takes owners from nobody or from nodes that do not live, with the next epoch.
@@ -51,8 +60,11 @@ pub(super) async fn beat(
     tx.run(&NODE_BEAT, &[&node, &name]).await?;
     tx.run(&NODES_FORGET, &[]).await?;
     let lease = i64::try_from(NODE_LEASE.as_micros()).unwrap_or(i64::MAX);
-    let alive: Vec<(i64,)> = tx.rows(&NODES_ALIVE, &[&lease]).await?;
-    let alive: Vec<i64> = alive.into_iter().map(|(key,)| key).collect();
+    let rows: Vec<(i64, bool)> = tx.rows(&NODES_ALIVE, &[&lease]).await?;
+    let alive: Vec<i64> = rows.iter().map(|(key, _)| *key).collect();
+    let routing = rows.iter().filter(|(_, shards)| *shards);
+    let routing: Vec<i64> = routing.map(|(key, _)| *key).collect();
+    let router = kind_number(OwnerKind::Router);
     let rows: Vec<(i32, i64, i64)> = tx.rows(&OWNERS, &[]).await?;
     let holders: BTreeMap<(i32, i64), i64> = rows
         .into_iter()
@@ -66,7 +78,8 @@ pub(super) async fn beat(
     let mut owned: BTreeSet<(i32, i64)> = BTreeSet::new();
     let (mut take, mut give_up) = (Vec::new(), Vec::new());
     for owner in &wanted {
-        let is_own = rightful(&alive, *owner) == Some(node);
+        let able = if owner.0 == router { &routing } else { &alive };
+        let is_own = rightful(able, *owner) == Some(node);
         match holders.get(owner) {
             Some(holder) if *holder == node => {
                 owned.insert(*owner);
@@ -105,6 +118,35 @@ pub(super) async fn beat(
         nodes: alive.len(),
         lease: Some(NODE_LEASE),
     })
+}
+
+/// The nodes, by name, with what each owns.
+pub(super) async fn list(conn: &Conn, own: i64) -> DbResult<Vec<NodeRow>> {
+    let nodes: Vec<(i64, String, i64, bool)> = conn.rows(&NODES_READ, &[]).await?;
+    let owned: Vec<(i64, i32, i64)> = conn.rows(&SHARES, &[]).await?;
+    let mut shares: BTreeMap<i64, NodeShare> = BTreeMap::new();
+    for (node, kind, count) in owned {
+        let share = shares.entry(node).or_default();
+        let count = usize::try_from(count).unwrap_or(0);
+        match kind_read(kind) {
+            Some(OwnerKind::Router) => share.routing_shards = count,
+            Some(OwnerKind::Dispatcher) => share.dispatchers = count,
+            Some(OwnerKind::Poller) => share.pollers = count,
+            Some(OwnerKind::Scheduler) => share.schedules = count,
+            None => {}
+        }
+    }
+    let row = |(key, name, silent_us, leaves): (i64, String, i64, bool)| {
+        let silent = Duration::from_micros(u64::try_from(silent_us).unwrap_or(0));
+        NodeRow {
+            name,
+            is_own: key == own,
+            lives: !leaves && silent < NODE_LEASE,
+            silent,
+            share: shares.get(&key).copied().unwrap_or_default(),
+        }
+    };
+    Ok(nodes.into_iter().map(row).collect())
 }
 
 /// Gives owners up.

@@ -32,6 +32,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "2026-11-21-050000",
         include_str!("../../../migrations/postgres/2026-11-21-050000_jobs/up.sql"),
     ),
+    (
+        "2026-11-22-020000",
+        include_str!("../../../migrations/postgres/2026-11-22-020000_routing_shards/up.sql"),
+    ),
 ];
 
 /// The lock under which tables are made.

@@ -1,7 +1,8 @@
 //! Writing routing decisions: claims, deliveries, derived messages, the routing record, and the incoming row that goes.
 //!
-//! A batch is a bounded number of statements, whatever its size. The incoming rows are locked first, so that of two
-//! routers (one of which must be a late one) each message is routed by one only.
+//! A batch is a bounded number of statements, whatever its size and however many shards it is from. The incoming rows are locked
+//! first, in one order, so that of two routers (one of which must be a late one) each message is routed by one only, and the
+//! later message of a lane never before the earlier one. Then the epochs of the shards they are from are read and held.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,14 +11,15 @@ use super::{
     codec::{day_of, text},
     event::Made,
     hint::Hint,
-    incoming,
+    incoming, owner,
     say::{Said, What, messages_of, say},
     statement::statements,
     tx::{Place, Tx},
 };
 use crate::{
     db::{
-        DbError, DbResult, RouteOutcome, RouteProgress, Routed, Skip, sqlite::codec::RoutingRecord,
+        DbError, DbResult, RouteOutcome, RouteProgress, Routed, RouterLease, Skip,
+        sqlite::codec::RoutingRecord,
     },
     domain::{
         delivery::{ArchiveReason, NewDelivery, SkipReason, WaitState},
@@ -27,12 +29,10 @@ use crate::{
 };
 
 statements! {
-    /// The router's epoch, which nobody moves until the transaction ends, if there ever was one.
-    ROUTER_EPOCH = "SELECT epoch FROM owner WHERE kind = 0 AND key = 0 FOR SHARE";
     /// The registry's version.
     REGISTRY_VERSION = "SELECT value FROM meta WHERE name = 'registry_version'";
     /// Messages of the incoming queue, kept from others until the transaction ends.
-    INCOMING_LOCK = "SELECT i.store, i.seq, i.kind, i.accepted_at, i.routed_up_to FROM incoming i
+    INCOMING_LOCK = "SELECT i.store, i.seq, i.kind, i.accepted_at, i.routed_up_to, i.shard FROM incoming i
         JOIN (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[])) AS u(store, seq) ON i.store = u.store AND i.seq = u.seq
         ORDER BY i.store, i.seq FOR UPDATE OF i";
     /// Notes the last mapping that a chunk has dealt with.
@@ -82,7 +82,7 @@ pub(super) async fn route(
     tx: &mut Tx<'_>,
     batch: &[Routed],
     registry_version: i64,
-    epoch: i64,
+    lease: &RouterLease,
     now: Micros,
 ) -> DbResult<RouteOutcome> {
     let said_all: Vec<Said<'_>> = batch
@@ -97,15 +97,16 @@ pub(super) async fn route(
         .filter_map(|delivery| delivery.lane.map(|lane| (delivery.endpoint.0, lane)))
         .collect();
     let singly = tx.lanes(lanes.len());
-    let owner: Option<(i64,)> = tx.row(&ROUTER_EPOCH, &[]).await?;
-    if owner.map_or(0, |(epoch,)| epoch) != epoch {
-        return Ok(RouteOutcome::Fenced);
-    }
     let version: Option<(i64,)> = tx.row(&REGISTRY_VERSION, &[]).await?;
     if version.is_none_or(|(version,)| registry_version < version) {
         return Ok(RouteOutcome::RegistryMoved);
     }
-    let mut sources = sources(tx, batch).await?;
+    let waiting = lock(tx, batch).await?;
+    let shards = waiting.values().map(|row| row.shard).collect();
+    if !owner::holds(tx, lease, shards).await? {
+        return Ok(RouteOutcome::Fenced);
+    }
+    let mut sources = sources(waiting, batch);
     lanes_lock(tx, lanes.into_iter(), singly).await?;
     let accepted = accept(tx, &mut sources, now).await?;
     let made: Made = sources
@@ -148,31 +149,53 @@ fn said_by(group: usize, routed: &Routed) -> impl Iterator<Item = Said<'_>> {
     }))
 }
 
-/// The messages of the batch that are still incoming, each once, chunks that another one overtook left out.
-async fn sources<'a>(tx: &mut Tx<'_>, batch: &'a [Routed]) -> DbResult<Vec<Source<'a>>> {
+/// A row of the incoming queue.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    kind: i64,
+    accepted_at: i64,
+    done_up_to: Option<i64>,
+    shard: u8,
+}
+
+/// Those of the batch's messages that are still incoming, by store and number, kept from others.
+async fn lock(tx: &mut Tx<'_>, batch: &[Routed]) -> DbResult<HashMap<(i64, i64), Row>> {
+    type Columns = (i64, i64, i64, i64, Option<i64>, i16);
     let (stores, seqs): (Vec<i64>, Vec<i64>) = batch
         .iter()
         .map(|routed| (routed.store.0, routed.message.0))
         .unzip();
-    let rows: Vec<(i64, i64, i64, i64, Option<i64>)> =
-        tx.rows(&INCOMING_LOCK, &[&stores, &seqs]).await?;
-    let mut rows: HashMap<(i64, i64), (i64, i64, Option<i64>)> = rows
-        .into_iter()
-        .map(|(store, seq, kind, at, done)| ((store, seq), (kind, at, done)))
-        .collect();
+    let rows: Vec<Columns> = tx.rows(&INCOMING_LOCK, &[&stores, &seqs]).await?;
+    let row = |(store, seq, kind, accepted_at, done_up_to, shard)| {
+        let row = Row {
+            kind,
+            accepted_at,
+            done_up_to,
+            // The column holds nothing else.
+            shard: u8::try_from(shard).unwrap_or(u8::MAX),
+        };
+        ((store, seq), row)
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// The messages of the batch that are still incoming, each once, chunks that another one overtook left out.
+fn sources(mut rows: HashMap<(i64, i64), Row>, batch: &[Routed]) -> Vec<Source<'_>> {
     let mut sources = Vec::with_capacity(batch.len());
     for routed in batch {
         let key = (routed.store.0, routed.message.0);
-        let Some((kind, accepted_at, done_up_to)) = rows.get(&key).copied() else {
+        let Some(row) = rows.get(&key).copied() else {
             continue;
         };
+        let done_up_to = row.done_up_to;
         match routed.progress {
             RouteProgress::UpTo(mapping) if done_up_to.is_some_and(|done| mapping.0 <= done) => {
                 continue;
             }
             // A later chunk of the same batch goes on from here.
             RouteProgress::UpTo(mapping) => {
-                rows.insert(key, (kind, accepted_at, Some(mapping.0)));
+                let done_up_to = Some(mapping.0);
+                rows.insert(key, Row { done_up_to, ..row });
             }
             RouteProgress::Done => {
                 rows.remove(&key);
@@ -191,13 +214,13 @@ async fn sources<'a>(tx: &mut Tx<'_>, batch: &'a [Routed]) -> DbResult<Vec<Sourc
         };
         sources.push(Source {
             routed,
-            kind,
-            accepted_at,
+            kind: row.kind,
+            accepted_at: row.accepted_at,
             done_up_to,
             record,
         });
     }
-    Ok(sources)
+    sources
 }
 
 /// Takes the claims and inserts the deliveries; notes both outcomes in the records. Returns the endpoint of each delivery.

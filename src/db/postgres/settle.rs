@@ -36,9 +36,9 @@ statements! {
         FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bool[], $5::bigint[], $6::int[], $7::int[], $8::bigint[], $9::text[],
         $10::text[], $11::bool[]) AS u(store, seq, state, head, due_at, attempts, failures, attempted_at, last_error, asynchronous, kept)
         WHERE a.store = u.store AND a.seq = u.seq";
-    /// Which of these mappings live and are enabled.
-    MAPPINGS_ENABLED = "SELECT r.key FROM unnest($1::bigint[]) AS u(key) JOIN registry r ON r.key = u.key WHERE r.kind = 'mapping'
-        AND NOT r.deleted AND coalesce((r.body::json ->> 'enabled')::boolean, FALSE)";
+    /// Which of these mappings live, and whether they are enabled.
+    MAPPINGS_ALIVE = "SELECT r.key, coalesce((r.body::json ->> 'enabled')::boolean, FALSE) FROM unnest($1::bigint[]) AS u(key)
+        JOIN registry r ON r.key = u.key WHERE r.kind = 'mapping' AND NOT r.deleted";
     /// Keeps attempts.
     ATTEMPTS_INSERT = "INSERT INTO attempt (store, delivery, number, day, started_at, duration_us, request_bytes, answer_bytes, status,
         url, outcome, error, request_headers, answer_headers, answer_body)
@@ -100,7 +100,7 @@ pub(super) async fn settle(
             )
         })
         .collect();
-    let enabled = enabled_of_held(tx, batch, &works).await?;
+    let alive = alive_of_given_up(tx, batch, &works).await?;
     let mut settled = Vec::with_capacity(batch.len());
     let mut attempts = Vec::new();
     let mut said = Vec::new();
@@ -112,11 +112,14 @@ pub(super) async fn settle(
                 made.insert((work.was.store, work.was.seq), work.was.created_at);
                 made.insert((work.was.store, work.was.message), work.was.made_at);
                 // Enabled since its dispatcher looked, and what it held was released before this: nobody would release it
-                // again. It stays where it is, and its dispatcher looks anew.
-                if settlement.disposition == Disposition::Held
-                    && enabled.contains(&work.now.mapping)
-                    && fence_holds(settlement, &work.now)
-                {
+                // again. Or made on another node, so that the dispatcher took it for a deleted one. It stays where it is, and its
+                // node reads the registry and looks anew.
+                let is_wrong = match settlement.disposition {
+                    Disposition::Held => alive.get(&work.now.mapping) == Some(&true),
+                    Disposition::Removed => alive.contains_key(&work.now.mapping),
+                    _ => false,
+                };
+                if is_wrong && fence_holds(settlement, &work.now) {
                     looks_anew = true;
                     SettleOutcome::Written
                 } else {
@@ -132,7 +135,7 @@ pub(super) async fn settle(
             outcome,
             lane_moved: looks_anew,
             messages: 0,
-            registry_moved: false,
+            registry_moved: looks_anew,
         });
     }
     let moved = write(tx, works.values()).await?;
@@ -171,7 +174,7 @@ pub(super) async fn settle(
     let registry_moved = parameters_save(tx, &parameters, now).await?;
     for (group, (settlement, settled)) in batch.iter().zip(&mut settled).enumerate() {
         settled.messages = stored.get(group).copied().unwrap_or(0);
-        settled.registry_moved = registry_moved.contains(&group);
+        settled.registry_moved |= registry_moved.contains(&group);
         let lane = works
             .get(&(settlement.store.0, settlement.key.0))
             .and_then(|work| work.was.led_lane());
@@ -184,24 +187,29 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-/// The mappings of deliveries that are to be held which are enabled all the same.
-async fn enabled_of_held(
+/// Of the mappings whose deliveries are to be held or removed, those that live, and whether they are enabled.
+async fn alive_of_given_up(
     tx: &mut Tx<'_>,
     batch: &[Settlement],
     works: &HashMap<(i64, i64), Work>,
-) -> DbResult<std::collections::HashSet<i64>> {
-    let held = |settlement: &&Settlement| settlement.disposition == Disposition::Held;
+) -> DbResult<HashMap<i64, bool>> {
+    let given_up = |settlement: &&Settlement| {
+        matches!(
+            settlement.disposition,
+            Disposition::Held | Disposition::Removed
+        )
+    };
     let mappings: Vec<i64> = batch
         .iter()
-        .filter(held)
+        .filter(given_up)
         .filter_map(|settlement| works.get(&(settlement.store.0, settlement.key.0)))
         .map(|work| work.was.mapping)
         .collect();
     if mappings.is_empty() {
-        return Ok(std::collections::HashSet::new());
+        return Ok(HashMap::new());
     }
-    let rows: Vec<(i64,)> = tx.rows(&MAPPINGS_ENABLED, &[&mappings]).await?;
-    Ok(rows.into_iter().map(|(mapping,)| mapping).collect())
+    let rows: Vec<(i64, bool)> = tx.rows(&MAPPINGS_ALIVE, &[&mappings]).await?;
+    Ok(rows.into_iter().collect())
 }
 
 fn said_by(group: usize, settlement: &Settlement) -> impl Iterator<Item = Said<'_>> {

@@ -62,8 +62,9 @@ use super::{
     Figures, FoundRow, HeldMapping, JobCount, JobQuery, JobQuestion, JobStep, JobTurn, Learnt,
     LeftOut, LoopBounds, MessageDetail, NewAudit, NewBackfill, NewErasure, ObjectState, OwnerKind,
     PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
-    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, ScheduleRun, SessionEnd,
-    SessionRow, SetAsideRow, Settled, SweepBounds, SweepReport, Tick, Timeline,
+    QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, RouterLease, ScheduleRun,
+    SessionEnd, SessionRow, SetAsideRow, Settled, ShardSet, SweepBounds, SweepReport, Tick,
+    Timeline,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -227,6 +228,7 @@ impl Backend for SqliteBackend {
         &self,
         limit: usize,
         held: Vec<MessageKey>,
+        _: ShardSet,
     ) -> DbResult<Vec<Incoming>> {
         let (seal, recent) = (self.seal, Arc::clone(&self.recent));
         let (waiting, unreadable) = self
@@ -247,9 +249,10 @@ impl Backend for SqliteBackend {
         &self,
         batch: Vec<Routed>,
         registry_version: i64,
-        epoch: i64,
+        lease: RouterLease,
         now: Micros,
     ) -> DbResult<RouteOutcome> {
+        let epoch = lease.newest();
         let rows = batch.iter().map(|routed| 1 + routed.deliveries.len()).sum();
         self.writer
             .write(rows, move |session| {

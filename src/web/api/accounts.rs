@@ -3,6 +3,8 @@
 //! That hub had accounts with passwords; this one has tokens. So the password of a login *is* a token of the store (or the operator's),
 //! and the invite code of a signup is the operator's token: whoever was given one may make a store, nobody else.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
@@ -55,8 +57,8 @@ pub async fn login(request: HttpRequest, body: Body) -> Result<HttpResponse, Api
         .ok_or_else(|| {
             ApiError::invalid_field("login", "user.password", "is missing: a token of the store")
         })?;
-    let registry = hub.registry();
-    let principal = principal_of(&registry, &token, &hub).ok_or_else(ApiError::bad_token)?;
+    let (registry, principal) = whose(&hub, &token).await?;
+    let principal = principal.ok_or_else(ApiError::bad_token)?;
     let mut stores: Vec<_> = registry
         .stores
         .values()
@@ -100,8 +102,10 @@ pub async fn signup(request: HttpRequest, body: Body) -> Result<HttpResponse, Ap
     if name.is_none() {
         fields.note("name", "is missing");
     }
-    let registry = hub.registry();
-    let invited = invite.and_then(|code| principal_of(&registry, &code, &hub));
+    let (registry, invited) = match invite {
+        Some(code) => whose(&hub, &code).await?,
+        None => (hub.registry(), None),
+    };
     if invited != Some(Principal::Operator) {
         fields.note(
             "invite_code",
@@ -142,6 +146,16 @@ fn hub_of(request: &HttpRequest) -> Result<Hub, ApiError> {
         .app_data::<Hub>()
         .cloned()
         .ok_or_else(|| ApiError::internal(&"the server was made without a hub"))
+}
+
+/// Whom a token's text speaks for, by the newest registry.
+async fn whose(hub: &Hub, text: &str) -> Result<(Arc<Registry>, Option<Principal>), ApiError> {
+    let registry = match principal_of(&hub.registry(), text, hub) {
+        Some(_) => hub.newest_registry().await,
+        None => hub.registry_before_refusing().await?,
+    };
+    let principal = principal_of(&registry, text, hub);
+    Ok((registry, principal))
 }
 
 /// Whom a token's text speaks for, while it lives.

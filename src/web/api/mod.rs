@@ -17,6 +17,7 @@ pub(in crate::web) mod jobs;
 pub(in crate::web) mod mapping_fields;
 mod mappings;
 pub(in crate::web) mod message;
+mod nodes;
 mod notifications;
 mod objects;
 pub(in crate::web) mod parameter_value;
@@ -139,6 +140,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(at("/api/openapi", "GET, HEAD").route(get(openapi::show)))
         .service(at("/api/login", "POST").route(on(Method::POST, accounts::login)))
         .service(at("/api/signup", "POST").route(on(Method::POST, accounts::signup)))
+        .service(at("/api/nodes", "GET, HEAD").route(get(nodes::list)))
         .service(at("/api/samples", "GET, HEAD").route(get(samples::list)))
         .service(at("/api/samples/{name}", "GET, HEAD").route(get(samples::show)))
         .configure(|config| applications(config, store))

@@ -2,49 +2,28 @@
 //!
 //! The store is named by `X-Hub-Store`; without that header it is the token's own.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use actix_web::{HttpResponse, http::StatusCode};
 
 use crate::{
     actors::Hint,
     domain::{
-        key::StoreKey,
-        known_object::ObjectNews,
-        message::Source,
-        registry::{Principal, Scope},
-        settle::ReturnedObject,
+        key::StoreKey, known_object::ObjectNews, message::Source, settle::ReturnedObject,
         store_object::Noun,
     },
     wire::push2::{self, PushError},
 };
 
 use super::super::{
-    auth::Caller,
+    auth::{Caller, Pushing},
     error::ApiError,
     extract::{Body, Kind},
 };
 
 /// `POST /push`: 202 with how many objects came under each name.
 pub async fn push(
-    caller: Caller,
-    request: HttpRequest,
+    Pushing { caller, store }: Pushing,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    let named = request
-        .headers()
-        .get("x-hub-store")
-        .and_then(|value| value.to_str().ok())
-        .map(str::trim)
-        .filter(|id| !id.is_empty());
-    let own = || match caller.principal {
-        Principal::Store { store, .. } => caller
-            .registry
-            .stores
-            .get(&store)
-            .map(|store| store.store.id.to_string()),
-        Principal::Operator => None,
-    };
-    let id = named.map(str::to_owned).or_else(own);
-    let store = caller.enter(id.as_deref().unwrap_or_default(), Scope::Push)?;
     if body.kind != Kind::Json {
         return Ok(not_acceptable("The body must be application/json."));
     }

@@ -421,6 +421,13 @@ pub const OPERATIONS: &[Operation] = &[
         One("Job"),
     ),
     get(
+        "/api/nodes",
+        Operator,
+        "The nodes that share the database, and what each serves",
+        200,
+        Many("Node"),
+    ),
+    get(
         "/api/integrations",
         Operator,
         "The integrations offered to every store",

@@ -203,6 +203,9 @@ async fn real_answers_are_as_the_document_describes_them() {
     held(&site, OPERATOR, "GET", stores, stores, Value::Null).await;
     held(&site, "wrong", "GET", stores, stores, Value::Null).await;
     held(&site, OPERATOR, "GET", "/", "/", Value::Null).await;
+    let nodes = "/api/nodes";
+    let nodes = held(&site, OPERATOR, "GET", nodes, nodes, Value::Null).await;
+    assert_eq!(nodes[0]["owns"]["routing_shards"], 64);
     held(
         &site,
         "",

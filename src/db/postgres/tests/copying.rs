@@ -59,7 +59,7 @@ async fn fill(db: &dyn Backend) -> StoreKey {
     };
     let delta = db.registry_change(vec![create], NOW).await.unwrap();
     let store = StoreKey(delta.rows[0].key);
-    let router = db.owner_claim(OwnerKind::Router, 0).await.unwrap();
+    let router = db.router_claim(crate::db::ShardSet::ALL).await.unwrap();
     let epoch = db
         .owner_claim(OwnerKind::Dispatcher, ENDPOINT.0)
         .await
@@ -111,7 +111,7 @@ async fn fill(db: &dyn Backend) -> StoreKey {
             events: Vec::new(),
             progress: RouteProgress::Done,
         };
-        db.incoming_route(vec![routed], delta.version, router, at)
+        db.incoming_route(vec![routed], delta.version, router.clone(), at)
             .await
             .unwrap();
     }
@@ -271,7 +271,7 @@ async fn everything_is_copied_and_a_copy_that_was_cut_short_goes_on() {
     assert_eq!(after, detail);
     assert_eq!(
         postgres
-            .incoming_waiting(10, Vec::new())
+            .incoming_waiting(10, Vec::new(), crate::db::ShardSet::ALL)
             .await
             .unwrap()
             .len(),

@@ -16,10 +16,14 @@ async fn cost<T>(shop: &Shop, step: impl Future<Output = T>) -> (u64, u64, T) {
     (after - statements, committed - commits, value)
 }
 
-/// What accepting, routing, reading and settling `n` messages costs.
-async fn life(shop: &Shop, n: usize) -> [(u64, u64); 4] {
+/// What accepting, looking, routing, reading and settling `n` messages costs.
+async fn life(shop: &Shop, n: usize) -> [(u64, u64); 5] {
     let orders = orders(n);
     let (insert, inserted, keys) = cost(shop, shop.push(&orders)).await;
+    let look = shop.db.incoming_waiting(1000, Vec::new(), ShardSet::ALL);
+    let (look, looked, waiting) = cost(shop, look).await;
+    // Those about what was settled before wait, too.
+    assert!(waiting.unwrap().len() >= n);
     let (route, routed, ()) = cost(shop, shop.route(&orders, &keys)).await;
     let (read, none, due) = cost(shop, shop.due()).await;
     assert_eq!(due.len(), n);
@@ -42,6 +46,7 @@ async fn life(shop: &Shop, n: usize) -> [(u64, u64); 4] {
     outcome.unwrap();
     [
         (insert, inserted),
+        (look, looked),
         (route, routed),
         (read, none),
         (settle, settled),
@@ -71,11 +76,13 @@ async fn a_batch_costs_as_many_statements_as_one_message() {
     let one = life(&shop, 1).await;
     let many = life(&shop, 200).await;
     assert_eq!(one, many);
-    let [insert, route, read, settle] = many;
+    let [insert, look, route, read, settle] = many;
     println!(
-        "statements and commits: accept {insert:?}, route {route:?}, read {read:?}, settle {settle:?}"
+        "statements and commits: accept {insert:?}, look {look:?}, route {route:?}, read {read:?}, settle {settle:?}"
     );
     assert!(insert.0 <= 7 && insert.1 == 1, "{insert:?}");
+    assert!(look.0 <= 3 && look.1 == 0, "{look:?}");
+    // Of messages in nearly all shards.
     assert!(route.0 <= 11 && route.1 == 1, "{route:?}");
     assert!(read.0 <= 4 && read.1 == 0, "{read:?}");
     // With an event and a returned message for each settlement: without, it is 8.

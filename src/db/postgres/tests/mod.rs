@@ -17,7 +17,7 @@ use super::{PostgresBackend, PostgresOptions};
 use crate::{
     db::{
         Acceptance, Accepted, Backend, EntityChange, OwnerKind, RouteOutcome, RouteProgress,
-        Routed,
+        Routed, RouterLease, ShardSet,
         conformance::{BOUNDS, Rig, conformance_suite},
     },
     domain::{
@@ -65,8 +65,9 @@ const ENDPOINT: EndpointKey = EndpointKey(900_001);
 /// A store in a database, with the epochs of its owners.
 struct Shop {
     db: PostgresBackend,
+    url: String,
     store: StoreKey,
-    router: i64,
+    router: RouterLease,
     epoch: i64,
     version: i64,
     now: Micros,
@@ -94,13 +95,14 @@ impl Shop {
             entity: Entity::Store(store),
         };
         let delta = db.registry_change(vec![create], now).await.unwrap();
-        let router = db.owner_claim(OwnerKind::Router, 0).await.unwrap();
+        let router = db.router_claim(ShardSet::ALL).await.unwrap();
         let epoch = db
             .owner_claim(OwnerKind::Dispatcher, ENDPOINT.0)
             .await
             .unwrap();
         Self {
             db,
+            url: url.to_owned(),
             store: StoreKey(delta.rows[0].key),
             router,
             epoch,
@@ -178,7 +180,7 @@ impl Shop {
             .collect();
         let outcome = self
             .db
-            .incoming_route(batch, self.version, self.router, self.now)
+            .incoming_route(batch, self.version, self.router.clone(), self.now)
             .await
             .unwrap();
         assert!(matches!(outcome, RouteOutcome::Done { .. }), "{outcome:?}");

@@ -46,7 +46,7 @@ async fn a_server_that_was_killed_is_waited_for_and_nothing_answered_is_lost() {
     assert!(refused > 0, "the outage was noticed");
     let waiting = shop
         .db
-        .incoming_waiting(1_000_000, Vec::new())
+        .incoming_waiting(1_000_000, Vec::new(), crate::db::ShardSet::ALL)
         .await
         .unwrap();
     let there: std::collections::HashSet<MessageKey> = waiting

@@ -13,8 +13,8 @@ use crate::db::{
     },
 };
 
-/// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat (a row for each
-/// node, and one for each endpoint, polled and scheduled store), and upkeep, which looks for what is left of a few old rows, or sums
+/// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat and the list of nodes (a row for each
+/// node, and one for each routing shard, endpoint, polled and scheduled store), and upkeep, which looks for what is left of a few old rows, or sums
 /// small counters.
 const WHOLE: &[&str] = &[
     "KEPT_MESSAGES",
@@ -34,6 +34,8 @@ const WHOLE: &[&str] = &[
     "RUNS_DROP",
     "NODES_ALIVE",
     "NODES_FORGET",
+    "NODES_READ",
+    "SHARES",
     "OWNERS",
     "OWNERS_LEAVE",
     "NEWEST",
@@ -248,4 +250,60 @@ async fn lists_walk_down_an_index_and_stop() {
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// How many rows of the incoming queue a look touches.
+async fn touched(shop: &Shop, shards: &str, limit: usize) -> usize {
+    let text = incoming::WAITING
+        .text
+        .replace("$1::bigint[]", "ARRAY[]::bigint[]")
+        .replace("$2::bigint", &format!("{limit}::bigint"))
+        .replace("$3::smallint", "0::smallint")
+        .replace("$4::smallint[]", &format!("ARRAY[{shards}]::smallint[]"));
+    let core = std::sync::Arc::clone(&shop.db.core);
+    let plan = shop.db.ground.on(async move {
+        let text = format!("EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, SUMMARY OFF) {text}");
+        core.read().await?.rows_once::<(String,)>(&text).await
+    });
+    let lines: Vec<String> = plan
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(line,)| line)
+        .collect();
+    let scans = lines.iter().filter(|line| line.contains(" on incoming"));
+    let number = |line: &str, word: &str| -> usize {
+        let rest = line.split(word).nth(1).unwrap();
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        digits.parse().unwrap()
+    };
+    scans
+        .filter(|line| !line.contains("never executed"))
+        .map(|line| {
+            assert!(line.contains("using incoming_shard"), "{lines:#?}");
+            number(line, "rows=") * number(line, "loops=")
+        })
+        .sum()
+}
+
+/// However much waits in shards of other nodes, a router enters its own only.
+#[tokio::test]
+async fn a_look_into_the_incoming_queue_jumps_over_other_shards() {
+    let shop = Shop::start(super::super::clock()).await;
+    cluster().sql(
+        &shop.url,
+        "INSERT INTO incoming (store, seq, kind, accepted_at, shard)
+         SELECT n % 3, n, 1, 0, CASE WHEN n > 19990 THEN 9 ELSE n % 4 * 20 END FROM generate_series(1, 20000) AS n",
+    );
+    let all: Vec<String> = (0..64).map(|shard| shard.to_string()).collect();
+    // Shard 9 alone: the ten that wait there, and a step for each pair of shard and store that is met.
+    let own = (0..64).map(|shard| if shard <= 9 { "9" } else { "NULL" });
+    let own: Vec<&str> = own.collect();
+    let one = touched(&shop, &own.join(","), 100).await;
+    assert!((10..40).contains(&one), "{one}");
+    let whole = touched(&shop, &all.join(","), 100).await;
+    assert!((100..1000).contains(&whole), "{whole}");
+    let mut none = all;
+    none.iter_mut().for_each(|shard| *shard = "NULL".into());
+    assert!(touched(&shop, &none.join(","), 100).await <= 1);
 }

@@ -8,6 +8,43 @@ use crate::{
     domain::{erasure::ErasureSubject, reference::ObjectRef},
 };
 
+/// A dispatcher whose node has not heard of a mapping yet would archive what is for it.
+#[tokio::test]
+async fn a_mapping_that_another_node_made_is_not_taken_for_a_deleted_one() {
+    let shop = Shop::start(Micros(1_800_000_000_000_000)).await;
+    let body = r#"{"name":"acme.send_order","url":"http://endpoint.example","messages":["order:new"],"enabled":true}"#;
+    let create = EntityChange::Create {
+        store: Some(shop.store),
+        subject: None,
+        entity: Entity::from_json("mapping", body).unwrap(),
+    };
+    let made = shop.db.registry_change(vec![create], shop.now).await;
+    let mapping = made.unwrap().rows.remove(0).key;
+    let keys = shop.push(&orders(1)).await;
+    let mut routed = shop.routed(keys[0], "R0");
+    routed.deliveries[0].mapping = MappingKey(mapping);
+    let (batch, now) = (vec![routed], shop.now);
+    let outcome = shop
+        .db
+        .incoming_route(batch, shop.version + 1, shop.router.clone(), now)
+        .await;
+    assert!(matches!(outcome, Ok(RouteOutcome::Done { .. })));
+    let head = shop.due().await.remove(0);
+    let remove = || {
+        let mut settlement = shop.settlement(&head, Disposition::Removed);
+        settlement.attempt = None;
+        shop.db.accepted_settle(vec![settlement], now)
+    };
+    let settled = remove().await.unwrap().remove(0);
+    assert!(settled.registry_moved && settled.lane_moved, "{settled:?}");
+    assert_eq!(shop.due().await[..], *std::slice::from_ref(&head));
+    let delete = EntityChange::Delete { key: mapping };
+    shop.db.registry_change(vec![delete], now).await.unwrap();
+    let settled = remove().await.unwrap().remove(0);
+    assert_eq!(settled.outcome, SettleOutcome::Written);
+    assert_eq!(shop.due().await, []);
+}
+
 /// The last settlement of a lane and a new delivery into it must not miss each other: the lane would have rows and no head.
 #[tokio::test]
 async fn a_lane_never_loses_its_head_to_a_race() {

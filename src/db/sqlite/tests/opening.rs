@@ -139,7 +139,10 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_heals() {
     assert!(matches!(after[..], [Accepted::New { .. }]));
     drop(db);
     let db = SqliteBackend::open(options(folder.path())).unwrap();
-    let waiting = db.incoming_waiting(20_000, Vec::new()).await.unwrap();
+    let waiting = db
+        .incoming_waiting(20_000, Vec::new(), crate::db::ShardSet::ALL)
+        .await
+        .unwrap();
     let keys: Vec<_> = answered
         .iter()
         .chain(&after)
@@ -169,7 +172,13 @@ async fn a_command_that_panics_harms_nobody_else() {
     let (bad, good) = futures_util::join!(bad, good);
     assert!(matches!(bad, Err(DbError::Internal(_))), "{bad:?}");
     assert!(matches!(good.unwrap()[..], [Accepted::New { .. }]));
-    assert_eq!(db.incoming_waiting(9, Vec::new()).await.unwrap().len(), 1);
+    assert_eq!(
+        db.incoming_waiting(9, Vec::new(), crate::db::ShardSet::ALL)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]

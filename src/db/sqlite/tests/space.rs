@@ -7,7 +7,7 @@ use diesel::{Connection, connection::SimpleConnection, sqlite::SqliteConnection}
 use super::{SqliteBackend, options};
 use crate::{
     db::{
-        Accepted, Backend, ErasureStep, NewErasure, OwnerKind, RouteOutcome, RouteProgress, Routed,
+        Accepted, Backend, ErasureStep, NewErasure, RouteOutcome, RouteProgress, Routed,
         SweepBounds, conformance::cases::acceptance_of,
     },
     domain::{erasure::ErasureSubject, key::StoreKey, reference::ObjectRef, time::Micros},
@@ -34,7 +34,7 @@ async fn archived(db: &SqliteBackend, messages: usize, bytes: usize) {
         },
         other => panic!("{other:?}"),
     });
-    let router = db.owner_claim(OwnerKind::Router, 0).await.unwrap();
+    let router = db.router_claim(crate::db::ShardSet::ALL).await.unwrap();
     let routed = db
         .incoming_route(unwanted.collect(), i64::MAX, router, Micros(0))
         .await

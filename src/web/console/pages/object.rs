@@ -18,7 +18,7 @@ use crate::{
     domain::{
         id::Id,
         reference::ObjectRef,
-        registry::{Entity, StoreSnapshot},
+        registry::{Entity, Registry, StoreSnapshot},
         time::Micros,
     },
     web::{
@@ -187,12 +187,13 @@ pub async fn embedded(
         ))
     };
     let object = ObjectRef::new(&place.0, &place.1).map_err(|_| Refusal::Missing("object"))?;
-    let registry = hub.registry();
-    let store = fields
-        .get("store")
-        .parse::<Id>()
-        .ok()
-        .and_then(|id| registry.store_by_id(id).cloned());
+    let named = fields.get("store").parse::<Id>().ok();
+    let store_in = |registry: &Registry| named.and_then(|id| registry.store_by_id(id).cloned());
+    let mut registry = hub.registry();
+    if registry.link_key.is_none() || store_in(&registry).is_none() {
+        registry = hub.registry_before_refusing().await?;
+    }
+    let store = store_in(&registry);
     let expires = fields.get("expires").parse::<i64>().unwrap_or(0);
     let origin = fields.get("origin");
     let signature = hex::decode(fields.get("signature")).unwrap_or_default();
@@ -310,7 +311,8 @@ async fn link_key(hub: &Hub) -> Result<String, ApiError> {
         Ok(_) => Ok(key),
         // Somebody else was first.
         Err(crate::db::DbError::Taken { .. }) => hub
-            .registry()
+            .newest_registry()
+            .await
             .link_key
             .clone()
             .ok_or_else(|| ApiError::internal(&"the key of links is missing")),

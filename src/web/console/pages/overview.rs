@@ -7,11 +7,11 @@ use maud::{Markup, html};
 
 use crate::{
     actors::{BreakerState, DispatcherState, EndpointState},
-    db::{Pulse, PulseState, QueueStats},
+    db::{NodeRow, Pulse, PulseState, QueueStats},
     domain::{id::Id, registry::StoreSnapshot, time::Micros},
     web::console::{
         ConsoleState,
-        html::{Foreign, Frame, Mark, Notice, Series, When, chart},
+        html::{Foreign, Frame, Mark, Notice, Series, When, chart, span_words},
         links, ok,
         people::{Fields, Person, Refusal},
     },
@@ -74,6 +74,7 @@ pub async fn page(
                     section .panel #rates data-region="" { (rates(&state.pulse, store.store.id, day, person.now)) }
                     section .panel #health data-region="" { (endpoint_table(&person, shown).await?) }
                 }
+                @if person.is_operator() && !person.hub.is_alone() { section .panel #nodes data-region="" { (node_table(&person.hub.nodes().await?)) } }
                 @if seen.len() > 1 || seen.iter().any(|seen| seen.pulse.is_some()) { section .panel #stores data-region="" { (store_table(&seen, person.now)) } }
             }
         }
@@ -251,6 +252,24 @@ async fn endpoint_table(person: &Person, seen: &Seen) -> Result<Markup, Refusal>
     })
 }
 
+fn node_table(nodes: &[NodeRow]) -> Markup {
+    html! {
+        div .head { h2 { "Nodes" } }
+        table .cards {
+            thead { tr { th scope="col" { "Node" } th scope="col" { "Heartbeat" } th .number scope="col" { "Routing shards" } th .number scope="col" { "Endpoints" } th .number scope="col" { "Shops" } th .number scope="col" { "Schedules" } } }
+            tbody { @for node in nodes { tr {
+                td { (Foreign(&node.name)) @if node.is_own { " " span .meta { "answers here" } } }
+                td data-label="heartbeat" { @if node.lives { span .s-done { (Mark::Completed.shape()) } " lives" } @else { span .s-failing { (Mark::Failing.shape()) } " silent for " (span_words(node.silent)) } }
+                td .number data-label="routing shards" { (node.share.routing_shards) }
+                td .number data-label="endpoints" { (node.share.dispatchers) }
+                td .number data-label="shops" { (node.share.pollers) }
+                td .number data-label="schedules" { (node.share.schedules) }
+            } } }
+        }
+        p .meta { "What each serves of what only one may do. Others take over what a silent node owned within seconds; it is shown for a day." }
+    }
+}
+
 fn store_table(seen: &[Seen], now: Micros) -> Markup {
     html! {
         div .head { h2 { "Stores" } a href="/console/stores" { "All about them" } }
@@ -284,5 +303,31 @@ fn first_steps(person: &Person, store: Option<&Arc<StoreSnapshot>>) -> Markup {
                 li { div { strong { "Push a test message" } p .muted { "Watch it come in, find its way, and be answered." } @if mapped { a .button .main href=(format!("/console/test?store={id}")) { "Push a test message" } } } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::db::NodeShare;
+
+    #[test]
+    fn a_node_that_says_nothing_is_told_from_one_that_lives() {
+        let node = |name: &str, lives| NodeRow {
+            name: name.into(),
+            is_own: lives,
+            lives,
+            silent: Duration::from_secs(if lives { 1 } else { 90 }),
+            share: NodeShare {
+                routing_shards: 64,
+                ..NodeShare::default()
+            },
+        };
+        let page = node_table(&[node("one, pid 1", true), node("two, pid 2", false)]).into_string();
+        let (living, silent) = page.split_once("two, pid 2").unwrap();
+        assert!(living.contains("answers here") && living.contains(" lives"));
+        assert!(silent.contains("silent for 1 min") && !silent.contains(" lives"));
     }
 }

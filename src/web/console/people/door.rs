@@ -264,7 +264,7 @@ impl Person {
             .await?
             .filter(|row| now < row.expires_at)
             .ok_or_else(sign_in)?;
-        let registry = hub.registry();
+        let registry = hub.newest_registry().await;
         let account = registry
             .accounts
             .get(&row.account)

@@ -35,6 +35,10 @@ use super::{
 /// 500 when the server was made without a hub.
 pub async fn sign_in_page(request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let hub = hub_of(&request)?;
+    if hub.registry().accounts.is_empty() {
+        // The first one may just have been made, on another node.
+        hub.registry_before_refusing().await?;
+    }
     let fields = Fields::read(request.query_string());
     Ok(door(
         &hub,
@@ -89,11 +93,12 @@ pub async fn sign_in(
             StatusCode::TOO_MANY_REQUESTS,
         ));
     }
-    let account = match hub.registry().accounts.is_empty() {
+    // The account or its password may be new, from another node.
+    let registry = hub.registry_before_refusing().await?;
+    let account = match registry.accounts.is_empty() {
         true => first_account(&hub, &fields, &name, &mut problems).await?,
         false => {
-            let known = hub
-                .registry()
+            let known = registry
                 .accounts
                 .values()
                 .find(|entry| entry.value.name == name)
