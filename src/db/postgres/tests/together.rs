@@ -33,7 +33,7 @@ async fn a_mapping_that_another_node_made_is_not_taken_for_a_deleted_one() {
     let remove = || {
         let mut settlement = shop.settlement(&head, Disposition::Removed);
         settlement.attempt = None;
-        shop.db.accepted_settle(vec![settlement], now)
+        shop.db.accepted_settle(Arc::new(vec![settlement]), now)
     };
     let settled = remove().await.unwrap().remove(0);
     assert!(settled.registry_moved && settled.lane_moved, "{settled:?}");
