@@ -27,6 +27,7 @@ mod query;
 mod rows;
 mod shards;
 pub mod sqlite;
+mod walk;
 
 use std::sync::Arc;
 

@@ -18,9 +18,10 @@ use crate::{
             objects::messages_about,
             route::ROUTING_READ,
             statement::statements,
-            walk::{ROWS_EXAMINED, Walk, all_of},
+            walk::Walk,
         },
         sqlite::codec::RoutingRecord,
+        walk::{ROWS_EXAMINED, all_of},
     },
     domain::{
         delivery::WaitState,

@@ -21,8 +21,9 @@ use crate::{
             lists,
             objects::messages_about,
             session,
-            walk::{ROWS_EXAMINED, Walk, all_of, load},
+            walk::{Walk, load},
         },
+        walk::{ROWS_EXAMINED, all_of},
     },
     domain::{
         delivery::WaitState,
