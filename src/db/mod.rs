@@ -22,6 +22,7 @@ mod error;
 mod jobs;
 mod known;
 mod people;
+mod polled;
 mod polling;
 pub mod postgres;
 mod query;

@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sha2::{Digest, Sha256};
-
 use super::{
     codec::{cut, text},
     conn::Conn,
@@ -18,7 +16,13 @@ use crate::{
     db::{
         Backfill, BackfillState, DbError, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen,
         OwnerKind, PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse,
-        PulseState, SetAsideRow, polling::erased_token,
+        SetAsideRow,
+        polled::{
+            BACKFILLS, BackfillRow, CursorRow, HOOK_MICROS, OddRow, ProbeRow, PulseRow, WHY_BYTES,
+            begun, end_number, hook_digest, known_of, known_parts, nouns_text, pulse_number,
+            set_aside_of, state_of,
+        },
+        polling::erased_token,
     },
     domain::{
         event::NewEvent,
@@ -30,15 +34,6 @@ use crate::{
         time::Micros,
     },
 };
-
-/// How long a webhook's event is remembered.
-const HOOK_MICROS: i64 = 7 * 86_400 * 1_000_000;
-
-/// The longest reason kept with a document set aside, in bytes.
-const WHY_BYTES: usize = 1000;
-
-/// Backfills of a store that are shown.
-const BACKFILLS: i64 = 100;
 
 statements! {
     /// An owner's epoch, which nobody moves until the transaction ends.
@@ -194,18 +189,6 @@ pub(super) async fn snapshots(
     Ok(in_order(store, noun, tokens, rows.into_iter().map(read)))
 }
 
-fn known_of(number: i32, digest: Option<Vec<u8>>, raw: Option<String>) -> Known {
-    let digest = digest
-        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-        .unwrap_or_default();
-    match (number, raw) {
-        (2, Some(raw)) => Known::Whole { digest, raw },
-        (0, _) => Known::Listed { canceled: false },
-        (1, _) => Known::Listed { canceled: true },
-        _ => Known::Erased { digest },
-    }
-}
-
 async fn snapshots_write(
     tx: &mut Tx<'_>,
     store: i64,
@@ -237,11 +220,7 @@ async fn snapshots_write(
         .collect();
     let (mut known, mut digests, mut raws) = (Vec::new(), Vec::new(), Vec::new());
     for snapshot in last.values() {
-        let (number, digest, raw): (i32, Option<&[u8]>, Option<&str>) = match &snapshot.known {
-            Known::Listed { canceled } => (i32::from(*canceled), None, None),
-            Known::Whole { digest, raw } => (2, Some(&digest[..]), Some(raw.as_str())),
-            Known::Erased { digest } => (3, Some(&digest[..]), None),
-        };
+        let (number, digest, raw) = known_parts(&snapshot.known);
         known.push(number);
         digests.push(digest);
         raws.push(raw);
@@ -413,94 +392,14 @@ async fn step_write(tx: &mut Tx<'_>, store: i64, step: &PollStep, messages: u64)
     Ok(())
 }
 
-type BackfillRow = (i64, String, i64, i64, i32, i64, i64, i64, i64, Option<i64>);
-
 /// Everything a poller starts from.
 pub(super) async fn state(conn: &Conn, seal: IdSeal, store: StoreKey) -> DbResult<PollState> {
-    type PulseRow = (
-        String,
-        i32,
-        i64,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<String>,
-    );
-    let cursors: Vec<(String, i64, String, Option<i64>, bool)> =
-        conn.rows(&CURSORS_READ, &[&store.0]).await?;
-    let pulses: Vec<PulseRow> = conn.rows(&PULSES_READ, &[&store.0]).await?;
-    let found: Option<(Vec<u8>, Option<String>, String, i64)> =
-        conn.row(&FOUND_READ, &[&store.0]).await?;
-    let backfills: Vec<BackfillRow> = conn.rows(&BACKFILLS_READ, &[&store.0, &BACKFILLS]).await?;
-    let pulse = |(name, state, failures, since, success, failure, error): PulseRow| Pulse {
-        name,
-        state: match state {
-            1 => PulseState::Up,
-            2 => PulseState::Down,
-            _ => PulseState::Unknown,
-        },
-        failures: u32::try_from(failures).unwrap_or(u32::MAX),
-        since: since.map(Micros),
-        last_success_at: success.map(Micros),
-        last_failure_at: failure.map(Micros),
-        last_error: error,
-    };
-    Ok(PollState {
-        cursors: cursors.into_iter().filter_map(cursor_of).collect(),
-        pulses: pulses.into_iter().map(pulse).collect(),
-        found: found.map(|(settings, found, report, at)| FoundRow {
-            settings,
-            found,
-            report,
-            probed_at: Micros(at),
-        }),
-        backfills: backfills
-            .into_iter()
-            .map(|row| backfill_of(seal, store, row))
-            .collect(),
-    })
-}
-
-fn noun_of(name: &str) -> Option<Noun> {
-    Noun::ALL.into_iter().find(|noun| noun.name() == name)
-}
-
-/// `None` for a kind of object that a newer version knew.
-fn cursor_of(
-    (noun, job, cursor, mark, done): (String, i64, String, Option<i64>, bool),
-) -> Option<PollCursor> {
-    Some(PollCursor {
-        noun: noun_of(&noun)?,
-        job: PollJob::of_number(job),
-        cursor,
-        mark: mark.map(Micros),
-        done,
-    })
-}
-
-fn backfill_of(seal: IdSeal, store: StoreKey, row: BackfillRow) -> Backfill {
-    let (key, nouns, since, per_minute, state, documents, messages, requests, created_at, ended_at) =
-        row;
-    Backfill {
-        key: BackfillKey(key),
-        id: seal.seal(key, Micros(created_at)),
-        job: NewBackfill {
-            store,
-            nouns: nouns.split(',').filter_map(noun_of).collect(),
-            since: Micros(since),
-            per_minute: u32::try_from(per_minute).unwrap_or(1),
-        },
-        state: match state {
-            0 => BackfillState::Running,
-            1 => BackfillState::Done,
-            _ => BackfillState::Stopped,
-        },
-        documents: documents.cast_unsigned(),
-        messages: messages.cast_unsigned(),
-        requests: requests.cast_unsigned(),
-        created_at: Micros(created_at),
-        ended_at: ended_at.map(Micros),
-    }
+    let cursors: Vec<CursorRow> = conn.rows(&CURSORS_READ, &[&store.0]).await?;
+    let pulses: Vec<PulseRow<i32>> = conn.rows(&PULSES_READ, &[&store.0]).await?;
+    let found: Option<ProbeRow> = conn.row(&FOUND_READ, &[&store.0]).await?;
+    let backfills: Vec<BackfillRow<i32>> =
+        conn.rows(&BACKFILLS_READ, &[&store.0, &BACKFILLS]).await?;
+    Ok(state_of(seal, store, cursors, pulses, found, backfills))
 }
 
 /// Heartbeats to be written, with what is said of them.
@@ -525,11 +424,6 @@ pub(super) async fn pulse(tx: &mut Tx<'_>, beats: &Beats, now: Micros) -> DbResu
         return Ok(false);
     }
     for pulse in &beats.pulses {
-        let state: i32 = match pulse.state {
-            PulseState::Unknown => 0,
-            PulseState::Up => 1,
-            PulseState::Down => 2,
-        };
         let at = |time: Option<Micros>| time.map(|at| at.0);
         let (since, success, failure) = (
             at(pulse.since),
@@ -545,7 +439,7 @@ pub(super) async fn pulse(tx: &mut Tx<'_>, beats: &Beats, now: Micros) -> DbResu
             &[
                 &store,
                 &text(&pulse.name),
-                &state,
+                &pulse_number(pulse.state),
                 &i64::from(pulse.failures),
                 &since,
                 &success,
@@ -603,30 +497,19 @@ pub(super) async fn backfill_insert(
         .await?
         .next()
         .ok_or_else(|| DbError::Internal("the sequence gave no number".into()))?;
-    let nouns: Vec<&str> = new.nouns.iter().map(|noun| noun.name()).collect();
     tx.run(
         &BACKFILL_INSERT,
         &[
             &key,
             &new.store.0,
-            &nouns.join(","),
+            &nouns_text(&new.nouns),
             &new.since.0,
             &i64::from(new.per_minute),
             &now.0,
         ],
     )
     .await?;
-    Ok(Backfill {
-        key: BackfillKey(key),
-        id: tx.id(key, now),
-        job: new.clone(),
-        state: BackfillState::Running,
-        documents: 0,
-        messages: 0,
-        requests: 0,
-        created_at: now,
-        ended_at: None,
-    })
+    Ok(begun(key, tx.id(key, now), new, now))
 }
 
 /// Ends a backfill that runs.
@@ -637,10 +520,8 @@ pub(super) async fn backfill_end(
     state: BackfillState,
     now: Micros,
 ) -> DbResult<bool> {
-    let state: i32 = match state {
-        BackfillState::Running => return Ok(false),
-        BackfillState::Done => 1,
-        BackfillState::Stopped => 2,
+    let Some(state) = end_number(state) else {
+        return Ok(false);
     };
     let ended = tx
         .run(&BACKFILL_END, &[&store.0, &key.0, &state, &now.0])
@@ -658,23 +539,12 @@ pub(super) async fn set_aside_list(
     before: Option<i64>,
     limit: usize,
 ) -> DbResult<Vec<SetAsideRow>> {
-    type Row = (i64, String, String, String, bool, i64, i64, i64);
     let (before, limit) = (
         before.unwrap_or(i64::MAX),
         i64::try_from(limit).unwrap_or(i64::MAX),
     );
-    let rows: Vec<Row> = conn.rows(&ODD_LIST, &[&store.0, &before, &limit]).await?;
-    let row = |(key, noun, token, why, lasting, occurrences, first_at, last_at): Row| SetAsideRow {
-        key,
-        noun,
-        token,
-        why,
-        lasting,
-        occurrences: occurrences.cast_unsigned(),
-        first_at: Micros(first_at),
-        last_at: Micros(last_at),
-    };
-    Ok(rows.into_iter().map(row).collect())
+    let rows: Vec<OddRow> = conn.rows(&ODD_LIST, &[&store.0, &before, &limit]).await?;
+    Ok(rows.into_iter().map(set_aside_of).collect())
 }
 
 /// Notes a webhook.
@@ -685,12 +555,8 @@ pub(super) async fn hook_seen(
     now: Micros,
 ) -> DbResult<bool> {
     tx.run(&HOOKS_EXPIRE, &[&(now.0 - HOOK_MICROS)]).await?;
-    let digest = Sha256::digest(event.as_bytes());
     let noted = tx
-        .run(
-            &HOOK_INSERT,
-            &[&store.0, &digest.get(..16).unwrap_or_default(), &now.0],
-        )
+        .run(&HOOK_INSERT, &[&store.0, &hook_digest(event), &now.0])
         .await?;
     Ok(noted > 0)
 }

@@ -2,7 +2,6 @@
 //! poller's epoch, and by the cursor it was read with, so that a page that was written once is never written again.
 
 use diesel::sqlite::SqliteConnection;
-use sha2::{Digest, Sha256};
 
 use super::{
     event::{Repeat, cut, event_store},
@@ -13,8 +12,13 @@ use super::{
 use crate::{
     db::{
         Backfill, BackfillState, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen, OwnerKind,
-        PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse, PulseState,
-        SetAsideRow, polling::erased_token,
+        PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse, SetAsideRow,
+        polled::{
+            BACKFILLS, BackfillRow, CursorRow, HOOK_MICROS, OddRow, ProbeRow, PulseRow, WHY_BYTES,
+            begun, end_number, hook_digest, known_of, known_parts, nouns_text, pulse_number,
+            set_aside_of, state_of,
+        },
+        polling::erased_token,
     },
     domain::{
         event::NewEvent,
@@ -25,17 +29,6 @@ use crate::{
         time::Micros,
     },
 };
-
-/// How long a webhook's event is remembered.
-const HOOK_MICROS: i64 = 7 * 86_400 * 1_000_000;
-
-/// The longest reason kept with a document set aside, in bytes.
-const WHY_BYTES: usize = 1000;
-
-/// Backfills of a store that are shown.
-const BACKFILLS: i64 = 100;
-
-type BackfillRow = (i64, String, i64, i64, i64, i64, i64, i64, i64, Option<i64>);
 
 statements! {
     /// When the shop last changed objects, as stored.
@@ -60,7 +53,7 @@ statements! {
         "INSERT INTO poll_cursor (store, noun, job, cursor, mark, done) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (store, noun, job) DO UPDATE SET cursor = excluded.cursor, mark = coalesce(excluded.mark, mark), done = excluded.done";
     /// All cursors of a store.
-    CursorsRead { store: i64 } -> (String, i64, String, Option<i64>, bool) =
+    CursorsRead { store: i64 } -> CursorRow =
         "SELECT noun, job, cursor, mark, done FROM poll_cursor WHERE store = ?1";
     /// A job's cursors are of no use any more.
     CursorsDrop { store: i64, job: i64 } = "DELETE FROM poll_cursor WHERE store = ?1 AND job = ?2";
@@ -72,7 +65,7 @@ statements! {
     /// A document is no longer set aside.
     OddDrop<'a> { store: i64, noun: &'a str, token: &'a str } = "DELETE FROM set_aside WHERE store = ?1 AND noun = ?2 AND token = ?3";
     /// Documents set aside.
-    OddList { store: i64, before: i64, limit: i64 } -> (i64, String, String, String, bool, i64, i64, i64) =
+    OddList { store: i64, before: i64, limit: i64 } -> OddRow =
         "SELECT key, noun, token, why, lasting, occurrences, first_at, last_at FROM set_aside
          WHERE store = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3";
     /// A heartbeat.
@@ -80,10 +73,10 @@ statements! {
         "INSERT OR REPLACE INTO pulse (store, name, state, failures, since, last_success_at, last_failure_at, last_error)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     /// All heartbeats of a store.
-    PulsesRead { store: i64 } -> (String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<String>) =
+    PulsesRead { store: i64 } -> PulseRow<i64> =
         "SELECT name, state, failures, since, last_success_at, last_failure_at, last_error FROM pulse WHERE store = ?1";
     /// What a probe found.
-    FoundRead { store: i64 } -> (Vec<u8>, Option<String>, String, i64) =
+    FoundRead { store: i64 } -> ProbeRow =
         "SELECT settings, found, report, probed_at FROM source_found WHERE store = ?1";
     /// Remembers what a probe found.
     FoundWrite<'a> { store: i64, settings: &'a [u8], found: Option<&'a str>, report: &'a str, at: i64 } =
@@ -102,7 +95,7 @@ statements! {
     BackfillEnd { store: i64, key: i64, state: i64, at: i64 } =
         "UPDATE backfill SET state = ?3, ended_at = ?4 WHERE key = ?2 AND store = ?1 AND state = 0";
     /// A store's backfills.
-    BackfillsRead { store: i64, limit: i64 } -> BackfillRow =
+    BackfillsRead { store: i64, limit: i64 } -> BackfillRow<i64> =
         "SELECT key, nouns, since, per_minute, state, documents, messages, requests, created_at, ended_at FROM backfill
          WHERE store = ?1 ORDER BY key DESC LIMIT ?2";
     /// Notes a webhook.
@@ -217,18 +210,6 @@ pub(super) fn snapshots(
     or_erased(tokens, found, store, noun, read)
 }
 
-fn known_of(number: i64, digest: Option<Vec<u8>>, raw: Option<String>) -> Known {
-    let digest = digest
-        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-        .unwrap_or_default();
-    match (number, raw) {
-        (2, Some(raw)) => Known::Whole { digest, raw },
-        (0, _) => Known::Listed { canceled: false },
-        (1, _) => Known::Listed { canceled: true },
-        _ => Known::Erased { digest },
-    }
-}
-
 /// Stores an object: what is erased without its name, anything else under it.
 fn snapshot_store(
     session: &mut Session,
@@ -257,18 +238,14 @@ fn snapshot_write(
     token: &str,
     snapshot: &Snapshot,
 ) -> DbResult<()> {
-    let (known, digest, raw) = match &snapshot.known {
-        Known::Listed { canceled } => (i64::from(*canceled), None, None),
-        Known::Whole { digest, raw } => (2, Some(&digest[..]), Some(raw.as_str())),
-        Known::Erased { digest } => (3, Some(&digest[..]), None),
-    };
+    let (known, digest, raw) = known_parts(&snapshot.known);
     let key = session.next();
     SnapshotWrite {
         key,
         store,
         noun: noun.name(),
         token,
-        known,
+        known: known.into(),
         updated_at: &snapshot.updated_at,
         digest,
         raw,
@@ -416,79 +393,7 @@ pub(super) fn state(
         limit: BACKFILLS,
     }
     .rows(conn)?;
-    Ok(PollState {
-        cursors: cursors.into_iter().filter_map(cursor_of).collect(),
-        pulses: pulses
-            .into_iter()
-            .map(
-                |(name, state, failures, since, success, failure, error)| Pulse {
-                    name,
-                    state: match state {
-                        1 => PulseState::Up,
-                        2 => PulseState::Down,
-                        _ => PulseState::Unknown,
-                    },
-                    failures: u32::try_from(failures).unwrap_or(u32::MAX),
-                    since: since.map(Micros),
-                    last_success_at: success.map(Micros),
-                    last_failure_at: failure.map(Micros),
-                    last_error: error,
-                },
-            )
-            .collect(),
-        found: found.map(|(settings, found, report, probed_at)| FoundRow {
-            settings,
-            found,
-            report,
-            probed_at: Micros(probed_at),
-        }),
-        backfills: backfills
-            .into_iter()
-            .map(|row| backfill_of(seal, store, row))
-            .collect(),
-    })
-}
-
-fn noun_of(name: &str) -> Option<Noun> {
-    Noun::ALL.into_iter().find(|noun| noun.name() == name)
-}
-
-/// `None` for a kind of object that a newer version knew.
-fn cursor_of(
-    (noun, job, cursor, mark, done): (String, i64, String, Option<i64>, bool),
-) -> Option<PollCursor> {
-    Some(PollCursor {
-        noun: noun_of(&noun)?,
-        job: PollJob::of_number(job),
-        cursor,
-        mark: mark.map(Micros),
-        done,
-    })
-}
-
-fn backfill_of(seal: IdSeal, store: StoreKey, row: BackfillRow) -> Backfill {
-    let (key, nouns, since, per_minute, state, documents, messages, requests, created_at, ended_at) =
-        row;
-    Backfill {
-        key: BackfillKey(key),
-        id: seal.seal(key, Micros(created_at)),
-        job: NewBackfill {
-            store,
-            nouns: nouns.split(',').filter_map(noun_of).collect(),
-            since: Micros(since),
-            per_minute: u32::try_from(per_minute).unwrap_or(1),
-        },
-        state: match state {
-            0 => BackfillState::Running,
-            1 => BackfillState::Done,
-            _ => BackfillState::Stopped,
-        },
-        documents: documents.cast_unsigned(),
-        messages: messages.cast_unsigned(),
-        requests: requests.cast_unsigned(),
-        created_at: Micros(created_at),
-        ended_at: ended_at.map(Micros),
-    }
+    Ok(state_of(seal, store, cursors, pulses, found, backfills))
 }
 
 /// Writes heartbeats with what is said of them.
@@ -507,11 +412,7 @@ pub(super) fn pulse(
         PulseWrite {
             store: store.0,
             name: &pulse.name,
-            state: match pulse.state {
-                PulseState::Unknown => 0,
-                PulseState::Up => 1,
-                PulseState::Down => 2,
-            },
+            state: pulse_number(pulse.state).into(),
             failures: i64::from(pulse.failures),
             since: pulse.since.map(|at| at.0),
             success: pulse.last_success_at.map(|at| at.0),
@@ -573,27 +474,16 @@ pub(super) fn backfill_insert(
     now: Micros,
 ) -> DbResult<Backfill> {
     let key = session.next();
-    let nouns: Vec<&str> = new.nouns.iter().map(|noun| noun.name()).collect();
     BackfillInsert {
         key,
         store: new.store.0,
-        nouns: &nouns.join(","),
+        nouns: &nouns_text(&new.nouns),
         since: new.since.0,
         per_minute: i64::from(new.per_minute),
         at: now.0,
     }
     .run(&mut session.conn)?;
-    Ok(Backfill {
-        key: BackfillKey(key),
-        id: session.id(key, now),
-        job: new.clone(),
-        state: BackfillState::Running,
-        documents: 0,
-        messages: 0,
-        requests: 0,
-        created_at: now,
-        ended_at: None,
-    })
+    Ok(begun(key, session.id(key, now), new, now))
 }
 
 /// Ends a backfill that runs.
@@ -604,15 +494,13 @@ pub(super) fn backfill_end(
     state: BackfillState,
     now: Micros,
 ) -> DbResult<bool> {
-    let state = match state {
-        BackfillState::Running => return Ok(false),
-        BackfillState::Done => 1,
-        BackfillState::Stopped => 2,
+    let Some(state) = end_number(state) else {
+        return Ok(false);
     };
     let ended = BackfillEnd {
         store: store.0,
         key: key.0,
-        state,
+        state: state.into(),
         at: now.0,
     }
     .run(&mut session.conn)?;
@@ -639,26 +527,7 @@ pub(super) fn set_aside_list(
         limit: i64::try_from(limit).unwrap_or(i64::MAX),
     }
     .rows(conn)?;
-    let row = |(key, noun, token, why, lasting, occurrences, first_at, last_at): (
-        i64,
-        String,
-        String,
-        String,
-        bool,
-        i64,
-        i64,
-        i64,
-    )| SetAsideRow {
-        key,
-        noun,
-        token,
-        why,
-        lasting,
-        occurrences: occurrences.cast_unsigned(),
-        first_at: Micros(first_at),
-        last_at: Micros(last_at),
-    };
-    Ok(rows.into_iter().map(row).collect())
+    Ok(rows.into_iter().map(set_aside_of).collect())
 }
 
 /// Notes a webhook.
@@ -672,10 +541,9 @@ pub(super) fn hook_seen(
         before: now.0 - HOOK_MICROS,
     }
     .run(&mut session.conn)?;
-    let digest = Sha256::digest(event.as_bytes());
     let noted = HookInsert {
         store: store.0,
-        event: digest.get(..16).unwrap_or_default(),
+        event: &hook_digest(event),
         at: now.0,
     }
     .run(&mut session.conn)?;
