@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use crate::domain::{
-    id::Id,
-    job::{Chosen, Job, JobEnd, JobKind, ReplayTarget},
+    id::{Id, IdSeal},
+    job::{Chosen, Job, JobEnd, JobKind, JobState, NewJob, ReplayTarget},
     key::{DeliveryKey, EndpointKey, JobKey, MappingKey, StoreKey},
+    time::Micros,
 };
 
-use super::{Locator, NewAudit, PageKey, QueueQuery};
+use super::{DbError, DbResult, Locator, NewAudit, PageKey, QueueQuery};
 
 /// What a job would touch, to be counted.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,14 @@ pub struct JobQuery {
     pub after: Option<PageKey>,
     /// Rows to return at most.
     pub limit: usize,
+}
+
+impl JobQuery {
+    /// Whether a job is of the stores and kinds that are asked for.
+    pub(in crate::db) fn fits(&self, job: &Job) -> bool {
+        let of_store = |stores: &Vec<StoreKey>| stores.contains(&job.new.store);
+        self.stores.as_ref().is_none_or(of_store) && self.kinds.contains(&job.new.kind)
+    }
 }
 
 /// A step of a job to be made.
@@ -156,4 +165,64 @@ pub fn job_words(job: &Job) -> (String, String) {
             format!("In bulk, replay {id}."),
         ),
     }
+}
+
+/// A job as it is stored: key, store, kind, state, cursor, next step, done, skipped, count and speed; then who, created, begins,
+/// began, ended, error, what was asked and what was chosen. `N` is the type of a small number.
+pub(in crate::db) type JobRow<N> = (
+    (i64, i64, N, N, i64, i64, i64, i64, i64, i64),
+    (
+        String,
+        i64,
+        i64,
+        Option<i64>,
+        Option<i64>,
+        Option<String>,
+        String,
+        String,
+    ),
+);
+
+/// The job of a row.
+///
+/// # Errors
+/// [`DbError::Unreadable`] for a kind, state or choice that this version does not know.
+pub(in crate::db) fn job_of<N: TryInto<i32>>(seal: IdSeal, row: JobRow<N>) -> DbResult<Job> {
+    let ((key, store, kind, state, cursor, next_at, done, skipped, count, per_sec), rest) = row;
+    let (who, created_at, begins_at, began_at, ended_at, error, asked, chosen) = rest;
+    let unreadable = |reason: String| DbError::Unreadable {
+        table: "job",
+        key,
+        reason,
+    };
+    let kind = kind.try_into().ok().and_then(JobKind::from_number);
+    let state = state.try_into().ok().and_then(JobState::from_number);
+    let (Some(kind), Some(state)) = (kind, state) else {
+        return Err(unreadable("unknown kind or state".into()));
+    };
+    let chosen =
+        serde_json::from_str(&chosen).map_err(|error| unreadable(format!("choice: {error}")))?;
+    Ok(Job {
+        key: JobKey(key),
+        id: seal.seal(key, Micros(created_at)),
+        new: NewJob {
+            store: StoreKey(store),
+            kind,
+            chosen,
+            asked,
+            count: count.max(0).cast_unsigned(),
+            per_sec: u32::try_from(per_sec).unwrap_or(1),
+            who,
+            begins_at: Micros(begins_at),
+        },
+        state,
+        cursor,
+        next_at: Micros(next_at),
+        done: done.max(0).cast_unsigned(),
+        skipped: skipped.max(0).cast_unsigned(),
+        created_at: Micros(created_at),
+        began_at: began_at.map(Micros),
+        ended_at: ended_at.map(Micros),
+        error,
+    })
 }

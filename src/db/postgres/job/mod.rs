@@ -10,11 +10,11 @@ mod step;
 
 use super::{codec::text, conn::Conn, core::Core, people, statement::statements, tx::Tx};
 use crate::{
-    db::{DbError, DbResult, EndJob, JobMark, JobQuery, choosing::Picked, job_audit},
+    db::{DbError, DbResult, EndJob, JobMark, JobQuery, choosing::Picked, job_audit, jobs::job_of},
     domain::{
         id::IdSeal,
-        job::{Job, JobKind, JobState, NewJob, Turn},
-        key::{JobKey, StoreKey},
+        job::{Job, JobKind, NewJob, Turn},
+        key::JobKey,
         time::Micros,
     },
 };
@@ -27,7 +27,7 @@ pub(super) use step::ALL as STEP;
 pub(super) use step::step;
 
 /// The columns of a job, in the order of the table.
-type JobRow = (
+type Row = (
     i64,
     i64,
     i32,
@@ -147,21 +147,17 @@ pub(super) async fn look(core: &Core, key: JobKey, now: Micros) -> DbResult<Opti
 
 /// Jobs.
 pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &JobQuery) -> DbResult<Vec<Job>> {
-    let fits = |job: &Job| {
-        let of_store = |stores: &Vec<StoreKey>| stores.contains(&job.new.store);
-        query.stores.as_ref().is_none_or(of_store) && query.kinds.contains(&job.new.kind)
-    };
     if let Some(id) = query.id {
         let found = read(conn, seal, JobKey(seal.open(id))).await?;
         return Ok(found
             .into_iter()
-            .filter(|job| job.id == id && fits(job))
+            .filter(|job| job.id == id && query.fits(job))
             .collect());
     }
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let kinds: Vec<i32> = query.kinds.iter().map(|kind| kind.number()).collect();
     let before = query.after.map_or(i64::MAX, |key| key.0);
-    let rows: Vec<JobRow> = match &query.stores {
+    let rows: Vec<Row> = match &query.stores {
         _ if query.open => {
             let after = query.after.map_or(i64::MIN, |key| key.0);
             conn.rows(&JOBS_OPEN, &[&after, &limit, &kinds]).await?
@@ -179,7 +175,11 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &JobQuery) -> DbResul
             .map_err(|error| log::error!("{error}; the job is left out"))
             .ok()
     };
-    Ok(rows.into_iter().filter_map(read).filter(fits).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(read)
+        .filter(|job| query.fits(job))
+        .collect())
 }
 
 /// The jobs that touched a delivery.
@@ -207,13 +207,13 @@ pub(super) async fn drop_old(conn: &Conn, before: Micros, limit: i64) -> DbResul
 }
 
 async fn read(conn: &Conn, seal: IdSeal, key: JobKey) -> DbResult<Option<Job>> {
-    let row: Option<JobRow> = conn.row(&JOB_READ, &[&key.0]).await?;
+    let row: Option<Row> = conn.row(&JOB_READ, &[&key.0]).await?;
     row.map(|row| job(seal, row)).transpose()
 }
 
 /// A job, which nobody else changes until the transaction ends.
 async fn lock(tx: &mut Tx<'_>, key: JobKey) -> DbResult<Option<Job>> {
-    let row: Option<JobRow> = tx.row(&JOB_LOCK, &[&key.0]).await?;
+    let row: Option<Row> = tx.row(&JOB_LOCK, &[&key.0]).await?;
     row.map(|row| job(tx.seal(), row)).transpose()
 }
 
@@ -236,43 +236,16 @@ async fn write(tx: &mut Tx<'_>, job: &Job) -> DbResult<()> {
     .map(|_| ())
 }
 
-fn job(seal: IdSeal, row: JobRow) -> DbResult<Job> {
+fn job(seal: IdSeal, row: Row) -> DbResult<Job> {
     let (key, store, kind, state, cursor, next_at, done, skipped, count, per_sec, ..) = row;
     let (.., who, created_at, begins_at, began_at, ended_at, error, asked, chosen) = row;
-    let unreadable = |reason: String| DbError::Unreadable {
-        table: "job",
-        key,
-        reason,
-    };
-    let (Some(kind), Some(state)) = (JobKind::from_number(kind), JobState::from_number(state))
-    else {
-        return Err(unreadable("unknown kind or state".into()));
-    };
-    let chosen =
-        serde_json::from_str(&chosen).map_err(|error| unreadable(format!("choice: {error}")))?;
-    Ok(Job {
-        key: JobKey(key),
-        id: seal.seal(key, Micros(created_at)),
-        new: NewJob {
-            store: StoreKey(store),
-            kind,
-            chosen,
-            asked,
-            count: count.max(0).cast_unsigned(),
-            per_sec: u32::try_from(per_sec).unwrap_or(1),
-            who,
-            begins_at: Micros(begins_at),
-        },
-        state,
-        cursor,
-        next_at: Micros(next_at),
-        done: done.max(0).cast_unsigned(),
-        skipped: skipped.max(0).cast_unsigned(),
-        created_at: Micros(created_at),
-        began_at: began_at.map(Micros),
-        ended_at: ended_at.map(Micros),
-        error,
-    })
+    let numbers = (
+        key, store, kind, state, cursor, next_at, done, skipped, count, per_sec,
+    );
+    let rest = (
+        who, created_at, begins_at, began_at, ended_at, error, asked, chosen,
+    );
+    job_of(seal, (numbers, rest))
 }
 
 fn number(count: u64) -> i64 {

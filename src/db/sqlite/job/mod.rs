@@ -14,11 +14,14 @@ use super::{
     statement::{Command, Question, key_list, statements},
 };
 use crate::{
-    db::{DbError, DbResult, EndJob, JobMark, JobQuery, job_audit},
+    db::{
+        DbError, DbResult, EndJob, JobMark, JobQuery, job_audit,
+        jobs::{JobRow, job_of},
+    },
     domain::{
         id::IdSeal,
-        job::{Job, JobKind, JobState, NewJob},
-        key::{JobKey, StoreKey},
+        job::{Job, JobKind, NewJob},
+        key::JobKey,
         time::Micros,
     },
 };
@@ -27,20 +30,6 @@ pub(super) use choose::{chosen, go_on, pick};
 #[cfg(test)]
 pub(super) use step::ALL as STEP;
 pub(super) use step::step;
-
-type JobRow = (
-    (i64, i64, i64, i64, i64, i64, i64, i64, i64, i64),
-    (
-        String,
-        i64,
-        i64,
-        Option<i64>,
-        Option<i64>,
-        Option<String>,
-        String,
-        String,
-    ),
-);
 
 statements! {
     /// Stores a job.
@@ -56,21 +45,21 @@ statements! {
     } = "UPDATE job SET state = ?2, cursor = ?3, next_at = ?4, done = ?5, skipped = ?6, began_at = ?7, ended_at = ?8, error = ?9
          WHERE key = ?1";
     /// A job.
-    JobRead { key: i64 } -> JobRow =
+    JobRead { key: i64 } -> JobRow<i64> =
         "SELECT key, store, kind, state, cursor, next_at, done, skipped, count, per_sec, who, created_at, begins_at, began_at,
          ended_at, error, asked, chosen FROM job WHERE key = ?1";
     /// Jobs that something is still to come of, oldest first.
-    JobsOpen<'a> { after: i64, limit: i64, kinds: &'a str } -> JobRow =
+    JobsOpen<'a> { after: i64, limit: i64, kinds: &'a str } -> JobRow<i64> =
         "SELECT key, store, kind, state, cursor, next_at, done, skipped, count, per_sec, who, created_at, begins_at, began_at,
          ended_at, error, asked, chosen FROM job WHERE state < 2 AND key > ?1 AND kind IN (SELECT value FROM json_each(?3))
          ORDER BY key LIMIT ?2";
     /// Jobs of all stores, newest first.
-    JobsAll<'a> { before: i64, limit: i64, kinds: &'a str } -> JobRow =
+    JobsAll<'a> { before: i64, limit: i64, kinds: &'a str } -> JobRow<i64> =
         "SELECT key, store, kind, state, cursor, next_at, done, skipped, count, per_sec, who, created_at, begins_at, began_at,
          ended_at, error, asked, chosen FROM job WHERE key < ?1 AND kind IN (SELECT value FROM json_each(?3))
          ORDER BY key DESC LIMIT ?2";
     /// Jobs of a store, newest first.
-    JobsOf<'a> { before: i64, limit: i64, kinds: &'a str, store: i64 } -> JobRow =
+    JobsOf<'a> { before: i64, limit: i64, kinds: &'a str, store: i64 } -> JobRow<i64> =
         "SELECT key, store, kind, state, cursor, next_at, done, skipped, count, per_sec, who, created_at, begins_at, began_at,
          ended_at, error, asked, chosen FROM job WHERE store = ?4 AND key < ?1 AND kind IN (SELECT value FROM json_each(?3))
          ORDER BY key DESC LIMIT ?2";
@@ -136,7 +125,7 @@ pub(super) fn read(
 ) -> DbResult<Option<Job>> {
     (JobRead { key: key.0 })
         .row(conn)?
-        .map(|row| job(seal, row))
+        .map(|row| job_of(seal, row))
         .transpose()
 }
 
@@ -146,15 +135,11 @@ pub(super) fn list(
     seal: IdSeal,
     query: &JobQuery,
 ) -> DbResult<Vec<Job>> {
-    let fits = |job: &Job| {
-        let of_store = |stores: &Vec<StoreKey>| stores.contains(&job.new.store);
-        query.stores.as_ref().is_none_or(of_store) && query.kinds.contains(&job.new.kind)
-    };
     if let Some(id) = query.id {
         let found = read(conn, seal, JobKey(seal.open(id)))?;
         return Ok(found
             .into_iter()
-            .filter(|job| job.id == id && fits(job))
+            .filter(|job| job.id == id && query.fits(job))
             .collect());
     }
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -200,11 +185,15 @@ pub(super) fn list(
     }
     // One that cannot be read must not hide the others.
     let read = |row| {
-        job(seal, row)
+        job_of(seal, row)
             .map_err(|error| log::error!("{error}; the job is left out"))
             .ok()
     };
-    Ok(rows.into_iter().filter_map(read).filter(fits).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(read)
+        .filter(|job| query.fits(job))
+        .collect())
 }
 
 /// The jobs that touched a delivery.
@@ -266,45 +255,6 @@ fn write(session: &mut Session, job: &Job) -> DbResult<()> {
 
 fn kind_read(number: i64) -> Option<JobKind> {
     JobKind::from_number(i32::try_from(number).ok()?)
-}
-
-fn job(seal: IdSeal, row: JobRow) -> DbResult<Job> {
-    let ((key, store, kind, state, cursor, next_at, done, skipped, count, per_sec), rest) = row;
-    let (who, created_at, begins_at, began_at, ended_at, error, asked, chosen) = rest;
-    let unreadable = |reason: String| DbError::Unreadable {
-        table: "job",
-        key,
-        reason,
-    };
-    let state = i32::try_from(state).ok().and_then(JobState::from_number);
-    let (Some(kind), Some(state)) = (kind_read(kind), state) else {
-        return Err(unreadable("unknown kind or state".into()));
-    };
-    let chosen =
-        serde_json::from_str(&chosen).map_err(|error| unreadable(format!("choice: {error}")))?;
-    Ok(Job {
-        key: JobKey(key),
-        id: seal.seal(key, Micros(created_at)),
-        new: NewJob {
-            store: StoreKey(store),
-            kind,
-            chosen,
-            asked,
-            count: count.max(0).cast_unsigned(),
-            per_sec: u32::try_from(per_sec).unwrap_or(1),
-            who,
-            begins_at: Micros(begins_at),
-        },
-        state,
-        cursor,
-        next_at: Micros(next_at),
-        done: done.max(0).cast_unsigned(),
-        skipped: skipped.max(0).cast_unsigned(),
-        created_at: Micros(created_at),
-        began_at: began_at.map(Micros),
-        ended_at: ended_at.map(Micros),
-        error,
-    })
 }
 
 fn number(count: u64) -> i64 {
