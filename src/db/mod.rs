@@ -26,6 +26,7 @@ mod polled;
 mod polling;
 pub mod postgres;
 mod query;
+mod queues;
 mod rows;
 mod shards;
 pub mod sqlite;

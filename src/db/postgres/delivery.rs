@@ -11,7 +11,6 @@ use super::{
 use crate::{
     db::{DbResult, Locator, sqlite::codec::RoutingRecord},
     domain::{
-        delivery::ArchiveReason,
         id::{Id, IdSeal},
         time::Micros,
     },
@@ -308,9 +307,4 @@ pub(super) async fn kinds_read(
     let keys: Vec<i64> = keys.into_iter().collect();
     let rows: Vec<(i64, String)> = conn.rows(&KIND_NAMES, &[&keys]).await?;
     Ok(rows.into_iter().collect())
-}
-
-/// Whether a reason can be found by the index of those that are not a success.
-pub(super) fn is_indexed(reason: ArchiveReason) -> bool {
-    reason != ArchiveReason::Completed
 }

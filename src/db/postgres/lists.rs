@@ -6,8 +6,7 @@ use super::{
     codec::{day_of, small},
     conn::Conn,
     delivery::{
-        DeliveryRow, accepted_rows, archived_rows, id_open, incoming_rows, is_indexed, kinds_read,
-        record_read,
+        DeliveryRow, accepted_rows, archived_rows, id_open, incoming_rows, kinds_read, record_read,
     },
     message::{Head, Spot, heads_read},
     objects::messages_about,
@@ -16,20 +15,17 @@ use super::{
 };
 use crate::{
     db::{
-        ArchivedSource, DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
-        walk::{Range, all_of, among, keys_wanted, page},
+        DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
+        queues::{self, OBJECT_MESSAGES, Way, stats_of, table_of, ways},
+        walk::{Range, all_of, keys_wanted, page},
     },
     domain::{
-        delivery::{ArchiveReason, WaitState},
         id::IdSeal,
         key::{MappingKey, StoreKey},
         message::Source,
         time::Micros,
     },
 };
-
-/// Messages about one object that a list looks through, newest first.
-const OBJECT_MESSAGES: usize = 1000;
 
 statements! {
     /// Counters of a store.
@@ -50,35 +46,18 @@ statements! {
 
 /// How many rows each queue and state of a store has.
 pub(super) async fn stats(conn: &Conn, store: StoreKey) -> DbResult<QueueStats> {
-    Ok(summed(conn.rows(&COUNTS, &[&store.0]).await?))
+    Ok(stats_of(
+        conn.rows::<(i32, i64)>(&COUNTS, &[&store.0]).await?,
+    ))
 }
 
 /// How many rows each queue and state has in all stores, and when the oldest incoming message was accepted.
 pub(super) async fn totals(conn: &Conn) -> DbResult<(QueueStats, Option<Micros>)> {
     let oldest: Option<(Option<i64>,)> = conn.row(&OLDEST, &[]).await?;
     Ok((
-        summed(conn.rows(&TOTALS, &[]).await?),
+        stats_of(conn.rows::<(i32, i64)>(&TOTALS, &[]).await?),
         oldest.and_then(|(at,)| at).map(Micros),
     ))
-}
-
-fn summed(rows: Vec<(i32, i64)>) -> QueueStats {
-    let mut stats = QueueStats::default();
-    for (place, n) in rows {
-        let n = u64::try_from(n).unwrap_or(0);
-        match place {
-            5 => stats.incoming = n,
-            6 => stats.archived = n,
-            state => match WaitState::from_number(state) {
-                Some(WaitState::Pending | WaitState::Held) => stats.pending += n,
-                Some(WaitState::Failing) => stats.failing = n,
-                Some(WaitState::Scheduled) => stats.scheduled = n,
-                Some(WaitState::Parked) => stats.parked = n,
-                None => log::error!("rows are counted in an unknown place {state}"),
-            },
-        }
-    }
-    stats
 }
 
 /// The types a store has had.
@@ -148,134 +127,42 @@ async fn candidates(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbResult<O
 
 /// The walk over rows whose keys are known.
 pub(super) fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
-    let (table, _) = table_of(query.queue);
-    let enter = all_of(&[
-        format!("store = {}", query.store),
-        among("seq", keys.iter().copied()),
-    ]);
     Walk {
-        table,
-        enter,
+        table: table_of(query.queue).0,
+        enter: queues::by_key(query, keys),
         filter: filter(query, kinds),
     }
 }
 
-fn table_of(queue: Queue) -> (&'static str, &'static str) {
-    match queue {
-        Queue::Incoming => ("incoming", "accepted_at"),
-        Queue::Accepted => ("accepted", "created_at"),
-        Queue::Archived => ("archived", "created_at"),
-    }
-}
-
-/// The walks that find a queue's rows: by the narrowest index that the query's filters allow.
+/// The walks that find a queue's rows, each down the index of its way, over the days that a range of time touches: the server
+/// does not even open the others.
 pub(super) fn walks(query: &QueueQuery, kinds: Option<&[i64]>) -> Vec<Walk> {
-    let (table, _) = table_of(query.queue);
-    // The days that a range of time touches; the server does not even open the others.
-    let days = |column: &str| match query.queue {
+    let days = match query.queue {
         Queue::Archived => {
-            let from = query
-                .from
-                .map(|from| format!("{column} >= {}", day_of(from.0)))
-                .unwrap_or_default();
+            let from = query.from.map(|from| format!("day >= {}", day_of(from.0)));
             let until = query
                 .until
-                .map(|until| format!("{column} <= {}", day_of(until.0)))
-                .unwrap_or_default();
-            all_of(&[from, until])
+                .map(|until| format!("day <= {}", day_of(until.0)));
+            all_of(&[from.unwrap_or_default(), until.unwrap_or_default()])
         }
         Queue::Incoming | Queue::Accepted => String::new(),
     };
-    let store = format!("store = {}", query.store);
     let filter = filter(query, kinds);
-    let walk = |enter: String| Walk {
-        table,
-        enter: all_of(&[enter, days("day")]),
+    let walk = |way: Way| Walk {
+        table: table_of(query.queue).0,
+        enter: all_of(&[way.enter(query), days.clone()]),
         filter: filter.clone(),
     };
-    match query.queue {
-        Queue::Incoming => {}
-        Queue::Accepted => {
-            let states = query.states.as_deref().unwrap_or_default();
-            if !states.is_empty() && !states.contains(&WaitState::Pending) {
-                let enter = |state: &WaitState| {
-                    format!("{store} AND state = {0} AND state <> 0", state.number())
-                };
-                return states.iter().map(|state| walk(enter(state))).collect();
-            }
-        }
-        Queue::Archived => {
-            if let Some(mapping) = query.mapping {
-                return vec![walk(format!("mapping = {mapping}"))];
-            }
-            let not_success: Vec<_> = ArchiveReason::ALL
-                .into_iter()
-                .filter(|reason| is_indexed(*reason))
-                .collect();
-            let reasons = match (&query.reasons, query.source) {
-                (Some(reasons), _) => Some(reasons.clone()),
-                (None, Some(ArchivedSource::Incoming)) => Some(not_success),
-                (None, _) => None,
-            };
-            if let Some(reasons) =
-                reasons.filter(|reasons| reasons.iter().all(|reason| is_indexed(*reason)))
-            {
-                let enter = |reason: &ArchiveReason| {
-                    format!("{store} AND reason = {0} AND reason <> 0", reason.number())
-                };
-                return reasons.iter().map(|reason| walk(enter(reason))).collect();
-            }
-            if let Some(kinds) = kinds {
-                return kinds
-                    .iter()
-                    .map(|kind| walk(format!("kind = {kind}")))
-                    .collect();
-            }
-        }
-    }
-    vec![walk(store)]
+    ways(query, kinds).into_iter().map(walk).collect()
 }
 
-/// Everything the query asks for besides the store and the range of keys.
+/// Everything the query asks for besides the range of keys; the index by mapping knows no stores.
 fn filter(query: &QueueQuery, kinds: Option<&[i64]>) -> String {
-    let (_, made) = table_of(query.queue);
-    let mut conditions = Vec::new();
-    if let Some(kinds) = kinds {
-        conditions.push(among("kind", kinds.iter().copied()));
-    }
-    if let Some(from) = query.from {
-        conditions.push(format!("{made} >= {}", from.0));
-    }
-    if let Some(until) = query.until {
-        conditions.push(format!("{made} < {}", until.0));
-    }
-    match (query.queue, query.mapping) {
-        (Queue::Incoming, Some(_)) => conditions.push("FALSE".into()),
-        (_, Some(mapping)) => {
-            conditions.push(format!("mapping = {mapping} AND store = {}", query.store))
-        }
-        (_, None) => {}
-    }
-    if let (Queue::Accepted, Some(states)) = (query.queue, &query.states) {
-        conditions.push(among(
-            "state",
-            states.iter().map(|state| i64::from(state.number())),
-        ));
-    }
-    if query.queue == Queue::Archived {
-        if let Some(reasons) = &query.reasons {
-            conditions.push(among(
-                "reason",
-                reasons.iter().map(|reason| i64::from(reason.number())),
-            ));
-        }
-        match query.source {
-            Some(ArchivedSource::Incoming) => conditions.push("mapping IS NULL".into()),
-            Some(ArchivedSource::Accepted) => conditions.push("mapping IS NOT NULL".into()),
-            None => {}
-        }
-    }
-    all_of(&conditions)
+    let of_store = match (query.queue, query.mapping) {
+        (Queue::Incoming, _) | (_, None) => String::new(),
+        (_, Some(_)) => format!("store = {}", query.store),
+    };
+    all_of(&[queues::filter(query, kinds), of_store])
 }
 
 /// The rows of a page, in order of its keys.

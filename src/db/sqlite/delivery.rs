@@ -13,7 +13,7 @@ use super::{
 use crate::{
     db::{DbResult, Locator},
     domain::{
-        delivery::{ArchiveReason, WaitState},
+        delivery::WaitState,
         id::{Id, IdSeal},
         time::Micros,
     },
@@ -236,9 +236,4 @@ pub(super) fn kinds_read(
     .rows(conn)?
     .into_iter()
     .collect())
-}
-
-/// Whether a reason can be found by the index of those that are not a success.
-pub(super) fn is_indexed(reason: ArchiveReason) -> bool {
-    reason != ArchiveReason::Completed
 }

@@ -6,9 +6,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     codec::small,
-    delivery::{
-        DeliveryRow, accepted_rows, archived_rows, id_open, is_indexed, kinds_read, record_read,
-    },
+    delivery::{DeliveryRow, accepted_rows, archived_rows, id_open, kinds_read, record_read},
     incoming::IncomingPlaces,
     message::{Head, heads_read},
     objects::messages_about,
@@ -17,21 +15,17 @@ use super::{
 };
 use crate::{
     db::{
-        ArchivedSource, DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow,
-        QueueStats,
-        walk::{Range, all_of, among, keys_wanted, page},
+        DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
+        queues::{self, OBJECT_MESSAGES, Way, filter, stats_of, table_of, ways},
+        walk::{Range, keys_wanted, page},
     },
     domain::{
-        delivery::{ArchiveReason, WaitState},
         id::IdSeal,
         key::{MappingKey, StoreKey},
         message::Source,
         time::Micros,
     },
 };
-
-/// Messages about one object that a list looks through, newest first.
-const OBJECT_MESSAGES: usize = 1000;
 
 /// How far a row's time may stand from its neighbours': callers read their clocks before they reach the writer.
 const CLOCK_SLACK_SECS: u64 = 60;
@@ -53,32 +47,13 @@ statements! {
 
 /// How many rows each queue and state of a store has.
 pub(super) fn stats(conn: &mut SqliteConnection, store: StoreKey) -> DbResult<QueueStats> {
-    Ok(added_up((Counts { store: store.0 }).rows(conn)?))
+    Ok(stats_of((Counts { store: store.0 }).rows(conn)?))
 }
 
 /// How many rows each queue and state of all stores has, and when the oldest incoming message was accepted.
 pub(super) fn totals(conn: &mut SqliteConnection) -> DbResult<(QueueStats, Option<Micros>)> {
     let oldest = OldestIncoming {}.row(conn)?.flatten().map(Micros);
-    Ok((added_up(Totals {}.rows(conn)?), oldest))
-}
-
-fn added_up(counts: Vec<(i64, i64)>) -> QueueStats {
-    let mut stats = QueueStats::default();
-    for (place, n) in counts {
-        let n = u64::try_from(n).unwrap_or(0);
-        match place {
-            5 => stats.incoming = n,
-            6 => stats.archived = n,
-            state => match i32::try_from(state).ok().and_then(WaitState::from_number) {
-                Some(WaitState::Pending | WaitState::Held) => stats.pending += n,
-                Some(WaitState::Failing) => stats.failing += n,
-                Some(WaitState::Scheduled) => stats.scheduled = n,
-                Some(WaitState::Parked) => stats.parked = n,
-                None => log::error!("rows are counted in an unknown place {state}"),
-            },
-        }
-    }
-    stats
+    Ok((stats_of(Totals {}.rows(conn)?), oldest))
 }
 
 /// The types a store has had.
@@ -155,128 +130,30 @@ pub(super) fn candidates(
 
 /// The walk over rows whose keys are known.
 pub(super) fn by_key(query: &QueueQuery, keys: &[i64], kinds: Option<&[i64]>) -> Walk {
-    let (table, _) = table_of(query.queue);
-    let enter = all_of(&[
-        format!("store = {}", query.store),
-        among("seq", keys.iter().copied()),
-    ]);
     Walk {
-        table,
+        table: table_of(query.queue).0,
         index: None,
-        enter,
+        enter: queues::by_key(query, keys),
         filter: filter(query, kinds),
     }
 }
 
-fn table_of(queue: Queue) -> (&'static str, &'static str) {
-    match queue {
-        Queue::Incoming => ("incoming", "accepted_at"),
-        Queue::Accepted => ("accepted", "created_at"),
-        Queue::Archived => ("archived", "created_at"),
-    }
-}
-
-/// The walks that find a queue's rows: by the narrowest index that the query's filters allow.
+/// The walks that find a queue's rows, each down the index of its way.
 pub(super) fn walks(query: &QueueQuery, kinds: Option<&[i64]>) -> Vec<Walk> {
-    let (table, _) = table_of(query.queue);
-    let store = format!("store = {}", query.store);
     let filter = filter(query, kinds);
-    let walk = |index, enter| Walk {
-        table,
-        index,
-        enter,
+    let walk = |way: Way| Walk {
+        table: table_of(query.queue).0,
+        index: match way {
+            Way::Store => None,
+            Way::State(_) => Some("accepted_state"),
+            Way::Mapping(_) => Some("archived_mapping"),
+            Way::Reason(_) => Some("archived_reason"),
+            Way::Kind(_) => Some("archived_kind"),
+        },
+        enter: way.enter(query),
         filter: filter.clone(),
     };
-    match query.queue {
-        Queue::Incoming => {}
-        Queue::Accepted => {
-            let states = query.states.as_deref().unwrap_or_default();
-            if !states.is_empty() && !states.contains(&WaitState::Pending) {
-                let enter = |state: &WaitState| {
-                    format!("{store} AND state = {0} AND state <> 0", state.number())
-                };
-                return states
-                    .iter()
-                    .map(|state| walk(Some("accepted_state"), enter(state)))
-                    .collect();
-            }
-        }
-        Queue::Archived => {
-            if let Some(mapping) = query.mapping {
-                return vec![walk(
-                    Some("archived_mapping"),
-                    format!("mapping = {mapping}"),
-                )];
-            }
-            let not_success: Vec<_> = ArchiveReason::ALL
-                .into_iter()
-                .filter(|reason| is_indexed(*reason))
-                .collect();
-            let reasons = match (&query.reasons, query.source) {
-                (Some(reasons), _) => Some(reasons.clone()),
-                (None, Some(ArchivedSource::Incoming)) => Some(not_success),
-                (None, _) => None,
-            };
-            if let Some(reasons) =
-                reasons.filter(|reasons| reasons.iter().all(|reason| is_indexed(*reason)))
-            {
-                let enter = |reason: &ArchiveReason| {
-                    format!("{store} AND reason = {0} AND reason <> 0", reason.number())
-                };
-                return reasons
-                    .iter()
-                    .map(|reason| walk(Some("archived_reason"), enter(reason)))
-                    .collect();
-            }
-            if let Some(kinds) = kinds {
-                return kinds
-                    .iter()
-                    .map(|kind| walk(Some("archived_kind"), format!("kind = {kind}")))
-                    .collect();
-            }
-        }
-    }
-    vec![walk(None, store)]
-}
-
-/// Everything the query asks for besides the store and the range of keys.
-fn filter(query: &QueueQuery, kinds: Option<&[i64]>) -> String {
-    let (_, made) = table_of(query.queue);
-    let mut conditions = Vec::new();
-    if let Some(kinds) = kinds {
-        conditions.push(among("kind", kinds.iter().copied()));
-    }
-    if let Some(from) = query.from {
-        conditions.push(format!("{made} >= {}", from.0));
-    }
-    if let Some(until) = query.until {
-        conditions.push(format!("{made} < {}", until.0));
-    }
-    match (query.queue, query.mapping) {
-        (Queue::Incoming, Some(_)) => conditions.push("0".into()),
-        (_, Some(mapping)) => conditions.push(format!("mapping = {mapping}")),
-        (_, None) => {}
-    }
-    if let (Queue::Accepted, Some(states)) = (query.queue, &query.states) {
-        conditions.push(among(
-            "state",
-            states.iter().map(|state| i64::from(state.number())),
-        ));
-    }
-    if query.queue == Queue::Archived {
-        if let Some(reasons) = &query.reasons {
-            conditions.push(among(
-                "reason",
-                reasons.iter().map(|reason| i64::from(reason.number())),
-            ));
-        }
-        match query.source {
-            Some(ArchivedSource::Incoming) => conditions.push("mapping IS NULL".into()),
-            Some(ArchivedSource::Accepted) => conditions.push("mapping IS NOT NULL".into()),
-            None => {}
-        }
-    }
-    all_of(&conditions)
+    ways(query, kinds).into_iter().map(walk).collect()
 }
 
 /// The keys that a range of time leaves, found by halving: rows are made in order of their keys, give or take a minute.
