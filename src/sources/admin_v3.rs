@@ -129,12 +129,7 @@ impl Lister for AdminV3 {
         let listing = self
             .page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1)
             .await?;
-        Ok(listing
-            .rows
-            .iter()
-            .filter_map(|listed| listed.row.as_ref().ok())
-            .map(|row| row.at)
-            .max())
+        Ok(listing.newest())
     }
 
     /// By the shop's own id where that is known, else through the search.

@@ -134,12 +134,7 @@ impl Lister for Connector {
             let last = u32::try_from(last).unwrap_or(u32::MAX);
             listing = self.page(noun, Micros(0), last, 1).await?.0;
         }
-        Ok(listing
-            .rows
-            .iter()
-            .filter_map(|listed| listed.row.as_ref().ok())
-            .map(|row| row.at)
-            .max())
+        Ok(listing.newest())
     }
 
     /// There is no route for one. The core's own shows other members than the lists do, and would look like a change.

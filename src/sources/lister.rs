@@ -71,6 +71,16 @@ pub(super) struct Listing {
     pub store_now: Option<Micros>,
 }
 
+impl Listing {
+    /// The newest time among the rows that could be read.
+    pub fn newest(&self) -> Option<Micros> {
+        let rows = self.rows.iter();
+        rows.filter_map(|listed| listed.row.as_ref().ok())
+            .map(|row| row.at)
+            .max()
+    }
+}
+
 /// Whether lists show whole documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {

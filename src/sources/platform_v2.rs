@@ -218,12 +218,7 @@ impl Lister for PlatformV2 {
         let listing = self
             .page(noun, vec![("sort", "-updated_at".to_owned())], 1, 1)
             .await?;
-        Ok(listing
-            .rows
-            .iter()
-            .filter_map(|listed| listed.row.as_ref().ok())
-            .map(|row| row.at)
-            .max())
+        Ok(listing.newest())
     }
 
     async fn document(&self, noun: Noun, key: &Key<'_>) -> Result<String, SourceError> {

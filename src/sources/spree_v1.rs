@@ -184,12 +184,7 @@ impl Lister for SpreeV1 {
         let mut query = self.query(noun, 1, 1);
         query.push(("q[s]", format!("{clock} desc")));
         let listing = self.page(noun, query, clock, 1, 1).await?;
-        Ok(listing
-            .rows
-            .iter()
-            .filter_map(|listed| listed.row.as_ref().ok())
-            .map(|row| row.at)
-            .max())
+        Ok(listing.newest())
     }
 
     async fn document(&self, noun: Noun, key: &Key<'_>) -> Result<String, SourceError> {
