@@ -13,9 +13,9 @@ use std::{
 use actix::prelude::*;
 
 use super::{
-    backoff::Backoff,
     bell::{Ringing, Wake},
     shared::Shared,
+    turns::Turns,
     vitals::{Guard, Ping},
 };
 use crate::{
@@ -28,8 +28,6 @@ use crate::{
     },
 };
 
-/// Looks by itself after so long: for jobs that another node was asked for, and a clock that was set.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Open jobs that are read at once.
 const JOBS_AT_ONCE: usize = 500;
 /// Steps of a job that may fail in a row, for reasons that waiting does not mend, before it is given up.
@@ -44,10 +42,7 @@ pub struct Foreman {
     guard: Guard,
     ringing: Ringing,
     failures: Failures,
-    is_working: bool,
-    woken_meanwhile: bool,
-    timer: Option<SpawnHandle>,
-    backoff: Backoff,
+    turns: Turns,
 }
 
 impl Foreman {
@@ -59,10 +54,7 @@ impl Foreman {
             guard,
             ringing,
             failures: Failures::new(),
-            is_working: false,
-            woken_meanwhile: false,
-            timer: None,
-            backoff: Backoff::for_database(),
+            turns: Turns::new(),
         }
     }
 
@@ -70,34 +62,18 @@ impl Foreman {
         if self.guard.is_superseded() || self.shared.is_stopping() {
             return;
         }
-        if self.is_working {
-            self.woken_meanwhile = true;
+        if !self.turns.begin(ctx) {
             return;
-        }
-        self.is_working = true;
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
         }
         let work = run_once(Arc::clone(&self.shared), std::mem::take(&mut self.failures));
         ctx.spawn(work.into_actor(self).map(|(failures, ran), act, ctx| {
             act.failures = failures;
-            act.is_working = false;
-            let pause = match ran {
-                Ok(next) => {
-                    act.backoff.succeed();
-                    let now = act.shared.now();
-                    next.map_or(LOOK_AGAIN, |next| next.since(now).min(LOOK_AGAIN))
-                }
-                Err(error) => {
-                    log::warn!("stored jobs wait: {error}");
-                    act.backoff.fail()
-                }
-            };
-            if std::mem::take(&mut act.woken_meanwhile) {
-                act.look(ctx);
-            } else {
-                let pause = pause.max(Duration::from_millis(1));
-                act.timer = Some(ctx.run_later(pause, Self::look));
+            if let Err(error) = &ran {
+                log::warn!("stored jobs wait: {error}");
+            }
+            match act.turns.end(&ran, act.shared.now()) {
+                None => act.look(ctx),
+                Some(pause) => act.turns.wait(ctx.run_later(pause, Self::look)),
             }
         }));
     }

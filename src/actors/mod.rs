@@ -37,6 +37,7 @@ mod surveyor;
 mod sweeper;
 mod transport;
 mod tray;
+mod turns;
 mod vitals;
 
 #[cfg(test)]

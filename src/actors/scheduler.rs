@@ -13,9 +13,9 @@ use std::{
 use actix::prelude::*;
 
 use super::{
-    backoff::Backoff,
     bell::{Ringing, Wake},
     shared::Shared,
+    turns::Turns,
     vitals::{Guard, Office, Ping},
 };
 use crate::{
@@ -28,8 +28,6 @@ use crate::{
     },
 };
 
-/// Looks by itself after so long: for a clock that was set.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Most ticks of a store in one transaction.
 const MOST_TICKS: usize = 500;
 
@@ -56,10 +54,7 @@ pub struct Scheduler {
     guard: Guard,
     ringing: Ringing,
     known: Known,
-    is_working: bool,
-    woken_meanwhile: bool,
-    timer: Option<SpawnHandle>,
-    backoff: Backoff,
+    turns: Turns,
 }
 
 impl Scheduler {
@@ -71,10 +66,7 @@ impl Scheduler {
             guard,
             ringing,
             known: Known::default(),
-            is_working: false,
-            woken_meanwhile: false,
-            timer: None,
-            backoff: Backoff::for_database(),
+            turns: Turns::new(),
         }
     }
 
@@ -82,34 +74,18 @@ impl Scheduler {
         if self.guard.is_superseded() || self.shared.is_stopping() {
             return;
         }
-        if self.is_working {
-            self.woken_meanwhile = true;
+        if !self.turns.begin(ctx) {
             return;
-        }
-        self.is_working = true;
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
         }
         let work = run_once(Arc::clone(&self.shared), std::mem::take(&mut self.known));
         ctx.spawn(work.into_actor(self).map(|(known, ran), act, ctx| {
             act.known = known;
-            act.is_working = false;
-            let pause = match ran {
-                Ok(next) => {
-                    act.backoff.succeed();
-                    let now = act.shared.now();
-                    next.map_or(LOOK_AGAIN, |next| next.since(now).min(LOOK_AGAIN))
-                }
-                Err(error) => {
-                    log::error!("schedules wait: {error}");
-                    act.backoff.fail()
-                }
-            };
-            if std::mem::take(&mut act.woken_meanwhile) {
-                act.look(ctx);
-            } else {
-                let pause = pause.max(Duration::from_millis(1));
-                act.timer = Some(ctx.run_later(pause, Self::look));
+            if let Err(error) = &ran {
+                log::error!("schedules wait: {error}");
+            }
+            match act.turns.end(&ran, act.shared.now()) {
+                None => act.look(ctx),
+                Some(pause) => act.turns.wait(ctx.run_later(pause, Self::look)),
             }
         }));
     }
