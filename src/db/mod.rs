@@ -29,7 +29,9 @@ mod query;
 mod queues;
 mod rows;
 mod shards;
+mod shown;
 pub mod sqlite;
+mod timeline;
 mod walk;
 
 use std::sync::Arc;

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use super::{
-    codec::{day_of, day_of_second, is_of_second, reason_read, state_read},
+    codec::{day_of, day_of_second, is_of_second, reason_read, small, state_read},
     conn::Conn,
+    message::Spot,
     route::ROUTING_READ,
     statement::statements,
 };
 use crate::{
-    db::{DbResult, Locator, sqlite::codec::RoutingRecord},
+    db::{DbResult, Locator, shown, sqlite::codec::RoutingRecord},
     domain::{
         id::{Id, IdSeal},
         time::Micros,
@@ -36,34 +37,8 @@ statements! {
     KIND_NAMES = "SELECT key, kind FROM message_type WHERE key = ANY ($1::bigint[])";
 }
 
-/// A row of a queue, as lists and details show it.
-#[derive(Debug, Clone)]
-pub(super) struct DeliveryRow {
-    pub(super) seq: i64,
-    /// `None` for a message, as is `mapping`.
-    pub(super) endpoint: Option<i64>,
-    pub(super) mapping: Option<i64>,
-    pub(super) kind: i64,
-    pub(super) message: i64,
-    pub(super) made_at: i64,
-    pub(super) lane: Option<i64>,
-    pub(super) head: bool,
-    pub(super) location: Locator,
-    pub(super) due_at: Option<Micros>,
-    pub(super) attempts: i32,
-    pub(super) created_at: Micros,
-    pub(super) attempted_at: Option<Micros>,
-    pub(super) completed_at: Option<Micros>,
-    pub(super) replay_of: Option<i64>,
-    pub(super) last_error: Option<String>,
-    pub(super) result: Option<String>,
-}
-
-impl DeliveryRow {
-    pub(super) fn id(&self, seal: IdSeal) -> Id {
-        seal.seal(self.seq, self.created_at)
-    }
-}
+/// A row of a queue; its message is found by its place.
+pub(super) type DeliveryRow = shown::DeliveryRow<Spot>;
 
 /// Waiting deliveries of a store by key.
 pub(super) async fn accepted_rows(
@@ -111,13 +86,16 @@ pub(super) async fn accepted_rows(
             endpoint: Some(endpoint),
             mapping: Some(mapping),
             kind,
-            message,
-            made_at,
+            message: Spot {
+                store,
+                seq: message,
+                made_at,
+            },
             lane,
             head,
             location: Locator::Accepted(state),
             due_at: state.holds_lane().then_some(Micros(due_at)),
-            attempts,
+            attempts: small(attempts),
             created_at: Micros(created_at),
             attempted_at: attempted_at.map(Micros),
             completed_at: None,
@@ -167,13 +145,16 @@ pub(super) async fn archived_rows(
             endpoint,
             mapping,
             kind,
-            message,
-            made_at,
+            message: Spot {
+                store,
+                seq: message,
+                made_at,
+            },
             lane: None,
             head: false,
             location: Locator::Archived(reason_read(reason)),
             due_at: None,
-            attempts,
+            attempts: small(attempts),
             created_at: Micros(created_at),
             attempted_at: attempted_at.map(Micros),
             completed_at: Some(Micros(completed_at)),
@@ -192,24 +173,13 @@ pub(super) async fn incoming_rows(
     keys: &[i64],
 ) -> DbResult<Vec<DeliveryRow>> {
     let rows: Vec<(i64, i64, i64)> = conn.rows(&INCOMING_ROWS, &[&store, &keys]).await?;
-    let read = |(seq, kind, accepted_at)| DeliveryRow {
-        seq,
-        endpoint: None,
-        mapping: None,
-        kind,
-        message: seq,
-        made_at: accepted_at,
-        lane: None,
-        head: false,
-        location: Locator::Incoming,
-        due_at: None,
-        attempts: 0,
-        created_at: Micros(accepted_at),
-        attempted_at: None,
-        completed_at: None,
-        replay_of: None,
-        last_error: None,
-        result: None,
+    let read = |(seq, kind, accepted_at)| {
+        let message = Spot {
+            store,
+            seq,
+            made_at: accepted_at,
+        };
+        DeliveryRow::incoming(seq, kind, accepted_at, message)
     };
     Ok(rows.into_iter().map(read).collect())
 }

@@ -6,18 +6,18 @@ use super::{
     delivery::{DeliveryRow, deliveries_read, id_open, places_read, record_read},
     event_list::{About, events_about},
     job::marks,
-    message::{Head, HeadRow, MADE_READ, Spot, head, heads_read, messages_read},
+    message::{HeadRow, MADE_READ, Spot, head, heads_read, messages_read},
     statement::statements,
 };
 use crate::{
     db::{
-        ChildRow, DbError, DbResult, DeliveryDetail, Locator, MessageDetail, ParentRow,
+        ChildRow, DbError, DbResult, Locator, MessageDetail, ParentRow, shown::Head,
         sqlite::codec::RoutingRecord,
     },
     domain::{
         delivery::Attempt,
         id::{Id, IdSeal},
-        key::{DeliveryKey, EndpointKey, MappingKey, StoreKey},
+        key::{DeliveryKey, StoreKey},
         message::Message,
         time::Micros,
     },
@@ -104,7 +104,10 @@ async fn message_detail(conn: &Conn, seal: IdSeal, spot: Spot) -> DbResult<Messa
                 seq: line.parent.0,
                 made_at: i64::from(line.parent_id.second()) * 1_000_000,
             };
-            heads_read(conn, seal, &[spot]).await?.pop().map(parent_row)
+            heads_read(conn, seal, &[spot])
+                .await?
+                .pop()
+                .map(Head::parent)
         }
         None => None,
     };
@@ -134,24 +137,12 @@ async fn delivery_detail(
     store: StoreKey,
     row: DeliveryRow,
 ) -> DbResult<MessageDetail> {
-    let message = whole_message(
-        conn,
-        seal,
-        Spot {
-            store: store.0,
-            seq: row.message,
-            made_at: row.made_at,
-        },
-    )
-    .await?;
-    let behind: Option<(i64, i64)> = match (row.lane, row.endpoint, row.location) {
-        (Some(lane), Some(endpoint), Locator::Accepted(state))
-            if state.holds_lane() && !row.head =>
-        {
-            conn.row(&LANE_HEAD, &[&endpoint, &lane]).await?
-        }
-        _ => None,
+    let message = whole_message(conn, seal, row.message).await?;
+    let behind: Option<(i64, i64)> = match row.waits_behind() {
+        Some((endpoint, lane)) => conn.row(&LANE_HEAD, &[&endpoint, &lane]).await?,
+        None => None,
     };
+    let behind = behind.map(|(seq, made)| seal.seal(seq, Micros(made)));
     let replay_of = match row.replay_of {
         Some(earlier) => made(conn, store.0, earlier)
             .await?
@@ -159,6 +150,7 @@ async fn delivery_detail(
         None => None,
     };
     let made_at = row.created_at.0;
+    let jobs = marks(conn, seal, row.seq).await?;
     Ok(MessageDetail {
         id: row.id(seal),
         location: row.location,
@@ -170,29 +162,9 @@ async fn delivery_detail(
         children: derived(conn, seal, store, row.seq, made_at).await?,
         skipped: Vec::new(),
         events: events_about(conn, seal, store, About::Delivery(row.seq, made_at), EVENTS).await?,
-        delivery: Some(DeliveryDetail {
-            key: DeliveryKey(row.seq),
-            mapping: MappingKey(row.mapping.unwrap_or(0)),
-            endpoint: EndpointKey(row.endpoint.unwrap_or(0)),
-            attempts: small(row.attempts),
-            due_at: row.due_at,
-            attempted_at: row.attempted_at,
-            last_error: row.last_error,
-            result: row.result,
-            completed_at: row.completed_at,
-            behind: behind.map(|(seq, made)| seal.seal(seq, Micros(made))),
-            replay_of,
-            jobs: marks(conn, seal, row.seq).await?,
-        }),
+        delivery: Some(row.detail(behind, replay_of, jobs)),
         message,
     })
-}
-
-fn parent_row(head: Head) -> ParentRow {
-    ParentRow {
-        id: head.id,
-        kind: head.kind,
-    }
 }
 
 async fn deliveries_of(
@@ -207,16 +179,10 @@ async fn deliveries_of(
         .take(CHILDREN)
         .collect();
     let mut rows = deliveries_read(conn, message.store.0, &keys, message.accepted_at.0).await?;
-    let child = |row: DeliveryRow| ChildRow {
-        id: row.id(seal),
-        kind: message.kind.as_str().to_owned(),
-        location: row.location,
-        mapping: row.mapping.map(MappingKey),
-    };
     Ok(keys
         .iter()
         .filter_map(|key| rows.remove(key))
-        .map(child)
+        .map(|row| row.child(seal, message.kind.as_str()))
         .collect())
 }
 
@@ -239,13 +205,7 @@ async fn derived(
         .collect();
     let keys: Vec<i64> = heads.iter().map(|head| head.key).collect();
     let places = places_read(conn, store.0, &keys, made_at).await?;
-    let child = |head: Head| ChildRow {
-        id: head.id,
-        kind: head.kind,
-        location: places.get(&head.key).copied().unwrap_or(Locator::Routed),
-        mapping: None,
-    };
-    Ok(heads.into_iter().map(child).collect())
+    Ok(heads.into_iter().map(|head| head.child(&places)).collect())
 }
 
 /// When the message or delivery with this number was made, wherever it is.

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use super::{
-    codec::{day_of, small},
+    codec::day_of,
     conn::Conn,
-    delivery::{
-        DeliveryRow, accepted_rows, archived_rows, id_open, incoming_rows, kinds_read, record_read,
-    },
-    message::{Head, Spot, heads_read},
+    delivery::{accepted_rows, archived_rows, id_open, incoming_rows, kinds_read, record_read},
+    message::{Spot, heads_read},
     objects::messages_about,
     statement::statements,
     walk::{Walk, walk_all},
@@ -17,14 +15,10 @@ use crate::{
     db::{
         DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
         queues::{self, OBJECT_MESSAGES, Way, stats_of, table_of, ways},
+        shown::Head,
         walk::{Range, all_of, keys_wanted, page},
     },
-    domain::{
-        id::IdSeal,
-        key::{MappingKey, StoreKey},
-        message::Source,
-        time::Micros,
-    },
+    domain::{id::IdSeal, key::StoreKey, time::Micros},
 };
 
 statements! {
@@ -179,14 +173,7 @@ async fn rows(
         Queue::Accepted => accepted_rows(conn, store, keys).await?,
         Queue::Archived => archived_rows(conn, store, keys, 0).await?,
     };
-    let messages: Vec<Spot> = deliveries
-        .iter()
-        .map(|row| Spot {
-            store,
-            seq: row.message,
-            made_at: row.made_at,
-        })
-        .collect();
+    let messages: Vec<Spot> = deliveries.iter().map(|row| row.message).collect();
     let heads: HashMap<i64, Head> = heads_read(conn, seal, &messages)
         .await?
         .into_iter()
@@ -196,45 +183,10 @@ async fn rows(
     let mut rows: Vec<QueueRow> = deliveries
         .into_iter()
         .map(|row| {
-            let head = heads.get(&row.message);
-            queue_row(seal, row, head, &kinds)
+            let head = heads.get(&row.message.seq);
+            row.listed(seal, head, &kinds)
         })
         .collect();
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.page_key));
     Ok(rows)
-}
-
-/// A row with what its message says; a message that is gone or unreadable leaves its type, which is kept apart.
-fn queue_row(
-    seal: IdSeal,
-    row: DeliveryRow,
-    head: Option<&Head>,
-    kinds: &HashMap<i64, String>,
-) -> QueueRow {
-    let parent_id = match row.mapping {
-        Some(_) => head.map(|head| head.id),
-        None => head
-            .and_then(|head| head.ancestry)
-            .map(|line| line.parent_id),
-    };
-    QueueRow {
-        page_key: PageKey(row.seq),
-        id: row.id(seal),
-        kind: kinds
-            .get(&row.kind)
-            .cloned()
-            .or_else(|| head.map(|head| head.kind.clone()))
-            .unwrap_or_default(),
-        location: row.location,
-        mapping: row.mapping.map(MappingKey),
-        object: head.and_then(|head| head.object.clone()),
-        source: head.map_or_else(|| Source::Hub(String::new()), |head| head.source.clone()),
-        parent_id,
-        created_at: row.created_at,
-        completed_at: row.completed_at,
-        attempted_at: row.attempted_at,
-        due_at: row.due_at,
-        attempts: small(row.attempts),
-        last_error: row.last_error,
-    }
 }

@@ -8,14 +8,15 @@ use super::{
     tx::{Place, Tx},
 };
 use crate::{
-    db::{DbError, DbResult},
+    db::{
+        DbError, DbResult,
+        shown::{Head, object_of},
+    },
     domain::{
-        id::{Id, IdSeal},
-        json::Payload,
-        key::{MessageKey, StoreKey},
+        id::IdSeal,
+        key::MessageKey,
         message::{Ancestry, Message, NewMessage, Source},
-        message_type::MessageType,
-        reference::{About, ObjectRef, lane_hash, shard_of},
+        reference::{lane_hash, shard_of},
         time::Micros,
     },
 };
@@ -83,20 +84,6 @@ pub(super) struct Spot {
     pub(super) store: i64,
     pub(super) seq: i64,
     pub(super) made_at: i64,
-}
-
-/// A message without its payload.
-#[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) key: i64,
-    pub(super) id: Id,
-    pub(super) store: i64,
-    pub(super) kind: String,
-    pub(super) object: Option<ObjectRef>,
-    pub(super) source: Source,
-    pub(super) ancestry: Option<Ancestry>,
-    pub(super) test: bool,
-    pub(super) accepted_at: Micros,
 }
 
 /// Stores messages as they are, with their timeline entries, and puts them into the incoming queue under these numbers.
@@ -294,25 +281,7 @@ pub(super) fn whole(
     extra: Option<String>,
     payload: String,
 ) -> Result<Message, DbError> {
-    let head = head(seal, row)?;
-    let kind = MessageType::parse(&head.kind)
-        .map_err(|error| unreadable(head.key, format!("message type {:?}: {error}", head.kind)))?;
-    Ok(Message {
-        key: MessageKey(head.key),
-        id: head.id,
-        store: StoreKey(head.store),
-        kind,
-        payload: Payload::from_stored(payload),
-        about: About {
-            primary: head.object,
-            also: Vec::new(),
-        },
-        source: head.source,
-        ancestry: head.ancestry,
-        test: head.test,
-        extra,
-        accepted_at: head.accepted_at,
-    })
+    head(seal, row)?.whole(extra, payload)
 }
 
 pub(super) fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
@@ -331,13 +300,6 @@ pub(super) fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
         test,
         at,
     ) = row;
-    let object = match (object_type, object_token) {
-        (Some(kind), Some(token)) => Some(
-            ObjectRef::new(&kind, &token)
-                .map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?,
-        ),
-        _ => None,
-    };
     let ancestry = match (parent, parent_made, root) {
         (Some(parent), Some(made), Some(root)) => Some(Ancestry {
             parent: MessageKey(parent),
@@ -352,18 +314,10 @@ pub(super) fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
         id: seal.seal(key, Micros(at)),
         store,
         kind,
-        object,
+        object: object_of(key, object_type, object_token)?,
         source: Source::from_parts(&source_kind, &source_name),
         ancestry,
         test,
         accepted_at: Micros(at),
     })
-}
-
-fn unreadable(key: i64, reason: String) -> DbError {
-    DbError::Unreadable {
-        table: "message",
-        key,
-        reason,
-    }
 }

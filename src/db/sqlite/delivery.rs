@@ -6,12 +6,12 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::delivery_made,
-    codec::{RoutingRecord, part_key, reason_read, row_of, state_read},
+    codec::{RoutingRecord, part_key, reason_read, row_of, small, state_read},
     route::RoutingRead,
     statement::{Question, key_list, statements},
 };
 use crate::{
-    db::{DbResult, Locator},
+    db::{DbResult, Locator, shown},
     domain::{
         delivery::WaitState,
         id::{Id, IdSeal},
@@ -54,33 +54,8 @@ statements! {
         "SELECT key, kind FROM message_type WHERE key IN (SELECT value FROM json_each(?1))";
 }
 
-/// A row of the accepted or archived queue, as lists and details show it.
-#[derive(Debug, Clone)]
-pub(super) struct DeliveryRow {
-    pub(super) seq: i64,
-    /// `None` for a message that nobody wanted, as is `mapping`.
-    pub(super) endpoint: Option<i64>,
-    pub(super) mapping: Option<i64>,
-    pub(super) kind: i64,
-    pub(super) message: i64,
-    pub(super) lane: Option<i64>,
-    pub(super) head: bool,
-    pub(super) location: Locator,
-    pub(super) due_at: Option<Micros>,
-    pub(super) attempts: i64,
-    pub(super) created_at: Micros,
-    pub(super) attempted_at: Option<Micros>,
-    pub(super) completed_at: Option<Micros>,
-    pub(super) replay_of: Option<i64>,
-    pub(super) last_error: Option<String>,
-    pub(super) result: Option<String>,
-}
-
-impl DeliveryRow {
-    pub(super) fn id(&self, seal: IdSeal) -> Id {
-        seal.seal(self.seq, self.created_at)
-    }
-}
+/// A row of a queue; its message is found by its key.
+pub(super) type DeliveryRow = shown::DeliveryRow<i64>;
 
 /// Waiting deliveries of a store by key.
 pub(super) fn accepted_rows(
@@ -110,7 +85,7 @@ fn accepted_row(row: AcceptedRow) -> DeliveryRow {
         head,
         location: Locator::Accepted(state),
         due_at: state.holds_lane().then_some(Micros(due_at)),
-        attempts,
+        attempts: small(attempts),
         created_at: Micros(created_at),
         attempted_at: attempted_at.map(Micros),
         completed_at: None,
@@ -147,7 +122,7 @@ fn archived_row(row: ArchivedRow) -> DeliveryRow {
         head: false,
         location: Locator::Archived(reason_read(reason)),
         due_at: None,
-        attempts,
+        attempts: small(attempts),
         created_at: Micros(created_at),
         attempted_at: attempted_at.map(Micros),
         completed_at: Some(Micros(completed_at)),

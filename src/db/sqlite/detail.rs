@@ -4,19 +4,19 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{
     archive::delivery_made,
-    codec::{RoutingRecord, part_key, part_of, small},
+    codec::{RoutingRecord, part_key, part_of},
     delivery::{DeliveryRow, deliveries_read, id_open, places_read, record_read},
     event_list::{About, events_about},
     job::marks,
-    message::{Head, heads_read, messages_read},
+    message::{heads_read, messages_read},
     statement::{Question, statements},
 };
 use crate::{
-    db::{ChildRow, DbError, DbResult, DeliveryDetail, Locator, MessageDetail, ParentRow},
+    db::{ChildRow, DbError, DbResult, Locator, MessageDetail, ParentRow, shown::Head},
     domain::{
         delivery::Attempt,
         id::{Id, IdSeal},
-        key::{DeliveryKey, EndpointKey, MappingKey, StoreKey},
+        key::{DeliveryKey, StoreKey},
         message::Message,
         time::Micros,
     },
@@ -91,7 +91,7 @@ fn message_detail(
     let parent = match message.ancestry {
         Some(line) => heads_read(conn, seal, [line.parent.0])?
             .pop()
-            .map(parent_row),
+            .map(Head::parent),
         None => None,
     };
     Ok(MessageDetail {
@@ -114,15 +114,11 @@ fn delivery_detail(
     row: DeliveryRow,
 ) -> DbResult<MessageDetail> {
     let message = whole_message(conn, seal, row.message)?;
-    let behind = match (row.lane, row.endpoint, row.location) {
-        (Some(lane), Some(endpoint), Locator::Accepted(state))
-            if state.holds_lane() && !row.head =>
-        {
-            LaneHead { endpoint, lane }
-                .row(conn)?
-                .map(|(seq, made)| seal.seal(seq, Micros(made)))
-        }
-        _ => None,
+    let behind = match row.waits_behind() {
+        Some((endpoint, lane)) => LaneHead { endpoint, lane }
+            .row(conn)?
+            .map(|(seq, made)| seal.seal(seq, Micros(made))),
+        None => None,
     };
     let replay_of = match row.replay_of {
         Some(earlier) => {
@@ -130,6 +126,7 @@ fn delivery_detail(
         }
         None => None,
     };
+    let jobs = marks(conn, seal, row.seq)?;
     Ok(MessageDetail {
         id: row.id(seal),
         location: row.location,
@@ -141,29 +138,9 @@ fn delivery_detail(
         children: derived(conn, seal, store, row.seq)?,
         skipped: Vec::new(),
         events: events_about(conn, seal, store, About::Delivery(row.seq), EVENTS)?,
-        delivery: Some(DeliveryDetail {
-            key: DeliveryKey(row.seq),
-            mapping: MappingKey(row.mapping.unwrap_or(0)),
-            endpoint: EndpointKey(row.endpoint.unwrap_or(0)),
-            attempts: small(row.attempts),
-            due_at: row.due_at,
-            attempted_at: row.attempted_at,
-            last_error: row.last_error,
-            result: row.result,
-            completed_at: row.completed_at,
-            behind,
-            replay_of,
-            jobs: marks(conn, seal, row.seq)?,
-        }),
+        delivery: Some(row.detail(behind, replay_of, jobs)),
         message,
     })
-}
-
-fn parent_row(head: Head) -> ParentRow {
-    ParentRow {
-        id: head.id,
-        kind: head.kind,
-    }
 }
 
 fn deliveries_of(
@@ -179,16 +156,10 @@ fn deliveries_of(
         .take(CHILDREN)
         .collect();
     let mut rows = deliveries_read(conn, store.0, &keys)?;
-    let child = |row: DeliveryRow| ChildRow {
-        id: row.id(seal),
-        kind: message.kind.as_str().to_owned(),
-        location: row.location,
-        mapping: row.mapping.map(MappingKey),
-    };
     Ok(keys
         .iter()
         .filter_map(|key| rows.remove(key))
-        .map(child)
+        .map(|row| row.child(seal, message.kind.as_str()))
         .collect())
 }
 
@@ -207,16 +178,10 @@ fn derived(
     let places = places_read(conn, store.0, &keys)?;
     let mut heads = heads_read(conn, seal, keys)?;
     heads.sort_unstable_by_key(|head| head.key);
-    let child = |head: Head| ChildRow {
-        id: head.id,
-        kind: head.kind,
-        location: places.get(&head.key).copied().unwrap_or(Locator::Routed),
-        mapping: None,
-    };
     Ok(heads
         .into_iter()
         .filter(|head| head.store == store.0)
-        .map(child)
+        .map(|head| head.child(&places))
         .collect())
 }
 

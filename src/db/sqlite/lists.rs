@@ -5,26 +5,21 @@ use std::collections::HashMap;
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    codec::small,
     delivery::{DeliveryRow, accepted_rows, archived_rows, id_open, kinds_read, record_read},
     incoming::IncomingPlaces,
-    message::{Head, heads_read},
+    message::heads_read,
     objects::messages_about,
     statement::{Question, key_list, statements},
     walk::{Walk, load, walk_all},
 };
 use crate::{
     db::{
-        DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
+        DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
         queues::{self, OBJECT_MESSAGES, Way, filter, stats_of, table_of, ways},
+        shown::Head,
         walk::{Range, keys_wanted, page},
     },
-    domain::{
-        id::IdSeal,
-        key::{MappingKey, StoreKey},
-        message::Source,
-        time::Micros,
-    },
+    domain::{id::IdSeal, key::StoreKey, time::Micros},
 };
 
 /// How far a row's time may stand from its neighbours': callers read their clocks before they reach the writer.
@@ -232,7 +227,7 @@ fn rows(
         .into_iter()
         .map(|row| {
             let head = heads.get(&row.message);
-            queue_row(seal, row, head, &kinds)
+            row.listed(seal, head, &kinds)
         })
         .collect();
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.page_key));
@@ -249,58 +244,6 @@ fn incoming_rows(
         keys: &key_list(keys.iter().copied()),
     }
     .rows(conn)?;
-    let row = |(seq, kind, accepted_at)| DeliveryRow {
-        seq,
-        endpoint: None,
-        mapping: None,
-        kind,
-        message: seq,
-        lane: None,
-        head: false,
-        location: Locator::Incoming,
-        due_at: None,
-        attempts: 0,
-        created_at: Micros(accepted_at),
-        attempted_at: None,
-        completed_at: None,
-        replay_of: None,
-        last_error: None,
-        result: None,
-    };
+    let row = |(seq, kind, accepted_at)| DeliveryRow::incoming(seq, kind, accepted_at, seq);
     Ok(rows.into_iter().map(row).collect())
-}
-
-/// A row with what its message says; a message that is gone or unreadable leaves its type, which is kept apart.
-fn queue_row(
-    seal: IdSeal,
-    row: DeliveryRow,
-    head: Option<&Head>,
-    kinds: &HashMap<i64, String>,
-) -> QueueRow {
-    let parent_id = match row.mapping {
-        Some(_) => head.map(|head| head.id),
-        None => head
-            .and_then(|head| head.ancestry)
-            .map(|line| line.parent_id),
-    };
-    QueueRow {
-        page_key: PageKey(row.seq),
-        id: row.id(seal),
-        kind: kinds
-            .get(&row.kind)
-            .cloned()
-            .or_else(|| head.map(|head| head.kind.clone()))
-            .unwrap_or_default(),
-        location: row.location,
-        mapping: row.mapping.map(MappingKey),
-        object: head.and_then(|head| head.object.clone()),
-        source: head.map_or_else(|| Source::Hub(String::new()), |head| head.source.clone()),
-        parent_id,
-        created_at: row.created_at,
-        completed_at: row.completed_at,
-        attempted_at: row.attempted_at,
-        due_at: row.due_at,
-        attempts: small(row.attempts),
-        last_error: row.last_error,
-    }
 }

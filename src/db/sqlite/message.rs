@@ -14,13 +14,14 @@ use super::{
     statement::{Command, Question, key_list, statements},
 };
 use crate::{
-    db::{DbError, DbResult},
+    db::{
+        DbError, DbResult,
+        shown::{Head, object_of},
+    },
     domain::{
         id::{Id, IdSeal},
-        json::Payload,
-        key::{MessageKey, StoreKey},
+        key::MessageKey,
         message::{Ancestry, Message, NewMessage, Source},
-        message_type::MessageType,
         reference::{About, ObjectRef, lane_hash},
         time::Micros,
     },
@@ -75,20 +76,6 @@ statements! {
          accepted_at FROM message WHERE seq IN (SELECT value FROM json_each(?1))";
     /// When a message was accepted.
     MessageMade { seq: i64 } -> i64 = "SELECT accepted_at FROM message WHERE seq = ?1";
-}
-
-/// A message without its payload.
-#[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) key: i64,
-    pub(super) id: Id,
-    pub(super) store: i64,
-    pub(super) kind: String,
-    pub(super) object: Option<ObjectRef>,
-    pub(super) source: Source,
-    pub(super) ancestry: Option<Ancestry>,
-    pub(super) test: bool,
-    pub(super) accepted_at: Micros,
 }
 
 /// Stores a message as it is, with its timeline entries, and puts it into the incoming queue. Returns its key.
@@ -296,37 +283,12 @@ fn whole(
     extra: Option<String>,
     payload: String,
 ) -> Result<Message, DbError> {
-    let head = head(seal, row)?;
-    let kind = MessageType::parse(&head.kind)
-        .map_err(|error| unreadable(head.key, format!("message type {:?}: {error}", head.kind)))?;
-    Ok(Message {
-        key: MessageKey(head.key),
-        id: seal.seal(head.key, head.accepted_at),
-        store: StoreKey(head.store),
-        kind,
-        payload: Payload::from_stored(payload),
-        about: About {
-            primary: head.object,
-            also: Vec::new(),
-        },
-        source: head.source,
-        ancestry: head.ancestry,
-        test: head.test,
-        extra,
-        accepted_at: head.accepted_at,
-    })
+    head(seal, row)?.whole(extra, payload)
 }
 
 fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
     let ((key, store, kind, object_type, object_token, source_kind, source_name), line) = row;
     let (parent, parent_made, root, depth, test, accepted_at) = line;
-    let object = match (object_type, object_token) {
-        (Some(kind), Some(token)) => Some(
-            ObjectRef::new(&kind, &token)
-                .map_err(|error| unreadable(key, format!("object {kind}/{token}: {error}")))?,
-        ),
-        _ => None,
-    };
     let ancestry = match (parent, parent_made, root) {
         (Some(parent), Some(made), Some(root)) => Some(Ancestry {
             parent: MessageKey(parent),
@@ -342,18 +304,10 @@ fn head(seal: IdSeal, row: HeadRow) -> Result<Head, DbError> {
         id: seal.seal(key, Micros(accepted_at)),
         store,
         kind,
-        object,
+        object: object_of(key, object_type, object_token)?,
         source: Source::from_parts(&source_kind, &source_name),
         ancestry,
         test,
         accepted_at: Micros(accepted_at),
     })
-}
-
-fn unreadable(key: i64, reason: String) -> DbError {
-    DbError::Unreadable {
-        table: "message",
-        key,
-        reason,
-    }
 }

@@ -1,32 +1,23 @@
-//! One object's timeline: its messages, their deliveries, those deliveries' attempts, and its events, merged.
-//!
-//! A page is made of the newest messages and events before a key. Whichever of the two reaches its limit first sets where
-//! the page ends, so that no entry is left out and none comes twice; deliveries and attempts stand with their message.
+//! Reading one object's timeline. See [`crate::db::timeline`].
 
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    codec::small,
     delivery::{DeliveryRow, deliveries_read, places_read, record_read},
     detail::attempts_of,
     event_list::{events_of_object, events_read},
-    message::{Head, heads_read},
+    message::heads_read,
     objects::messages_about,
 };
 use crate::{
-    db::{DbResult, Locator, MessageRef, PageKey, Skip, Timeline, TimelineEntry, walk::Range},
-    domain::{
-        id::IdSeal,
-        key::{MappingKey, StoreKey},
-        reference::ObjectRef,
+    db::{
+        DbResult, Locator, PageKey, Timeline, TimelineEntry,
+        shown::Head,
+        timeline::{DELIVERIES, delivery_entries, end_of, message_entry},
+        walk::Range,
     },
+    domain::{id::IdSeal, key::StoreKey, reference::ObjectRef},
 };
-
-/// Deliveries of one message that a timeline shows; a message's own page has more.
-const DELIVERIES: usize = 100;
-
-/// Attempts of one delivery that a timeline shows, the last ones.
-const ATTEMPTS: usize = 10;
 
 /// A part of an object's timeline.
 pub(super) fn timeline(
@@ -41,14 +32,7 @@ pub(super) fn timeline(
     // One more than fits tells whether there is more.
     let mut messages = messages_about(conn, store, object, Some(below), limit + 1)?;
     let mut events = events_of_object(conn, store, object, Range::below(below), limit + 1)?;
-    let end = |keys: &[i64]| {
-        if keys.len() > limit {
-            keys.get(limit.saturating_sub(1)).copied()
-        } else {
-            None
-        }
-    };
-    let older = end(&messages).max(end(&events));
+    let older = end_of(&messages, &events, limit);
     if let Some(older) = older {
         messages.retain(|key| *key >= older);
         events.retain(|key| *key >= older);
@@ -93,61 +77,14 @@ fn message_entries(
         .into_values()
         .collect();
     rows.sort_unstable_by_key(|row| row.seq);
-    entries.push(TimelineEntry::Message(message_ref(
-        &head,
-        location,
-        record.skipped,
-    )));
+    entries.push(message_entry(&head, location, record.skipped));
     for row in rows {
-        delivery_entries(conn, seal, &head, row, entries)?;
+        let attempts = if row.attempts > 0 {
+            attempts_of(conn, row.seq)?
+        } else {
+            Vec::new()
+        };
+        entries.extend(delivery_entries(seal, &head, row, attempts));
     }
     Ok(())
-}
-
-fn delivery_entries(
-    conn: &mut SqliteConnection,
-    seal: IdSeal,
-    head: &Head,
-    row: DeliveryRow,
-    entries: &mut Vec<TimelineEntry>,
-) -> DbResult<()> {
-    let (id, mapping) = (row.id(seal), MappingKey(row.mapping.unwrap_or(0)));
-    let attempts = if row.attempts > 0 {
-        attempts_of(conn, row.seq)?
-    } else {
-        Vec::new()
-    };
-    entries.push(TimelineEntry::Delivery {
-        id,
-        message_id: head.id,
-        kind: head.kind.clone(),
-        mapping,
-        location: row.location,
-        attempts: small(row.attempts),
-        due_at: row.due_at,
-        last_error: row.last_error,
-        at: row.created_at,
-        completed_at: row.completed_at,
-    });
-    let early = attempts.len().saturating_sub(ATTEMPTS);
-    let entry = |attempt| TimelineEntry::Attempt {
-        delivery_id: id,
-        mapping,
-        attempt,
-    };
-    entries.extend(attempts.into_iter().skip(early).map(entry));
-    Ok(())
-}
-
-fn message_ref(head: &Head, location: Locator, skipped: Vec<Skip>) -> MessageRef {
-    MessageRef {
-        key: head.key,
-        id: head.id,
-        kind: head.kind.clone(),
-        source: head.source.clone(),
-        parent_id: head.ancestry.map(|line| line.parent_id),
-        location,
-        at: head.accepted_at,
-        skipped,
-    }
 }

@@ -18,12 +18,13 @@ use crate::{
             delivery::{DeliveryRow, archived_rows},
             event::{Made, Repeat, events_store},
             hint::Hint,
-            message::{Head, Spot, heads_read},
+            message::{Spot, heads_read},
             person::back_to_lane,
             route::{INCOMING_LOCK, REGISTRY_VERSION, ROUTING_INSERT},
             statement::statements,
             tx::{Place, Tx},
         },
+        shown::Head,
         sqlite::codec::RoutingRecord,
     },
     domain::{
@@ -167,7 +168,7 @@ async fn replay(
     tx.run(&REPLAY_LOCK, &[]).await?;
     let mut rows = archived_rows(tx.conn, store.0, keys, 0).await?;
     rows.sort_unstable_by_key(|row| row.seq);
-    let messages: Vec<i64> = rows.iter().map(|row| row.message).collect();
+    let messages: Vec<i64> = rows.iter().map(|row| row.message.seq).collect();
     let stores = vec![store.0; messages.len()];
     tx.run(&INCOMING_LOCK, &[&stores, &messages]).await?;
     let again = again(tx, store, rows, targets).await?;
@@ -184,7 +185,7 @@ async fn replay(
         endpoint: one.target.endpoint,
         delivery,
         created_at: now.0,
-        message: one.row.message,
+        message: one.row.message.seq,
         object: one.object,
     };
     Ok(again.into_iter().zip(seqs).map(touched).collect())
@@ -197,12 +198,7 @@ async fn again<'a>(
     rows: Vec<DeliveryRow>,
     targets: &'a [ReplayTarget],
 ) -> DbResult<Vec<Again<'a>>> {
-    let spots = rows.iter().map(|row| Spot {
-        store: store.0,
-        seq: row.message,
-        made_at: row.made_at,
-    });
-    let heads = heads(tx, spots).await?;
+    let heads = heads(tx, rows.iter().map(|row| row.message)).await?;
     let (messages, days): (Vec<i64>, Vec<i32>) = heads
         .values()
         .map(|head| (head.key, day_of(head.accepted_at.0)))
@@ -221,18 +217,18 @@ async fn again<'a>(
     let erased: HashSet<i64> = erased.into_iter().map(|(message,)| message).collect();
     let mut again = Vec::with_capacity(rows.len());
     for row in rows {
-        if erased.contains(&row.message) {
+        if erased.contains(&row.message.seq) {
             continue;
         }
         let target = targets
             .binary_search_by_key(&row.mapping, |target| Some(target.mapping.0))
             .ok()
             .and_then(|at| targets.get(at));
-        let (Some(target), Some(head)) = (target, heads.get(&row.message)) else {
+        let (Some(target), Some(head)) = (target, heads.get(&row.message.seq)) else {
             continue;
         };
         // A message that was sent too often has no number left.
-        let next = next.entry(row.message).or_insert(0);
+        let next = next.entry(row.message.seq).or_insert(0);
         if *next > PARTS {
             continue;
         }
@@ -279,7 +275,7 @@ async fn insert(
             text(&record.encode()).into_owned()
         })
         .collect();
-    let messages = column!(one => one.row.message);
+    let messages = column!(one => one.row.message.seq);
     tx.run(
         &REPLAYS_INSERT,
         &[
@@ -290,14 +286,14 @@ async fn insert(
             &column!(one => one.target.mapping.0),
             &column!(one => one.row.kind),
             &messages,
-            &column!(one => one.row.made_at),
+            &column!(one => one.row.message.made_at),
             &column!(one => one.lane),
             &firsts,
             &column!(one => one.row.seq),
         ],
     )
     .await?;
-    let days = column!(one => day_of(one.row.made_at));
+    let days = column!(one => day_of(one.row.message.made_at));
     let parts = column!(one => one.part);
     tx.run(&ROUTING_INSERT, &[&messages, &days, &parts, &bodies])
         .await?;
