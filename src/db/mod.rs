@@ -19,6 +19,7 @@ mod conformance;
 pub mod copy;
 mod erasure;
 mod error;
+mod events;
 mod jobs;
 mod known;
 mod people;

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    codec::{cut, day_of, state_read, text},
+    codec::{day_of, state_read, text},
     incoming::Removed,
     message::Spot,
     statement::statements,
     tx::{Place, Tx},
 };
 use crate::{
-    db::DbResult,
+    db::{DbResult, events::cut},
     domain::{
         delivery::{ArchiveReason, WaitState},
         time::Micros,

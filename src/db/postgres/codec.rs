@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use crate::domain::{
     delivery::{ArchiveReason, WaitState},
-    event::Level,
     time::Micros,
 };
 
@@ -36,24 +35,6 @@ pub(super) fn reason_read(number: i32) -> ArchiveReason {
     ArchiveReason::from_number(number).unwrap_or(ArchiveReason::Unreadable)
 }
 
-/// The number the database stores for a level.
-pub(super) fn level_number(level: Level) -> i32 {
-    match level {
-        Level::Info => 0,
-        Level::Warn => 1,
-        Level::Error => 2,
-    }
-}
-
-/// The level stored as this number; an unknown one is an error.
-pub(super) fn level_read(number: i32) -> Level {
-    match number {
-        0 => Level::Info,
-        1 => Level::Warn,
-        _ => Level::Error,
-    }
-}
-
 /// The text as PostgreSQL takes it: without U+0000, which its `text` cannot hold and which is shown as a replacement.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
@@ -61,18 +42,6 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
-}
-
-/// The text up to `bytes`, at the end of a character.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default()
 }
 
 /// Whether an instant lies in the second that an id names.
@@ -98,6 +67,5 @@ mod tests {
     fn text_keeps_everything_but_what_the_server_cannot_hold() {
         assert_eq!(text("größe\u{1}"), "größe\u{1}");
         assert_eq!(text("a\0b"), "a\u{fffd}b");
-        assert_eq!(cut("größe", 3), "gr");
     }
 }

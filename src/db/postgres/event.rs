@@ -2,29 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sha2::{Digest, Sha256};
-
 use super::{
-    codec::{cut, day_of, level_number, text},
+    codec::{day_of, text},
     message::MADE_READ,
     statement::statements,
     tx::Tx,
 };
+pub(super) use crate::db::events::Repeat;
 use crate::{
-    db::DbResult,
-    domain::{
-        event::{Level, NewEvent},
-        key::DeliveryKey,
-        reference::ObjectRef,
-        time::Micros,
+    db::{
+        DbResult,
+        events::{kept_words, level_number},
     },
+    domain::{event::NewEvent, reference::ObjectRef, time::Micros},
 };
-
-/// The longest subject kept, in bytes.
-const SUBJECT_BYTES: usize = 500;
-
-/// The longest description kept, in bytes.
-const DESCRIPTION_BYTES: usize = 16_384;
 
 statements! {
     /// Writes down what is counted when it is said again; answers with the event that counts, new or old.
@@ -45,15 +36,6 @@ statements! {
         ref_type, ref_token, ref_fold, message, delivery, arose_at, origin, attributes, n)";
 }
 
-/// What an event is a repeat of.
-#[derive(Debug, Clone)]
-pub(super) enum Repeat {
-    /// Of the same words about the same delivery; without a delivery of nothing.
-    ByWords,
-    /// Of what has this digest.
-    Of(Vec<u8>),
-}
-
 /// When the rows that events arise from were made, as far as the transition knows already.
 pub(super) type Made = HashMap<(i64, i64), i64>;
 
@@ -70,7 +52,7 @@ pub(super) async fn events_store(
     // The same words within the batch: the first one counts for all.
     let dedupes: Vec<Option<Vec<u8>>> = events
         .iter()
-        .map(|(event, repeat)| dedupe_of(event, repeat))
+        .map(|(event, repeat)| repeat.dedupe(event))
         .collect();
     let mut first: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut times: Vec<i64> = vec![0; events.len()];
@@ -173,8 +155,8 @@ async fn insert(
             &events.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(),
             &column!(event => event.store.0),
             &column!(event => level_number(event.level)),
-            &column!(event => text(cut(&event.subject, SUBJECT_BYTES))),
-            &column!(event => text(cut(&event.description, DESCRIPTION_BYTES))),
+            &column!(event => text(kept_words(event).0)),
+            &column!(event => text(kept_words(event).1)),
             &column!(event => reference(event, ObjectRef::kind)),
             &column!(event => reference(event, ObjectRef::token)),
             &column!(event => reference(event, ObjectRef::folded)),
@@ -227,28 +209,4 @@ async fn arose(
         .into_iter()
         .map(|row| row.and_then(|row| made.get(&row).or_else(|| found.get(&row)).copied()))
         .collect())
-}
-
-fn dedupe_of(event: &NewEvent, repeat: &Repeat) -> Option<Vec<u8>> {
-    match repeat {
-        Repeat::Of(digest) => Some(digest.clone()),
-        Repeat::ByWords => event.delivery.map(|delivery| {
-            digest(
-                delivery,
-                event.level,
-                cut(&event.subject, SUBJECT_BYTES),
-                cut(&event.description, DESCRIPTION_BYTES),
-            )
-        }),
-    }
-}
-
-fn digest(delivery: DeliveryKey, level: Level, subject: &str, description: &str) -> Vec<u8> {
-    let whole = Sha256::new()
-        .chain_update(delivery.0.to_be_bytes())
-        .chain_update(i64::from(level_number(level)).to_be_bytes())
-        .chain_update((subject.len() as u64).to_be_bytes())
-        .chain_update(subject.as_bytes())
-        .chain_update(description.as_bytes());
-    whole.finalize().iter().take(16).copied().collect()
 }

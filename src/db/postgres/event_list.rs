@@ -1,7 +1,7 @@
 //! Reading events.
 
 use super::{
-    codec::{day_of, level_number, level_read},
+    codec::day_of,
     conn::Conn,
     delivery::id_open,
     statement::statements,
@@ -10,13 +10,13 @@ use super::{
 use crate::{
     db::{
         DbResult, EventPage, EventQuery, EventRow, PageKey,
-        walk::{Found, Range, all_of, keys_wanted, page},
+        events::{arose_filter, enter, event_of, keys_with_token, level_number, type_filter},
+        walk::{Found, Range, keys_wanted, page},
     },
     domain::{
         id::IdSeal,
-        key::{EventKey, StoreKey},
+        key::StoreKey,
         reference::{ObjectRef, fold},
-        time::Micros,
     },
 };
 
@@ -87,7 +87,10 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &EventQuery) -> DbRes
             keys: of_token(conn, query, token, range, wanted).await?,
             stopped_at: None,
         },
-        (None, None) => walk_all(conn, &[by_level(query)], range, wanted).await?,
+        (None, None) => {
+            let by_level = walk(enter(query), type_filter(query));
+            walk_all(conn, &[by_level], range, wanted).await?
+        }
     };
     let page = page(&found, query.skip, query.limit);
     let rows = events_read(conn, seal, query.store, &page.keys).await?;
@@ -101,44 +104,11 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &EventQuery) -> DbRes
 
 /// Events that say they arose from this number: a message's or a delivery's, and no number is both.
 fn arose_from(query: &EventQuery, seq: i64) -> Vec<Walk> {
-    let level = query
-        .level
-        .map(|level| format!("level = {}", level_number(level)))
-        .unwrap_or_default();
-    let filter = all_of(&[
-        format!("store = {}", query.store),
-        level,
-        type_filter(query),
-    ]);
+    let filter = arose_filter(query);
     vec![
         walk(format!("message = {seq}"), filter.clone()),
         walk(format!("delivery = {seq}"), filter),
     ]
-}
-
-fn by_level(query: &EventQuery) -> Walk {
-    let store = format!("store = {}", query.store);
-    match query.level {
-        Some(level) => walk(
-            format!("{store} AND level = {}", level_number(level)),
-            type_filter(query),
-        ),
-        None => walk(store, type_filter(query)),
-    }
-}
-
-/// The condition on the object's type. A text that can be no type (so no quote either) matches nothing.
-fn type_filter(query: &EventQuery) -> String {
-    match query.reference_type.as_deref().map(str::to_ascii_lowercase) {
-        None => String::new(),
-        Some(kind)
-            if ObjectRef::new(&kind, "x").is_ok_and(|object| object.kind() == kind)
-                && !kind.contains('\'') =>
-        {
-            format!("ref_type = '{kind}'")
-        }
-        Some(_) => "FALSE".into(),
-    }
 }
 
 async fn of_token(
@@ -203,17 +173,7 @@ async fn token_only(
         return Ok(());
     };
     let events = events_read(conn, seal, query.store, keys).await?;
-    let about = |event: &&EventRow| {
-        event
-            .reference
-            .as_ref()
-            .is_some_and(|object| object.folded() == token)
-    };
-    *keys = events
-        .iter()
-        .filter(about)
-        .map(|event| event.key.0)
-        .collect();
+    *keys = keys_with_token(&events, &token);
     Ok(())
 }
 
@@ -278,27 +238,22 @@ pub(super) async fn events_read(
             ..,
         ) = row;
         let (.., origin, attributes, occurrences, first_at, last_at) = row;
-        let reference = match (ref_type, ref_token) {
-            (Some(kind), Some(token)) => ObjectRef::new(&kind, &token).ok(),
-            _ => None,
-        };
-        EventRow {
-            key: EventKey(seq),
-            id: seal.seal(seq, Micros(first_at)),
-            level: level_read(level),
-            subject,
-            description,
-            reference,
-            message_id: delivery
-                .or(message)
-                .zip(arose_at)
-                .map(|(seq, made)| seal.seal(seq, Micros(made))),
-            origin,
-            attributes,
-            occurrences: u32::try_from(occurrences.max(0)).unwrap_or(u32::MAX),
-            first_at: Micros(first_at),
-            last_at: Micros(last_at),
-        }
+        event_of(
+            seal,
+            (
+                (
+                    seq,
+                    level,
+                    subject,
+                    description,
+                    ref_type,
+                    ref_token,
+                    message,
+                    delivery,
+                ),
+                (arose_at, origin, attributes, occurrences, first_at, last_at),
+            ),
+        )
     };
     Ok(rows.into_iter().map(read).collect())
 }

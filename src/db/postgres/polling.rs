@@ -4,19 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    codec::{cut, text},
-    conn::Conn,
-    message::messages_store,
-    owner::kind_number,
-    say::say_events,
-    statement::statements,
-    tx::Tx,
+    codec::text, conn::Conn, message::messages_store, owner::kind_number, say::say_events,
+    statement::statements, tx::Tx,
 };
 use crate::{
     db::{
         Backfill, BackfillState, DbError, DbResult, FoundRow, NewBackfill, ObjectSeen, OddSeen,
         OwnerKind, PollCommit, PollCursor, PollJob, PollOutcome, PollState, PollStep, Pulse,
         SetAsideRow,
+        events::cut,
         polled::{
             BACKFILLS, BackfillRow, CursorRow, HOOK_MICROS, OddRow, ProbeRow, PulseRow, WHY_BYTES,
             begun, end_number, hook_digest, known_of, known_parts, nouns_text, pulse_number,

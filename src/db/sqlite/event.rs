@@ -1,28 +1,19 @@
 //! Writing events: once, and counted when they are said again.
 
-use sha2::{Digest, Sha256};
-
 use super::{
     loops::descendant_store,
     message::MessageMade,
     session::Session,
     statement::{Command, Question, statements},
 };
+pub(super) use crate::db::events::{Repeat, cut};
 use crate::{
-    db::DbResult,
-    domain::{
-        event::{Level, NewEvent},
-        key::DeliveryKey,
-        reference::ObjectRef,
-        time::Micros,
+    db::{
+        DbResult,
+        events::{kept_words, level_number},
     },
+    domain::{event::NewEvent, reference::ObjectRef, time::Micros},
 };
-
-/// The longest subject kept, in bytes.
-const SUBJECT_BYTES: usize = 500;
-
-/// The longest description kept, in bytes.
-const DESCRIPTION_BYTES: usize = 16_384;
 
 statements! {
     /// Writes an event.
@@ -38,15 +29,6 @@ statements! {
         "UPDATE event SET occurrences = occurrences + 1, last_at = max(last_at, ?2) WHERE dedupe = ?1";
 }
 
-/// What an event is a repeat of.
-#[derive(Debug)]
-pub(super) enum Repeat {
-    /// Of the same words about the same delivery; without a delivery of nothing.
-    ByWords,
-    /// Of what has this digest.
-    Of(Vec<u8>),
-}
-
 /// Writes an event, or counts it when it was said before; its announcement becomes incoming with the first.
 /// Returns how many messages that were.
 pub(super) fn event_store(
@@ -55,14 +37,8 @@ pub(super) fn event_store(
     repeat: Repeat,
     now: Micros,
 ) -> DbResult<u64> {
-    let subject = cut(&event.subject, SUBJECT_BYTES);
-    let description = cut(&event.description, DESCRIPTION_BYTES);
-    let dedupe = match repeat {
-        Repeat::Of(digest) => Some(digest),
-        Repeat::ByWords => event
-            .delivery
-            .map(|delivery| digest(delivery, event.level, subject, description)),
-    };
+    let (subject, description) = kept_words(event);
+    let dedupe = repeat.dedupe(event);
     if let Some(dedupe) = &dedupe
         && (EventRepeat { dedupe, at: now.0 }).run(&mut session.conn)? > 0
     {
@@ -73,7 +49,7 @@ pub(super) fn event_store(
     EventInsert {
         seq,
         store: event.store.0,
-        level: level_number(event.level),
+        level: level_number(event.level).into(),
         subject,
         description,
         ref_type: event.reference.as_ref().map(ObjectRef::kind),
@@ -103,57 +79,5 @@ fn arose_at(session: &mut Session, event: &NewEvent) -> DbResult<Option<i64>> {
     match event.message {
         Some(message) => MessageMade { seq: message.0 }.row(&mut session.conn),
         None => Ok(None),
-    }
-}
-
-/// The number the database stores for a level.
-pub(super) fn level_number(level: Level) -> i64 {
-    match level {
-        Level::Info => 0,
-        Level::Warn => 1,
-        Level::Error => 2,
-    }
-}
-
-/// The level stored as this number; an unknown one is an error.
-pub(super) fn level_read(number: i64) -> Level {
-    match number {
-        0 => Level::Info,
-        1 => Level::Warn,
-        _ => Level::Error,
-    }
-}
-
-fn digest(delivery: DeliveryKey, level: Level, subject: &str, description: &str) -> Vec<u8> {
-    let whole = Sha256::new()
-        .chain_update(delivery.0.to_be_bytes())
-        .chain_update(level_number(level).to_be_bytes())
-        .chain_update((subject.len() as u64).to_be_bytes())
-        .chain_update(subject.as_bytes())
-        .chain_update(description.as_bytes());
-    whole.finalize().iter().take(16).copied().collect()
-}
-
-/// The text up to `bytes`, at the end of a character.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("größe", 3), "gr");
-        assert_eq!(cut("größe", 4), "grö");
-        assert_eq!(cut("größe", 99), "größe");
     }
 }

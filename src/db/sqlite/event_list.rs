@@ -3,42 +3,28 @@
 use diesel::sqlite::SqliteConnection;
 
 use super::{
-    codec::small,
     delivery::id_open,
-    event::{level_number, level_read},
     statement::{Question, key_list, statements},
     walk::{Walk, walk_all},
 };
 use crate::{
     db::{
         DbResult, EventPage, EventQuery, EventRow, PageKey,
-        walk::{Found, Range, all_of, keys_wanted, page},
+        events::{
+            StoredEvent, arose_filter, enter, event_of, keys_with_token, level_number, type_filter,
+        },
+        walk::{Found, Range, keys_wanted, page},
     },
     domain::{
         id::IdSeal,
-        key::{EventKey, StoreKey},
+        key::StoreKey,
         reference::{ObjectRef, fold},
-        time::Micros,
     },
 };
 
-type Row = (
-    (
-        i64,
-        i64,
-        String,
-        String,
-        Option<String>,
-        Option<String>,
-        Option<i64>,
-        Option<i64>,
-    ),
-    (Option<i64>, String, Option<String>, i64, i64, i64),
-);
-
 statements! {
     /// Events by key, newest first.
-    EventRows<'a> { keys: &'a str } -> Row =
+    EventRows<'a> { keys: &'a str } -> StoredEvent<i64> =
         "SELECT seq, level, subject, description, ref_type, ref_token, message, delivery, arose_at, origin, attributes, occurrences,
          first_at, last_at FROM event WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC";
     /// Which events of a store speak of an object's token, newest first.
@@ -124,15 +110,7 @@ pub(super) fn list(
 
 /// Events that say they arose from this number: a message's or a delivery's, and no number is both.
 fn arose_from(query: &EventQuery, seq: i64) -> Vec<Walk> {
-    let level = query
-        .level
-        .map(|level| format!("level = {}", level_number(level)))
-        .unwrap_or_default();
-    let filter = all_of(&[
-        format!("store = {}", query.store),
-        level,
-        type_filter(query),
-    ]);
+    let filter = arose_filter(query);
     vec![
         walk("event_message", format!("message = {seq}"), filter.clone()),
         walk("event_delivery", format!("delivery = {seq}"), filter),
@@ -140,26 +118,11 @@ fn arose_from(query: &EventQuery, seq: i64) -> Vec<Walk> {
 }
 
 fn by_level(query: &EventQuery) -> Walk {
-    let store = format!("store = {}", query.store);
-    match query.level {
-        Some(level) => walk(
-            "event_level",
-            format!("{store} AND level = {}", level_number(level)),
-            type_filter(query),
-        ),
-        None => walk("event_store", store, type_filter(query)),
-    }
-}
-
-/// The condition on the object's type. A text that can be no type (so no quote either) matches nothing.
-fn type_filter(query: &EventQuery) -> String {
-    match query.reference_type.as_deref().map(str::to_ascii_lowercase) {
-        None => String::new(),
-        Some(kind) if ObjectRef::new(&kind, "x").is_ok_and(|object| object.kind() == kind) => {
-            format!("ref_type = '{kind}'")
-        }
-        Some(_) => "0".into(),
-    }
+    let index = match query.level {
+        Some(_) => "event_level",
+        None => "event_store",
+    };
+    walk(index, enter(query), type_filter(query))
 }
 
 fn of_token(
@@ -177,7 +140,7 @@ fn of_token(
         store: query.store.0,
         token: &token,
         kind: kind.as_deref(),
-        level: query.level.map(level_number),
+        level: query.level.map(|level| level_number(level).into()),
         least: range.least,
         below: range.below,
         limit: i64::try_from(wanted).unwrap_or(i64::MAX),
@@ -196,17 +159,7 @@ fn token_only(
         return Ok(());
     };
     let events = events_read(conn, seal, keys)?;
-    let about = |event: &&EventRow| {
-        event
-            .reference
-            .as_ref()
-            .is_some_and(|object| object.folded() == token)
-    };
-    *keys = events
-        .iter()
-        .filter(about)
-        .map(|event| event.key.0)
-        .collect();
+    *keys = keys_with_token(&events, &token);
     Ok(())
 }
 
@@ -241,31 +194,5 @@ pub(super) fn events_read(
         keys: &key_list(keys.iter().copied()),
     }
     .rows(conn)?;
-    Ok(rows.into_iter().map(|row| event_row(seal, row)).collect())
-}
-
-fn event_row(seal: IdSeal, row: Row) -> EventRow {
-    let ((seq, level, subject, description, ref_type, ref_token, message, delivery), rest) = row;
-    let (arose_at, origin, attributes, occurrences, first_at, last_at) = rest;
-    let reference = match (ref_type, ref_token) {
-        (Some(kind), Some(token)) => ObjectRef::new(&kind, &token).ok(),
-        _ => None,
-    };
-    EventRow {
-        key: EventKey(seq),
-        id: seal.seal(seq, Micros(first_at)),
-        level: level_read(level),
-        subject,
-        description,
-        reference,
-        message_id: delivery
-            .or(message)
-            .zip(arose_at)
-            .map(|(seq, made)| seal.seal(seq, Micros(made))),
-        origin,
-        attributes,
-        occurrences: small(occurrences),
-        first_at: Micros(first_at),
-        last_at: Micros(last_at),
-    }
+    Ok(rows.into_iter().map(|row| event_of(seal, row)).collect())
 }
