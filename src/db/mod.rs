@@ -13,6 +13,7 @@
 //!
 //! Read next: `sqlite/mod.rs` for the tables and the writer, `conformance/mod.rs` for what is promised.
 
+mod choosing;
 #[cfg(test)]
 mod conformance;
 pub mod copy;
@@ -27,6 +28,7 @@ mod query;
 mod rows;
 mod shards;
 pub mod sqlite;
+mod walk;
 
 use std::sync::Arc;
 

@@ -5,10 +5,13 @@ use super::{
     conn::Conn,
     delivery::id_open,
     statement::statements,
-    walk::{Found, Range, Walk, all_of, keys_wanted, page, walk_all},
+    walk::{Walk, walk_all},
 };
 use crate::{
-    db::{DbResult, EventPage, EventQuery, EventRow, PageKey},
+    db::{
+        DbResult, EventPage, EventQuery, EventRow, PageKey,
+        walk::{Found, Range, all_of, keys_wanted, page},
+    },
     domain::{
         id::IdSeal,
         key::{EventKey, StoreKey},
@@ -67,10 +70,7 @@ fn walk(enter: String, filter: String) -> Walk {
 
 /// One page of events.
 pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &EventQuery) -> DbResult<EventPage> {
-    let range = Range {
-        below: query.after.map_or(i64::MAX, |key| key.0),
-        ..Range::ALL
-    };
+    let range = Range::below(query.after.map_or(i64::MAX, |key| key.0));
     let wanted = keys_wanted(query.skip, query.limit);
     let found = match (&query.message, &query.reference_token) {
         (Some(id), _) => {

@@ -12,10 +12,13 @@ use super::{
     message::{Head, Spot, heads_read},
     objects::messages_about,
     statement::statements,
-    walk::{Range, Walk, all_of, among, keys_wanted, page, walk_all},
+    walk::{Walk, walk_all},
 };
 use crate::{
-    db::{ArchivedSource, DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats},
+    db::{
+        ArchivedSource, DbResult, PageKey, Queue, QueuePage, QueueQuery, QueueRow, QueueStats,
+        walk::{Range, all_of, among, keys_wanted, page},
+    },
     domain::{
         delivery::{ArchiveReason, WaitState},
         id::IdSeal,
@@ -94,10 +97,7 @@ pub(super) async fn list(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbRes
         Some(keys) => vec![by_key(query, &keys, kinds.as_deref())],
         None => walks(query, kinds.as_deref()),
     };
-    let range = Range {
-        below: query.after.map_or(i64::MAX, |key| key.0),
-        ..Range::ALL
-    };
+    let range = Range::below(query.after.map_or(i64::MAX, |key| key.0));
     let found = walk_all(conn, &walks, range, keys_wanted(query.skip, query.limit)).await?;
     let page = page(&found, query.skip, query.limit);
     let rows = rows(conn, seal, query, &page.keys).await?;

@@ -11,10 +11,9 @@ use super::{
     event_list::{events_of_object, events_read},
     message::{Head, Spot, heads_read},
     objects::messages_about,
-    walk::Range,
 };
 use crate::{
-    db::{DbResult, Locator, MessageRef, PageKey, Skip, Timeline, TimelineEntry},
+    db::{DbResult, Locator, MessageRef, PageKey, Skip, Timeline, TimelineEntry, walk::Range},
     domain::{
         id::IdSeal,
         key::{MappingKey, StoreKey},
@@ -40,17 +39,7 @@ pub(super) async fn timeline(
     let below = before.map_or(i64::MAX, |key| key.0);
     // One more than fits tells whether there is more.
     let mut messages = messages_about(conn, store, object, Some(below), limit + 1).await?;
-    let mut events = events_of_object(
-        conn,
-        store,
-        object,
-        Range {
-            below,
-            ..Range::ALL
-        },
-        limit + 1,
-    )
-    .await?;
+    let mut events = events_of_object(conn, store, object, Range::below(below), limit + 1).await?;
     let last = |keys: &mut dyn Iterator<Item = i64>| keys.nth(limit.saturating_sub(1));
     let end_of_messages = if messages.len() > limit {
         last(&mut messages.iter().map(|(key, _)| *key))

@@ -7,10 +7,13 @@ use super::{
     delivery::id_open,
     event::{level_number, level_read},
     statement::{Question, key_list, statements},
-    walk::{Found, Range, Walk, all_of, keys_wanted, page, walk_all},
+    walk::{Walk, walk_all},
 };
 use crate::{
-    db::{DbResult, EventPage, EventQuery, EventRow, PageKey},
+    db::{
+        DbResult, EventPage, EventQuery, EventRow, PageKey,
+        walk::{Found, Range, all_of, keys_wanted, page},
+    },
     domain::{
         id::IdSeal,
         key::{EventKey, StoreKey},
@@ -92,10 +95,7 @@ pub(super) fn list(
     seal: IdSeal,
     query: &EventQuery,
 ) -> DbResult<EventPage> {
-    let range = Range {
-        below: query.after.map_or(i64::MAX, |key| key.0),
-        ..Range::ALL
-    };
+    let range = Range::below(query.after.map_or(i64::MAX, |key| key.0));
     let wanted = keys_wanted(query.skip, query.limit);
     let found = match (&query.message, &query.reference_token) {
         (Some(id), _) => {

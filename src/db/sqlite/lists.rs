@@ -13,12 +13,13 @@ use super::{
     message::{Head, heads_read},
     objects::messages_about,
     statement::{Question, key_list, statements},
-    walk::{Range, Walk, all_of, among, keys_wanted, load, page, walk_all},
+    walk::{Walk, load, walk_all},
 };
 use crate::{
     db::{
         ArchivedSource, DbResult, Locator, PageKey, Queue, QueuePage, QueueQuery, QueueRow,
         QueueStats,
+        walk::{Range, all_of, among, keys_wanted, page},
     },
     domain::{
         delivery::{ArchiveReason, WaitState},

@@ -64,7 +64,7 @@ use super::{
     PageKey, PollCommit, PollCursor, PollOutcome, PollState, Pulse, PushedTick, QueuePage,
     QueueQuery, QueueStats, RegistryDelta, RouteOutcome, Routed, RouterLease, ScheduleRun,
     SessionEnd, SessionRow, SetAsideRow, Settled, ShardSet, SweepBounds, SweepReport, Tick,
-    Timeline,
+    Timeline, choosing::Counting,
 };
 use crate::domain::{
     delivery::{Attempt, Settlement},
@@ -630,17 +630,18 @@ impl Backend for SqliteBackend {
 
     async fn job_count(&self, question: JobQuestion, now: Micros) -> DbResult<JobCount> {
         let seal = self.seal;
-        let scope = self
+        let (store, kind) = (question.query.store, question.kind);
+        let chosen = self
             .readers
-            .read(move |conn| job::scope(conn, seal, &question, now))
+            .read(move |conn| job::chosen(conn, seal, &question, now))
             .await?;
-        let mut counting = job::Counting::of(scope);
+        let mut counting = Counting::of(store, kind, chosen);
         // Piece by piece, so that others read in between.
         loop {
             let (counted, more) = self
                 .readers
                 .read(move |conn| {
-                    let more = counting.go_on(conn)?;
+                    let more = job::go_on(&mut counting, conn)?;
                     Ok((counting, more))
                 })
                 .await?;

@@ -12,10 +12,9 @@ use super::{
     event_list::{events_of_object, events_read},
     message::{Head, heads_read},
     objects::messages_about,
-    walk::Range,
 };
 use crate::{
-    db::{DbResult, Locator, MessageRef, PageKey, Skip, Timeline, TimelineEntry},
+    db::{DbResult, Locator, MessageRef, PageKey, Skip, Timeline, TimelineEntry, walk::Range},
     domain::{
         id::IdSeal,
         key::{MappingKey, StoreKey},
@@ -41,16 +40,7 @@ pub(super) fn timeline(
     let below = before.map_or(i64::MAX, |key| key.0);
     // One more than fits tells whether there is more.
     let mut messages = messages_about(conn, store, object, Some(below), limit + 1)?;
-    let mut events = events_of_object(
-        conn,
-        store,
-        object,
-        Range {
-            least: i64::MIN,
-            below,
-        },
-        limit + 1,
-    )?;
+    let mut events = events_of_object(conn, store, object, Range::below(below), limit + 1)?;
     let end = |keys: &[i64]| {
         if keys.len() > limit {
             keys.get(limit.saturating_sub(1)).copied()

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     db::{
-        ArchivedSource, DbResult, JobCount, JobGroup, JobQuestion, Locator, Queue, QueueQuery,
+        ArchivedSource, DbResult, JobCount, JobQuestion, QueueQuery,
+        choosing::{Counting, NAMED_AT_ONCE, Picked, Piece, next_named, query_of, states_of},
         postgres::{
-            codec::{day_of, day_of_second, is_of_second, reason_read, state_read},
+            codec::{day_of, day_of_second, is_of_second},
             conn::Conn,
             core::Core,
             delivery::id_open,
@@ -18,21 +19,18 @@ use crate::{
             objects::messages_about,
             route::ROUTING_READ,
             statement::statements,
-            walk::{ROWS_EXAMINED, Walk, all_of},
+            walk::Walk,
         },
         sqlite::codec::RoutingRecord,
+        walk::{ROWS_EXAMINED, all_of},
     },
     domain::{
-        delivery::WaitState,
         id::{Id, IdSeal},
-        job::{Chosen, Job, JobKind, Stepped},
-        key::{MappingKey, StoreKey},
+        job::{Chosen, Job, JobKind},
+        key::StoreKey,
         time::Micros,
     },
 };
-
-/// Keys or messages that are looked at in one statement.
-const NAMED_AT_ONCE: usize = 500;
 
 statements! {
     /// The newest number that was drawn.
@@ -42,29 +40,6 @@ statements! {
         (SELECT a.created_at FROM accepted a WHERE a.store = $1 AND a.seq = u.seq),
         (SELECT d.created_at FROM archived d WHERE d.store = $1 AND d.seq = u.seq AND d.day = u.day))
         FROM unnest($2::bigint[], $3::int[]) AS u(seq, day)";
-}
-
-/// Rows that a step is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::db::postgres) struct Picked {
-    /// Their keys, ascending.
-    pub(super) keys: Vec<i64>,
-    /// Up to which key everything was looked at.
-    pub(super) up_to: i64,
-    /// Nothing is left behind them.
-    pub(super) is_last: bool,
-}
-
-impl Picked {
-    pub(super) fn stepped(&self, done: u64) -> Stepped {
-        let found = u64::try_from(self.keys.len()).unwrap_or(u64::MAX);
-        Stepped {
-            up_to: self.up_to,
-            done,
-            skipped: found.saturating_sub(done),
-            is_last: self.is_last,
-        }
-    }
 }
 
 /// Counts what a question is about, piece by piece, so that others get the connection in between.
@@ -79,7 +54,7 @@ pub(in crate::db::postgres) async fn count(
     let mut counting = Counting::of(question.query.store, question.kind, chosen);
     loop {
         let conn = core.read().await?;
-        let more = counting.go_on(&conn).await?;
+        let more = go_on(&mut counting, &conn).await?;
         conn.done();
         if !more {
             return Ok(counting.finish());
@@ -95,10 +70,7 @@ async fn chosen(
     now: Micros,
 ) -> DbResult<Chosen> {
     let JobQuestion {
-        kind,
-        query,
-        ids,
-        upper,
+        query, ids, upper, ..
     } = question;
     let newest: Option<(i64,)> = conn.row(&NEWEST, &[]).await?;
     let newest = newest.map_or(0, |(newest,)| newest);
@@ -112,18 +84,10 @@ async fn chosen(
         keys.sort_unstable();
         keys.dedup();
     }
-    let states = match kind {
-        JobKind::Replay => None,
-        JobKind::Retry | JobKind::Archive => {
-            let states = query.states.as_deref().unwrap_or(&WaitState::ALL);
-            let states = states.iter().copied();
-            Some(states.filter(|state| kind.acts_on(*state)).collect())
-        }
-    };
     Ok(Chosen {
         keys,
         kinds: query.kinds.clone(),
-        states,
+        states: states_of(question),
         reasons: query.reasons.clone(),
         mapping: query.mapping,
         from: query.from,
@@ -189,94 +153,38 @@ async fn named(conn: &Conn, seal: IdSeal, query: &QueueQuery) -> DbResult<Option
     Ok(Some(keys))
 }
 
-/// Counting, a piece at a time.
-struct Counting {
-    store: StoreKey,
-    kind: JobKind,
-    chosen: Chosen,
-    /// The walk that is counted now, and above which key.
-    walk: usize,
-    above: i64,
-    groups: BTreeMap<(i64, i32), u64>,
-}
-
-impl Counting {
-    fn of(store: StoreKey, kind: JobKind, chosen: Chosen) -> Self {
-        Self {
-            store,
-            kind,
-            walk: 0,
-            above: chosen.above,
-            chosen,
-            groups: BTreeMap::new(),
-        }
-    }
-
-    /// Counts a piece; whether more is left.
-    async fn go_on(&mut self, conn: &Conn) -> DbResult<bool> {
-        let chosen = &self.chosen;
-        let slice = chosen.keys.as_ref().map(|keys| next_of(keys, self.above));
-        let walks = walks(conn, self.store, self.kind, chosen, slice).await?;
-        let Some(walk) = walks.get(self.walk) else {
-            return Ok(false);
-        };
-        let filter = filter_of(walk);
-        let place = match self.kind {
-            JobKind::Replay => "reason",
-            JobKind::Retry | JobKind::Archive => "state",
-        };
-        let rows = upwards(walk, "*", self.above, chosen.upper);
-        let text = format!(
-            "SELECT mapping, {place}, sum(CASE WHEN {filter} THEN 1 ELSE 0 END)::bigint, max(seq), count(*)
-             FROM ({rows} LIMIT {ROWS_EXAMINED}) AS looked_at GROUP BY mapping, {place}"
-        );
-        let found: Vec<(Option<i64>, i32, i64, i64, i64)> = conn.rows_once(&text).await?;
-        let looked: i64 = found.iter().map(|(.., looked)| looked).sum();
-        let last = found.iter().map(|(.., last, _)| *last).max();
-        for (mapping, place, n, ..) in found {
-            let key = (mapping.unwrap_or(0), place);
-            *self.groups.entry(key).or_default() += n.max(0).cast_unsigned();
-        }
-        match slice {
-            Some([.., end]) => self.above = *end,
-            Some([]) => return Ok(false),
-            None => match last {
-                Some(last) if looked >= i64::try_from(ROWS_EXAMINED).unwrap_or(i64::MAX) => {
-                    self.above = last;
-                }
-                _ => {
-                    self.walk += 1;
-                    self.above = chosen.above;
-                }
-            },
-        }
-        Ok(slice.is_some() || self.walk < walks.len())
-    }
-
-    fn finish(self) -> JobCount {
-        let kind = self.kind;
-        let group = |((mapping, place), count): ((i64, i32), u64)| JobGroup {
-            mapping: MappingKey(mapping),
-            location: match kind {
-                JobKind::Replay => Locator::Archived(reason_read(place)),
-                JobKind::Retry | JobKind::Archive => Locator::Accepted(state_read(place)),
-            },
-            count,
-        };
-        let groups = self.groups.into_iter();
-        JobCount {
-            chosen: self.chosen,
-            groups: groups.filter(|(_, count)| *count > 0).map(group).collect(),
-        }
-    }
+/// Counts a piece; whether more is left.
+async fn go_on(counting: &mut Counting, conn: &Conn) -> DbResult<bool> {
+    let (chosen, above) = (&counting.chosen, counting.above);
+    let named = next_named(chosen, above);
+    let walks = walks(conn, counting.store, counting.kind, chosen, named).await?;
+    let Some(walk) = walks.get(counting.walk) else {
+        return Ok(false);
+    };
+    let (filter, place) = (filter_of(walk), counting.place());
+    let rows = upwards(walk, "*", above, chosen.upper);
+    let text = format!(
+        "SELECT mapping, {place}, sum(CASE WHEN {filter} THEN 1 ELSE 0 END)::bigint, max(seq), count(*)
+         FROM ({rows} LIMIT {ROWS_EXAMINED}) AS looked_at GROUP BY mapping, {place}"
+    );
+    let found: Vec<(Option<i64>, i32, i64, i64, i64)> = conn.rows_once(&text).await?;
+    let piece = |(mapping, place, n, last, looked): (_, i32, _, _, _)| Piece {
+        mapping,
+        place: i64::from(place),
+        n,
+        last,
+        looked,
+    };
+    let found: Vec<Piece> = found.into_iter().map(piece).collect();
+    Ok(counting.add(&found, walks.len()))
 }
 
 /// The next rows behind a job's cursor, at most `limit`.
 pub(super) async fn pick(conn: &Conn, job: &Job, limit: usize) -> DbResult<Picked> {
     let (chosen, above) = (&job.new.chosen, job.cursor);
-    let slice = chosen.keys.as_ref().map(|keys| next_of(keys, above));
+    let named = next_named(chosen, above);
     let (mut keys, mut stop) = (Vec::new(), None::<i64>);
-    for walk in walks(conn, job.new.store, job.new.kind, chosen, slice).await? {
+    for walk in walks(conn, job.new.store, job.new.kind, chosen, named).await? {
         let filter = filter_of(&walk);
         let rows = upwards(&walk, "*", above, chosen.upper);
         let text = format!(
@@ -294,37 +202,7 @@ pub(super) async fn pick(conn: &Conn, job: &Job, limit: usize) -> DbResult<Picke
         }
         keys.extend(found);
     }
-    if let Some(stop) = stop {
-        keys.retain(|key| *key <= stop);
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    let is_full = keys.len() >= limit;
-    keys.truncate(limit);
-    let end = match slice {
-        Some(slice) => {
-            let is_all = chosen.keys.as_ref().and_then(|keys| keys.last()) == slice.last();
-            slice.last().copied().filter(|_| !is_all)
-        }
-        None => stop,
-    };
-    let (up_to, is_last) = match (keys.last(), end) {
-        (Some(last), _) if is_full => (*last, false),
-        (_, Some(end)) => (end, false),
-        (_, None) => (chosen.upper.max(above), true),
-    };
-    Ok(Picked {
-        keys,
-        up_to,
-        is_last,
-    })
-}
-
-/// The next few named keys above one.
-fn next_of(keys: &[i64], above: i64) -> &[i64] {
-    let begin = keys.partition_point(|key| *key <= above);
-    let end = keys.len().min(begin + NAMED_AT_ONCE);
-    keys.get(begin..end).unwrap_or_default()
+    Ok(Picked::of(chosen, above, limit, keys, stop))
 }
 
 /// The rows of a walk above one key and up to another with these columns, oldest first and unfiltered.
@@ -355,25 +233,7 @@ async fn walks(
         Some(kinds) => Some(lists::type_keys(conn, store, kinds).await?),
         None => None,
     };
-    let query = QueueQuery {
-        store,
-        queue: match kind {
-            JobKind::Replay => Queue::Archived,
-            JobKind::Retry | JobKind::Archive => Queue::Accepted,
-        },
-        kinds: chosen.kinds.clone(),
-        states: chosen.states.clone(),
-        reasons: chosen.reasons.clone(),
-        source: (kind == JobKind::Replay).then_some(ArchivedSource::Accepted),
-        from: chosen.from,
-        until: chosen.until,
-        message: None,
-        mapping: chosen.mapping,
-        object: None,
-        after: None,
-        skip: 0,
-        limit: 0,
-    };
+    let query = query_of(store, kind, chosen);
     let mut walks = match named {
         Some(keys) => vec![lists::by_key(&query, keys, kinds.as_deref())],
         None => lists::walks(&query, kinds.as_deref()),

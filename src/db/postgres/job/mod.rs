@@ -10,7 +10,7 @@ mod step;
 
 use super::{codec::text, conn::Conn, core::Core, people, statement::statements, tx::Tx};
 use crate::{
-    db::{DbError, DbResult, EndJob, JobMark, JobQuery, job_audit},
+    db::{DbError, DbResult, EndJob, JobMark, JobQuery, choosing::Picked, job_audit},
     domain::{
         id::IdSeal,
         job::{Job, JobKind, JobState, NewJob, Turn},
@@ -21,7 +21,7 @@ use crate::{
 
 #[cfg(test)]
 pub(super) use choose::ALL as CHOOSE;
-pub(super) use choose::{Picked, count};
+pub(super) use choose::count;
 #[cfg(test)]
 pub(super) use step::ALL as STEP;
 pub(super) use step::step;

@@ -6,10 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Picked, lock, write};
+use super::{lock, write};
 use crate::{
     db::{
-        DbResult, JobStep, JobTurn, job_words,
+        DbResult, JobStep, JobTurn,
+        choosing::Picked,
+        job_words,
         postgres::{
             archive::{Waiting, accepted_lock, finish, lanes_lock, lanes_lock_of},
             codec::{day_of, text},

@@ -6,11 +6,9 @@ use crate::db::{
     postgres::{
         archive, delivery, detail, due, erasure, event, event_list, incoming, job, known, lists,
         message, node, objects, open, owner, partition, people, person, polling, registry, route,
-        say, schedule, settle,
-        statement::Sql,
-        sweep, tx,
-        walk::{ROWS_EXAMINED, Range, Walk},
+        say, schedule, settle, statement::Sql, sweep, tx, walk::Walk,
     },
+    walk::{ROWS_EXAMINED, Range},
 };
 
 /// Statements that may read a table whole: the registry of stores and tables at start, a node's heartbeat and the list of nodes (a row for each

@@ -3,8 +3,6 @@
 //! The filters are those of lists, and so are the walks: down (here: up) the narrowest index, a bounded number of rows at a time.
 //! Rows named by id or object are looked up once, when the job is asked for, and kept as a list of keys.
 
-use std::collections::BTreeMap;
-
 use diesel::{
     QueryableByName, RunQueryDsl,
     sql_types::{BigInt, Nullable},
@@ -13,78 +11,38 @@ use diesel::{
 
 use crate::{
     db::{
-        ArchivedSource, DbResult, JobCount, JobGroup, JobQuestion, Locator, Queue, QueueQuery,
+        ArchivedSource, DbResult, JobQuestion, QueueQuery,
+        choosing::{Counting, Picked, Piece, next_named, query_of, states_of},
         sqlite::{
-            codec::{reason_read, state_read},
             delivery::{id_open, record_read},
             fault::fault,
             lists,
             objects::messages_about,
             session,
-            walk::{ROWS_EXAMINED, Walk, all_of, load},
+            walk::{Walk, load},
         },
+        walk::{ROWS_EXAMINED, all_of},
     },
     domain::{
-        delivery::WaitState,
         id::IdSeal,
-        job::{Chosen, JobKind, Stepped},
-        key::{MappingKey, StoreKey},
+        job::{Chosen, JobKind},
+        key::StoreKey,
         time::Micros,
     },
 };
 
-/// Keys that are looked at in one statement.
-const NAMED_AT_ONCE: usize = 500;
 /// Messages about an object that are read at once.
 const MESSAGES_AT_ONCE: usize = 1000;
 
-/// What a question comes to, before it is counted.
-pub(in crate::db::sqlite) struct Scope {
-    store: StoreKey,
-    kind: JobKind,
-    chosen: Chosen,
-}
-
-/// Rows that a step is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::db::sqlite) struct Picked {
-    /// Their keys, ascending.
-    pub(super) keys: Vec<i64>,
-    /// Up to which key everything was looked at.
-    pub(super) up_to: i64,
-    /// Nothing is left behind them.
-    pub(super) is_last: bool,
-}
-
-impl Picked {
-    /// How many rows a step over them writes, roughly.
-    pub(in crate::db::sqlite) fn rows(&self) -> usize {
-        1 + 4 * self.keys.len()
-    }
-
-    pub(super) fn stepped(&self, done: u64) -> Stepped {
-        let found = u64::try_from(self.keys.len()).unwrap_or(u64::MAX);
-        Stepped {
-            up_to: self.up_to,
-            done,
-            skipped: found.saturating_sub(done),
-            is_last: self.is_last,
-        }
-    }
-}
-
 /// Fixes what a question is about.
-pub(in crate::db::sqlite) fn scope(
+pub(in crate::db::sqlite) fn chosen(
     conn: &mut SqliteConnection,
     seal: IdSeal,
     question: &JobQuestion,
     now: Micros,
-) -> DbResult<Scope> {
+) -> DbResult<Chosen> {
     let JobQuestion {
-        kind,
-        query,
-        ids,
-        upper,
+        query, ids, upper, ..
     } = question;
     let newest = session::meta(conn, "sequence")?;
     let range = lists::time_range(conn, query)?;
@@ -105,33 +63,17 @@ pub(in crate::db::sqlite) fn scope(
         keys.sort_unstable();
         keys.dedup();
     }
-    let states = match (kind, &query.states) {
-        (JobKind::Replay, _) => None,
-        (_, states) => {
-            let states = states.clone().unwrap_or_else(|| WaitState::ALL.to_vec());
-            Some(
-                states
-                    .into_iter()
-                    .filter(|state| kind.acts_on(*state))
-                    .collect(),
-            )
-        }
-    };
-    Ok(Scope {
-        store: query.store,
-        kind: *kind,
-        chosen: Chosen {
-            keys,
-            kinds: query.kinds.clone(),
-            states,
-            reasons: query.reasons.clone(),
-            mapping: query.mapping,
-            from: query.from,
-            until: query.until,
-            above: range.least.saturating_sub(1).max(0),
-            upper: upper.min(range.below.saturating_sub(1)),
-            asked_at: now,
-        },
+    Ok(Chosen {
+        keys,
+        kinds: query.kinds.clone(),
+        states: states_of(question),
+        reasons: query.reasons.clone(),
+        mapping: query.mapping,
+        from: query.from,
+        until: query.until,
+        above: range.least.saturating_sub(1).max(0),
+        upper: upper.min(range.below.saturating_sub(1)),
+        asked_at: now,
     })
 }
 
@@ -163,15 +105,6 @@ fn named(
     Ok(Some(keys))
 }
 
-/// Counting, a piece at a time.
-pub(in crate::db::sqlite) struct Counting {
-    scope: Scope,
-    /// The walk that is counted now, and above which key.
-    walk: usize,
-    above: i64,
-    groups: BTreeMap<(i64, i64), u64>,
-}
-
 #[derive(QueryableByName)]
 struct Group {
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -186,85 +119,43 @@ struct Group {
     looked: i64,
 }
 
-impl Counting {
-    pub(in crate::db::sqlite) fn of(scope: Scope) -> Self {
-        let above = scope.chosen.above;
+/// Counts a piece; whether more is left.
+pub(in crate::db::sqlite) fn go_on(
+    counting: &mut Counting,
+    conn: &mut SqliteConnection,
+) -> DbResult<bool> {
+    let (chosen, above) = (&counting.chosen, counting.above);
+    let named = next_named(chosen, above);
+    let walks = walks(conn, counting.store, counting.kind, chosen, named)?;
+    let Some(walk) = walks.get(counting.walk) else {
+        return Ok(false);
+    };
+    let (filter, place) = (filter_of(walk), counting.place());
+    let rows = walk.upwards("*", above, chosen.upper);
+    let text = format!(
+        "SELECT mapping, {place} AS place, SUM(CASE WHEN {filter} THEN 1 ELSE 0 END) AS n, MAX(seq) AS last, COUNT(*) AS looked
+         FROM ({rows} LIMIT {ROWS_EXAMINED}) GROUP BY mapping, {place}"
+    );
+    let found: Vec<Group> = diesel::sql_query(text).load(conn).map_err(fault)?;
+    let found: Vec<Piece> = found.into_iter().map(Piece::from).collect();
+    Ok(counting.add(&found, walks.len()))
+}
+
+impl From<Group> for Piece {
+    fn from(group: Group) -> Self {
+        let Group {
+            mapping,
+            place,
+            n,
+            last,
+            looked,
+        } = group;
         Self {
-            scope,
-            walk: 0,
-            above,
-            groups: BTreeMap::new(),
-        }
-    }
-
-    /// Counts a piece; whether more is left.
-    pub(in crate::db::sqlite) fn go_on(&mut self, conn: &mut SqliteConnection) -> DbResult<bool> {
-        let Scope {
-            store,
-            kind,
-            chosen,
-        } = &self.scope;
-        let slice = chosen.keys.as_ref().map(|keys| next_of(keys, self.above));
-        let walks = walks(conn, *store, *kind, chosen, slice)?;
-        let Some(walk) = walks.get(self.walk) else {
-            return Ok(false);
-        };
-        let filter = if walk.filter.is_empty() {
-            "1"
-        } else {
-            &walk.filter
-        };
-        let place = if *kind == JobKind::Replay {
-            "reason"
-        } else {
-            "state"
-        };
-        let rows = walk.upwards("*", self.above, chosen.upper);
-        let text = format!(
-            "SELECT mapping, {place} AS place, SUM(CASE WHEN {filter} THEN 1 ELSE 0 END) AS n, MAX(seq) AS last, COUNT(*) AS looked
-             FROM ({rows} LIMIT {ROWS_EXAMINED}) GROUP BY mapping, {place}"
-        );
-        let found: Vec<Group> = diesel::sql_query(text).load(conn).map_err(fault)?;
-        let looked: i64 = found.iter().map(|group| group.looked).sum();
-        let last = found.iter().map(|group| group.last).max();
-        for group in &found {
-            let key = (group.mapping.unwrap_or(0), group.place);
-            *self.groups.entry(key).or_default() += group.n.max(0).cast_unsigned();
-        }
-        match slice {
-            Some([.., end]) => self.above = *end,
-            Some([]) => return Ok(false),
-            None => match last {
-                Some(last) if looked >= i64::try_from(ROWS_EXAMINED).unwrap_or(i64::MAX) => {
-                    self.above = last;
-                }
-                _ => {
-                    self.walk += 1;
-                    self.above = chosen.above;
-                }
-            },
-        }
-        Ok(slice.is_some() || self.walk < walks.len())
-    }
-
-    pub(in crate::db::sqlite) fn finish(self) -> JobCount {
-        let kind = self.scope.kind;
-        let group = |((mapping, place), count): ((i64, i64), u64)| JobGroup {
-            mapping: MappingKey(mapping),
-            location: match kind {
-                JobKind::Replay => Locator::Archived(reason_read(place)),
-                JobKind::Retry | JobKind::Archive => Locator::Accepted(state_read(place)),
-            },
-            count,
-        };
-        JobCount {
-            chosen: self.scope.chosen,
-            groups: self
-                .groups
-                .into_iter()
-                .filter(|(_, count)| *count > 0)
-                .map(group)
-                .collect(),
+            mapping,
+            place,
+            n,
+            last,
+            looked,
         }
     }
 }
@@ -278,16 +169,12 @@ pub(in crate::db::sqlite) fn pick(
     above: i64,
     limit: usize,
 ) -> DbResult<Picked> {
-    let slice = chosen.keys.as_ref().map(|keys| next_of(keys, above));
+    let named = next_named(chosen, above);
     let (mut keys, mut stop) = (Vec::new(), None::<i64>);
-    for walk in walks(conn, store, kind, chosen, slice)? {
+    for walk in walks(conn, store, kind, chosen, named)? {
         let columns = if walk.filter.is_empty() { "seq" } else { "*" };
         let rows = walk.upwards(columns, above, chosen.upper);
-        let filter = if walk.filter.is_empty() {
-            "1"
-        } else {
-            &walk.filter
-        };
+        let filter = filter_of(&walk);
         let found = load(
             conn,
             &format!("SELECT seq FROM ({rows} LIMIT {ROWS_EXAMINED}) WHERE {filter} LIMIT {limit}"),
@@ -302,37 +189,15 @@ pub(in crate::db::sqlite) fn pick(
         }
         keys.extend(found);
     }
-    if let Some(stop) = stop {
-        keys.retain(|key| *key <= stop);
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    let is_full = keys.len() >= limit;
-    keys.truncate(limit);
-    let end = match slice {
-        Some(slice) => {
-            let is_all = chosen.keys.as_ref().and_then(|keys| keys.last()) == slice.last();
-            slice.last().copied().filter(|_| !is_all)
-        }
-        None => stop,
-    };
-    let (up_to, is_last) = match (keys.last(), end) {
-        (Some(last), _) if is_full => (*last, false),
-        (_, Some(end)) => (end, false),
-        (_, None) => (chosen.upper.max(above), true),
-    };
-    Ok(Picked {
-        keys,
-        up_to,
-        is_last,
-    })
+    Ok(Picked::of(chosen, above, limit, keys, stop))
 }
 
-/// The next few named keys above one.
-fn next_of(keys: &[i64], above: i64) -> &[i64] {
-    let begin = keys.partition_point(|key| *key <= above);
-    let end = keys.len().min(begin + NAMED_AT_ONCE);
-    keys.get(begin..end).unwrap_or_default()
+fn filter_of(walk: &Walk) -> &str {
+    if walk.filter.is_empty() {
+        "1"
+    } else {
+        &walk.filter
+    }
 }
 
 /// The walks that find a choice's rows; no two give the same row.
@@ -347,25 +212,7 @@ fn walks(
         Some(kinds) => Some(lists::type_keys(conn, store, kinds)?),
         None => None,
     };
-    let query = QueueQuery {
-        store,
-        queue: match kind {
-            JobKind::Replay => Queue::Archived,
-            JobKind::Retry | JobKind::Archive => Queue::Accepted,
-        },
-        kinds: chosen.kinds.clone(),
-        states: chosen.states.clone(),
-        reasons: chosen.reasons.clone(),
-        source: (kind == JobKind::Replay).then_some(ArchivedSource::Accepted),
-        from: chosen.from,
-        until: chosen.until,
-        message: None,
-        mapping: chosen.mapping,
-        object: None,
-        after: None,
-        skip: 0,
-        limit: 0,
-    };
+    let query = query_of(store, kind, chosen);
     let mut walks = match named {
         Some(keys) => vec![lists::by_key(&query, keys, kinds.as_deref())],
         None => lists::walks(&query, kinds.as_deref()),

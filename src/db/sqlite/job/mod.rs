@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-pub(super) use choose::{Counting, Picked, pick, scope};
+pub(super) use choose::{chosen, go_on, pick};
 #[cfg(test)]
 pub(super) use step::ALL as STEP;
 pub(super) use step::step;

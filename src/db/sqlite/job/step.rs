@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{MarkInsert, Picked, read, write};
+use super::{MarkInsert, read, write};
 use crate::{
     db::{
-        DbResult, JobStep, JobTurn, job_words,
+        DbResult, JobStep, JobTurn,
+        choosing::Picked,
+        job_words,
         sqlite::{
             archive::{self, Ending},
             codec::{RoutingRecord, part_key, part_of},

@@ -9,12 +9,12 @@ use diesel::{
 use super::{
     super::{
         archive, delivery, detail, due, erasure, event, event_list, incoming, job, known, lists,
-        loops, message, objects, person, polling, registry, route, session, settle, sweep, walk,
+        loops, message, objects, person, polling, registry, route, session, settle, sweep,
     },
     options,
 };
 use crate::{
-    db::{ArchivedSource, Queue, QueueQuery, sqlite::SqliteBackend},
+    db::{ArchivedSource, Queue, QueueQuery, sqlite::SqliteBackend, walk::Range},
     domain::{
         delivery::{ArchiveReason, WaitState},
         key::{MappingKey, StoreKey},
@@ -160,7 +160,7 @@ fn every_list_walks_an_index_in_its_order() {
     for query in queries() {
         let kinds = query.kinds.as_ref().map(|_| [3, 4]);
         for walk in lists::walks(&query, kinds.as_ref().map(<[i64; 2]>::as_slice)) {
-            let text = walk.text(walk::Range::ALL, 51);
+            let text = walk.text(Range::ALL, 51);
             assert_eq!(scans(&mut conn, &text), Vec::<String>::new(), "{text}");
             let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}"))
                 .load(&mut conn)
