@@ -279,9 +279,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// The path of a queue's first page.
-    pub fn list(&self, queue: &str) -> String {
-        format!("/api/stores/{}/queues/{queue}", self.id)
+    /// A path below the store's.
+    pub fn path(&self, below: &str) -> String {
+        format!("/api/stores/{}/{below}", self.id)
     }
 }
 

@@ -564,11 +564,8 @@ async fn archived(options: &Options, report: &mut Report) -> io::Result<()> {
     wait_for_the_dead(&mut stage, options, report).await?;
     let mut stage = stage.restart(options).await?;
     let mut line = cold_start(&mut stage, "archived").await?;
-    for (queue, key) in [
-        ("archived", "archived_list_ms"),
-        ("accepted", "accepted_list_ms"),
-    ] {
-        let path = stage.store.list(queue);
+    for (list, key) in LISTS {
+        let path = stage.store.path(list);
         let mut times = histogram();
         for _ in 0..20 {
             let begin = Instant::now();
@@ -585,6 +582,25 @@ async fn archived(options: &Options, report: &mut Report) -> io::Result<()> {
     report.add(line);
     Ok(())
 }
+
+/// First pages of lists that are timed with millions of rows behind them, and the names of their figures.
+const LISTS: &[(&str, &str)] = &[
+    ("queues/archived", "archived_list_ms"),
+    ("queues/archived?message=order%3Anew", "by_type_ms"),
+    ("queues/archived?state=archived", "without_success_ms"),
+    (
+        "queues/archived?object=order%2FR000000000001",
+        "by_object_ms",
+    ),
+    (
+        "queues/archived?start_date=2020-01-01&end_date=2020-01-02",
+        "by_old_date_ms",
+    ),
+    ("queues/accepted", "accepted_list_ms"),
+    ("notifications", "events_ms"),
+    ("objects/order/R000000000001", "timeline_ms"),
+    ("endpoints", "endpoints_ms"),
+];
 
 /// Adds what part of another phase's rate this one reached.
 fn compare(line: &mut Line, base: &Line) {

@@ -156,7 +156,7 @@ impl Default for Outside {
 /// The running hub. Cheap to clone; all clones are the same hub.
 #[derive(Clone)]
 pub struct Hub {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     overseer: Addr<Overseer>,
 }
 

@@ -272,6 +272,80 @@ async fn every_node_routes_its_share_and_orders_stay_in_order() {
 }
 
 #[actix_web::test]
+async fn a_node_that_comes_under_load_takes_its_share_and_nothing_stands_still() {
+    const ORDERS: usize = 10;
+    const ENDPOINTS: usize = 16;
+    let server = Cluster::start("");
+    let database = server.database();
+    let one = Hub::start_with(Setup::default().on(&database)).await;
+    let store = one.store("shop").await;
+    let sink = Sink::taking_everything().await;
+    for number in 0..ENDPOINTS {
+        let url = format!("{}/{number}", sink.url.trim_end_matches('/'));
+        let to = json!({"messages": ["order:updated"]});
+        one.mapping(&store, &format!("a.n{number}"), &url, to).await;
+    }
+    let turns = Mutex::new(0);
+    let push = || async {
+        let turn = *turns.lock().unwrap();
+        let message = |number: usize| {
+            let mut order = order(&format!("R{number}"), "complete");
+            order["turn"] = json!(turn);
+            json!({"message": "order:updated", "payload": {"order": order}})
+        };
+        let batch = json!((0..ORDERS).map(message).collect::<Vec<_>>());
+        let path = store.path("/messages/batch");
+        let pushed = one.post(&store.token, &path, &batch).await;
+        assert_eq!(pushed.status, 200, "{}", pushed.text);
+        *turns.lock().unwrap() += 1;
+    };
+    let load = async {
+        loop {
+            push().await;
+            let pushed = *turns.lock().unwrap() * ORDERS * ENDPOINTS;
+            sink.wait("nothing stands still", |all| all.len() + 1000 >= pushed)
+                .await;
+        }
+    };
+    let come = async {
+        let other = Hub::start_with(Setup::default().on(&database)).await;
+        eventually("both nodes post", || async {
+            let told = other.get(OPERATOR, "/api/nodes").await.body;
+            let mut nodes = told.as_array().unwrap().iter();
+            let posts = nodes.all(|node| node["owns"]["dispatchers"].as_u64() > Some(0));
+            (posts && told[1].is_object()).then_some(())
+        })
+        .await;
+        other
+    };
+    let _other = tokio::select! {
+        () = load => unreachable!("it never ends"),
+        other = come => other,
+    };
+    push().await;
+    let turns = *turns.lock().unwrap();
+    let mut first: HashMap<(String, String), Vec<u64>> = HashMap::new();
+    sink.wait("everything is delivered", |all| {
+        let told = |one: &crate::support::Received| {
+            let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
+            (one.path.clone(), one.order().to_owned(), turn)
+        };
+        all.iter().map(told).collect::<HashSet<_>>().len() >= turns * ORDERS * ENDPOINTS
+    })
+    .await;
+    for one in sink.received() {
+        let turn = one.body["payload"]["order"]["turn"].as_u64().unwrap();
+        let seen = first
+            .entry((one.path.clone(), one.order().to_owned()))
+            .or_default();
+        if !seen.contains(&turn) {
+            seen.push(turn);
+        }
+    }
+    assert!(first.values().all(|seen| seen.is_sorted()), "in order");
+}
+
+#[actix_web::test]
 async fn a_node_that_is_told_to_stop_hands_over_at_once() {
     let server = Cluster::start("");
     let database = server.database();

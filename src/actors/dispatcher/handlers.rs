@@ -3,7 +3,11 @@
 use actix::prelude::*;
 
 use super::{
-    super::{bell::Wake, tray::Collect, vitals::Ping},
+    super::{
+        bell::Wake,
+        tray::{Collect, Tray},
+        vitals::Ping,
+    },
     Dispatcher, Forget, Life, Retire, SET_ASIDE,
     attempt::Verdict,
     report::{Answered, AttemptTold, Note, Noted, Told},
@@ -157,6 +161,8 @@ impl Handler<Retire> for Dispatcher {
 
     fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
         self.guard.retire();
+        // The tray knows this actor's address, and as long as anybody does the actor starts over.
+        self.tray = Tray::new();
         ctx.stop();
     }
 }

@@ -163,6 +163,13 @@ impl Overseer {
             self.holders.remove(&office);
             return;
         }
+        if let Office::Dispatcher(endpoint) = office
+            && self.giving_up.contains(&endpoint)
+        {
+            // Still this node's in the database, and about to be another's: whoever rings must not keep it here.
+            self.holders.remove(&office);
+            return;
+        }
         let vitals = self.shared.directory.vitals(office);
         let guard = Guard::new(office, Arc::clone(&vitals), ctx.address().recipient());
         let (thread, on) = self.arbiters.place(office);
@@ -398,6 +405,7 @@ impl Overseer {
         };
         let owned: HashSet<EndpointKey> = view.owned.iter().filter_map(dispatcher).collect();
         let give_up: HashSet<EndpointKey> = view.give_up.iter().filter_map(dispatcher).collect();
+        self.giving_up.clone_from(&give_up);
         for endpoint in owned.difference(&give_up) {
             let office = Office::Dispatcher(*endpoint);
             if !self.holders.contains_key(&office) {
@@ -427,7 +435,6 @@ impl Overseer {
                 self.let_go(endpoint);
             }
         }
-        self.giving_up = give_up;
         let ended = |endpoint: &&EndpointKey| {
             !self
                 .shared

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::{DispatcherState, End};
+use super::super::{DispatcherState, End, vitals::Office};
 use super::{
     rig::{Act, PATIENCE, Rig, Stage, open, until},
     troubled::{Trouble, Troubled},
@@ -18,6 +18,7 @@ use crate::{
     db::{EntityChange, EventQuery, OwnerKind},
     domain::{
         event::Level,
+        key::EndpointKey,
         registry::{Entity, Store},
     },
 };
@@ -209,6 +210,15 @@ async fn a_dispatcher_without_a_mapping_retires_and_one_is_started_when_needed()
     until("its dispatcher has retired", || async {
         (rig.hub.dispatchers() == 0).then_some(())
     })
+    .await;
+    let office = Office::Dispatcher(EndpointKey(mapping.0));
+    until(
+        "the actor is gone, so that another node may serve it",
+        || async {
+            let vitals = rig.hub.shared.directory.vitals(office);
+            (!vitals.is_alive()).then_some(())
+        },
+    )
     .await;
     rig.mapping("again", "order:new").await;
     rig.push("R2").await;

@@ -174,34 +174,46 @@ fn first_since(
 ) -> DbResult<Option<i64>> {
     let (table, made) = table_of(query.queue);
     let store = query.store;
-    let mut end = |order: &str| {
-        load(
-            conn,
-            &format!("SELECT seq FROM {table} WHERE store = {store} ORDER BY seq {order} LIMIT 1"),
-        )
-    };
-    let (Some(mut low), Some(mut high)) = (end("ASC")?.pop(), end("DESC")?.pop()) else {
+    let [oldest, newest] = ["ASC", "DESC"].map(|order| edge(table, store, order));
+    let (Some(mut low), Some(mut high)) = (load(conn, &oldest)?.pop(), load(conn, &newest)?.pop())
+    else {
         return Ok(None);
     };
     // Between `low` and `high` the answer lies, or behind both.
     while low <= high {
         let middle = low + (high - low) / 2;
-        let probe = format!(
-            "SELECT CASE WHEN {made} >= {since} THEN 1 ELSE 0 END AS seq FROM {table} WHERE store = {store} AND seq >= {middle} ORDER BY seq LIMIT 1",
-            since = since.0
-        );
-        match load(conn, &probe)?.pop() {
+        match load(conn, &is_since(table, made, store, middle, since))?.pop() {
             Some(0) => low = middle + 1,
             _ => high = middle - 1,
         }
     }
-    Ok(load(
-        conn,
-        &format!(
-            "SELECT seq FROM {table} WHERE store = {store} AND seq >= {low} ORDER BY seq LIMIT 1"
-        ),
-    )?
-    .pop())
+    Ok(load(conn, &first_from(table, store, low))?.pop())
+}
+
+/// The first or last key of a store.
+pub(super) fn edge(table: &str, store: StoreKey, order: &str) -> String {
+    format!("SELECT seq FROM {table} WHERE store = {store} ORDER BY seq {order} LIMIT 1")
+}
+
+/// The first key of a store from one on.
+pub(super) fn first_from(table: &str, store: StoreKey, key: i64) -> String {
+    format!("SELECT seq FROM {table} WHERE store = {store} AND seq >= {key} ORDER BY seq LIMIT 1")
+}
+
+/// 1 if the first row from a key on was made at or after `since`, else 0. The key is named with its table: the answer is called `seq`, too, and to
+/// order by that would sort all rows behind it.
+pub(super) fn is_since(
+    table: &str,
+    made: &str,
+    store: StoreKey,
+    key: i64,
+    since: Micros,
+) -> String {
+    format!(
+        "SELECT CASE WHEN {made} >= {since} THEN 1 ELSE 0 END AS seq FROM {table} WHERE store = {store} AND {table}.seq >= {key}
+         ORDER BY {table}.seq LIMIT 1",
+        since = since.0
+    )
 }
 
 /// The rows of a page, in order of its keys.

@@ -14,7 +14,7 @@ use super::{
     options,
 };
 use crate::{
-    db::{ArchivedSource, Queue, QueueQuery, sqlite::SqliteBackend, walk::Range},
+    db::{ArchivedSource, Queue, QueueQuery, queues, sqlite::SqliteBackend, walk::Range},
     domain::{
         delivery::{ArchiveReason, WaitState},
         key::{MappingKey, StoreKey},
@@ -61,6 +61,15 @@ fn scans(conn: &mut SqliteConnection, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether rows are sorted before the first is given.
+fn sorts(conn: &mut SqliteConnection, text: &str) -> bool {
+    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}"))
+        .load(conn)
+        .unwrap_or_else(|error| panic!("{text}: {error}"));
+    let is_sort = |step: &Step| step.detail.contains("TEMP B-TREE FOR ORDER BY");
+    steps.iter().any(is_sort)
+}
+
 fn database() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path());
@@ -72,6 +81,9 @@ fn database() -> (tempfile::TempDir, SqliteConnection) {
 
 /// Statements that read a table in its own order from its old end, a bounded number of rows.
 const IN_ORDER: [&str; 2] = ["OldestMessages", "OldestEvents"];
+
+/// Statements that sort the few rows which belong to one page of a list.
+const SORTED: [&str; 1] = ["MarksOf"];
 
 #[test]
 fn every_statement_finds_its_rows_by_an_index() {
@@ -111,6 +123,9 @@ fn every_statement_finds_its_rows_by_an_index() {
         let scans = scans(&mut conn, text);
         if !scans.is_empty() && !IN_ORDER.contains(name) {
             wrong.push(format!("{name}: {scans:?}"));
+        }
+        if sorts(&mut conn, text) && !SORTED.contains(name) {
+            wrong.push(format!("{name} sorts"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -162,22 +177,37 @@ fn every_list_walks_an_index_in_its_order() {
         for walk in lists::walks(&query, kinds.as_ref().map(<[i64; 2]>::as_slice)) {
             let text = walk.text(Range::ALL, 51);
             assert_eq!(scans(&mut conn, &text), Vec::<String>::new(), "{text}");
-            let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {text}"))
-                .load(&mut conn)
-                .unwrap();
             let upwards = walk.upwards("*", 5, 900);
             assert_eq!(
                 scans(&mut conn, &upwards),
                 Vec::<String>::new(),
                 "{upwards}"
             );
-            let up: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {upwards}"))
-                .load(&mut conn)
-                .unwrap();
-            assert!(
-                !(steps.iter().chain(&up)).any(|step| step.detail.contains("TEMP B-TREE")),
-                "sorted: {text}"
-            );
+            for text in [text, upwards] {
+                assert!(!sorts(&mut conn, &text), "sorted: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_of_time_is_found_by_seeks() {
+    let (_folder, mut conn) = database();
+    let store = StoreKey(1);
+    assert!(
+        sorts(&mut conn, "SELECT seq FROM archived ORDER BY completed_at"),
+        "a sort is noticed"
+    );
+    for queue in [Queue::Incoming, Queue::Accepted, Queue::Archived] {
+        let (table, made) = queues::table_of(queue);
+        for text in [
+            lists::edge(table, store, "ASC"),
+            lists::edge(table, store, "DESC"),
+            lists::first_from(table, store, 5),
+            lists::is_since(table, made, store, 5, Micros(9)),
+        ] {
+            assert_eq!(scans(&mut conn, &text), Vec::<String>::new(), "{text}");
+            assert!(!sorts(&mut conn, &text), "sorted: {text}");
         }
     }
 }
