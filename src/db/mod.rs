@@ -7,9 +7,13 @@
 //! The rule that makes it safe: **a transition first removes or updates the row it consumes, by its key (a failure also by
 //! attempt and epoch), and writes only for rows that were still there.** So a late or repeated call does nothing.
 //!
-//! Two implementations share one conformance suite ([`conformance`]): the embedded database in [`sqlite`] now, PostgreSQL behind the
-//! same trait. Methods are named noun first: `accepted_due` reads the accepted queue. All take slices or vectors, because a
+//! Two implementations share one conformance suite ([`conformance`]): the embedded database in [`sqlite`], PostgreSQL in
+//! [`postgres`]. Methods are named noun first: `accepted_due` reads the accepted queue. All take slices or vectors, because a
 //! round trip is what costs; `now` is an argument, except for leases, which go by the database's own clock.
+//!
+//! What both do alike and needs no connection stands once, beside this file: how lists walk and are paged (`walk.rs`), which index
+//! finds a queue's rows (`queues.rs`), what a job chooses and counts (`choosing.rs`), and what stored rows are read into
+//! (`shown.rs`, `timeline.rs`, `events.rs`, `polled.rs`, `jobs.rs`). Texts of statements and running them are each backend's own.
 //!
 //! Read next: `sqlite/mod.rs` for the tables and the writer, `conformance/mod.rs` for what is promised.
 

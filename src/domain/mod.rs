@@ -17,6 +17,7 @@
 
 pub mod decimal;
 pub mod delivery;
+mod entity;
 pub mod erasure;
 pub mod event;
 pub mod filter;
