@@ -117,8 +117,6 @@ pub struct Overseer {
     giving_up: HashSet<EndpointKey>,
     /// Stores whose schedules are this node's.
     scheduled: HashSet<i64>,
-    /// Routing shards that are this node's.
-    shards: ShardSet,
     /// Heartbeats of the node that were answered, where there may be several.
     beats: u64,
 }
@@ -143,7 +141,6 @@ impl Overseer {
             extra: HashSet::new(),
             giving_up: HashSet::new(),
             scheduled: HashSet::new(),
-            shards: ShardSet::default(),
             beats: 0,
         }
     }
@@ -398,8 +395,10 @@ impl Overseer {
 
     /// Starts what this node owns now, and ends what it does not own any more.
     fn take_in(&mut self, view: &NodeView, asked_at: Instant, ctx: &mut Context<Self>) {
+        // Empty, too, when the lease had run out meanwhile, and the Router with it.
+        let before = self.shared.leases.shards();
         self.shared.leases.note(view, asked_at);
-        self.ring_router();
+        self.ring_router(before);
         let dispatcher = |(kind, key): &(OwnerKind, i64)| {
             (*kind == OwnerKind::Dispatcher).then_some(EndpointKey(*key))
         };
@@ -465,10 +464,8 @@ impl Overseer {
     }
 
     /// The Router looks when its shards are others than before: what waits in them belongs to nobody else now.
-    fn ring_router(&mut self) {
-        let shards = self.shared.leases.shards();
-        if shards != self.shards {
-            self.shards = shards;
+    fn ring_router(&mut self, before: ShardSet) {
+        if self.shared.leases.shards() != before {
             self.shared.directory.ring(Office::Router);
         }
     }

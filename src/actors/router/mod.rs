@@ -52,6 +52,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A message whose decision the database refuses is left alone for so long.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 
+/// How soon the router goes on after some of its shards were taken: no failure, but the same answer at once would come again and again.
+const AFTER_FENCE: Duration = Duration::from_millis(50);
+
 /// How soon the router asks again what is this node's, before the node's first heartbeat was answered.
 const FIRST_BEAT: Duration = Duration::from_millis(10);
 
@@ -406,8 +409,7 @@ impl Router {
                 if let Some(routing) = &act.routing {
                     routing.start_over();
                 }
-                let pause = act.backoff.fail();
-                act.timer = Some(ctx.run_later(pause, Self::look));
+                act.timer = Some(ctx.run_later(AFTER_FENCE, Self::look));
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{PostgresOptions, fault::fault};
-use crate::db::{DbError, DbResult};
+use crate::db::{DbError, DbResult, NODE_LEASE};
 
 /// Why the planner may not choose: the queues' tables are empty at one moment and hold a million rows at the next, so
 /// their statistics are wrong when it matters. Every statement of the hub has the index it needs; one plan serves all
@@ -19,6 +19,10 @@ use crate::db::{DbError, DbResult};
 const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
     SET plan_cache_mode = force_generic_plan; SET jit = off; SET synchronous_commit = on; SET default_transaction_isolation = 'read committed';
     SET client_min_messages = warning; SET max_parallel_workers_per_gather = 0";
+
+/// How long a transaction may stand still between two statements. A node that freezes, or is cut off, in the middle of one holds its locks, on
+/// the owners of shards and on lanes, until the server ends it: that has to be before others take over, or they would all wait for it.
+const STANDSTILL: Duration = NODE_LEASE.saturating_sub(Duration::from_secs(1));
 
 /// Where the server is and how it is spoken to; made once.
 #[derive(Clone)]
@@ -79,7 +83,7 @@ impl Way {
             "{SETTINGS}; SET statement_timeout = {statement}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {idle}",
             statement = options.statement_timeout.as_millis(),
             lock = (options.statement_timeout / 2).as_millis(),
-            idle = (options.statement_timeout * 2).as_millis(),
+            idle = options.statement_timeout.min(STANDSTILL).as_millis(),
         );
         Ok(Self {
             config,

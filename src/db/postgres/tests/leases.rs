@@ -1,6 +1,8 @@
 //! Who owns what, when nodes come, go, die and wake up late.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::db::{DbError, NODE_LEASE, NodeBeat, NodeView, owner_of_shard, shard_of_owner};
@@ -79,6 +81,26 @@ async fn the_living_give_up_before_another_takes_and_the_dead_are_followed() {
     fresh.node_leave().await.unwrap();
     let last = beat(stale).await;
     assert_eq!((set(&last.owned).len(), last.nodes), (OWNERS as usize, 1));
+}
+
+#[tokio::test]
+async fn a_node_that_freezes_in_the_middle_of_a_transaction_holds_nobody_up() {
+    let url = cluster().database();
+    let (frozen, other) = (open(&url), open(&url));
+    assert_eq!(beat(&frozen).await.owned.len(), OWNERS as usize);
+    let (core, (locked, is_locked)) = (Arc::clone(&frozen.core), oneshot::channel());
+    let (_thawed, thaws) = oneshot::channel::<()>();
+    frozen.ground.spawn(async move {
+        let conn = core.read().await.unwrap();
+        let lock = "BEGIN; SELECT epoch FROM owner FOR SHARE";
+        locked.send(conn.batch(lock).await).unwrap();
+        thaws.await.ok();
+    });
+    is_locked.await.unwrap().unwrap();
+    cluster().sql(&url, "UPDATE node SET beat_at = beat_at - 6000000");
+    // The server ends what stands still, and this beat waits no longer than that.
+    let taken = beat(&other).await;
+    assert_eq!(set(&taken.owned).len(), OWNERS as usize);
 }
 
 fn shard_owners() -> NodeBeat {
