@@ -26,6 +26,7 @@ mod error;
 mod events;
 mod jobs;
 mod known;
+mod loops;
 mod people;
 mod polled;
 mod polling;

@@ -1,11 +1,8 @@
 //! What a transition says besides moving rows: messages that descend from others, and events.
 //!
-//! Messages that descend from messages are bounded in depth, in number and in pace (loops). A message over a bound is not
-//! stored; an event says so, once for each root (or object and hour), with a count of how many more there were.
+//! Messages that descend from messages are bounded in depth, in number and in pace ([`crate::db::loops`]).
 
 use std::collections::{BTreeMap, HashMap};
-
-use sha2::{Digest, Sha256};
 
 use super::{
     codec::day_of,
@@ -15,14 +12,11 @@ use super::{
     tx::Tx,
 };
 use crate::{
-    db::DbResult,
-    domain::{
-        event::{Level, NewEvent},
-        key::DeliveryKey,
-        message::NewMessage,
-        reference::lane_hash,
-        time::Micros,
+    db::{
+        DbResult,
+        loops::{Bound, hour_of, repetition_of},
     },
+    domain::{event::NewEvent, key::DeliveryKey, message::NewMessage, time::Micros},
 };
 
 statements! {
@@ -97,7 +91,7 @@ pub(super) async fn say(
     for ((group, message, delivery), bound) in candidates.into_iter().zip(bounds) {
         match bound {
             None => passed.push((group, message)),
-            Some(bound) => loops.push((loop_event(message, delivery, bound.text), bound.digest)),
+            Some(bound) => loops.push(bound.event(message, delivery)),
         }
     }
     let seqs = tx.numbers(passed.len()).await?;
@@ -119,52 +113,16 @@ pub(super) async fn say(
     Ok(stored)
 }
 
-fn loop_event(message: &NewMessage, delivery: Option<DeliveryKey>, bound: String) -> NewEvent {
-    NewEvent {
-        store: message.store,
-        level: Level::Error,
-        subject: format!(
-            "A loop was stopped: {} was not accepted",
-            message.kind.as_str()
-        ),
-        description: bound,
-        reference: message.about.primary.clone(),
-        message: message.ancestry.map(|line| line.parent),
-        delivery,
-        origin: "integrator".into(),
-        attributes: None,
-        announce: None,
-    }
-}
-
-/// A bound that a message would pass: in words, and what its event is counted by.
-struct Bound {
-    text: String,
-    digest: Vec<u8>,
-}
-
 async fn bounds_reached(
     tx: &mut Tx<'_>,
     candidates: &[(usize, &NewMessage, Option<DeliveryKey>)],
     now: Micros,
 ) -> DbResult<Vec<Option<Bound>>> {
     let bounds = tx.options().loop_bounds;
-    let hour = now.seconds().div_euclid(3600);
+    let hour = hour_of(now);
     let mut reached: Vec<Option<Bound>> = candidates
         .iter()
-        .map(|(_, message, _)| {
-            let line = message
-                .ancestry
-                .filter(|line| line.depth > bounds.max_depth)?;
-            let text = format!(
-                "It descends from other messages over more than {} steps.",
-                bounds.max_depth
-            );
-            Some(Bound {
-                text,
-                digest: digest(b"depth", line.root.0, 0),
-            })
-        })
+        .map(|(_, message, _)| Bound::on_depth(bounds, message))
         .collect();
     let root_of = |message: &NewMessage| message.ancestry.map(|line| line.root.0);
     let day = day_of(now.0);
@@ -179,20 +137,10 @@ async fn bounds_reached(
             now_there,
             root_of,
             i64::from(bounds.max_descendants),
-            |root| Bound {
-                text: format!(
-                    "One message has more than {} descendants.",
-                    bounds.max_descendants
-                ),
-                digest: digest(b"descendants", root, 0),
-            },
+            |root| Bound::on_descendants(bounds, root),
         );
     }
-    let hash_of = |message: &NewMessage| {
-        let object = message.ancestry.and(message.about.primary.as_ref())?;
-        Some(lane_hash(message.store.0, object) ^ type_hash(message.kind.canonical()))
-    };
-    let hashes = tally(candidates, &reached, hash_of);
+    let hashes = tally(candidates, &reached, repetition_of);
     if !hashes.is_empty() {
         let (keys, ns): (Vec<i64>, Vec<i64>) = hashes.iter().unzip();
         let now_there: Vec<(i64, i64)> = tx.rows(&REPETITION_ADD, &[&keys, &ns, &hour]).await?;
@@ -201,15 +149,9 @@ async fn bounds_reached(
             &mut reached,
             &hashes,
             now_there,
-            hash_of,
+            repetition_of,
             i64::from(bounds.max_per_object_hour),
-            |hash| Bound {
-                text: format!(
-                    "More than {} such messages about one object descended from others within an hour.",
-                    bounds.max_per_object_hour
-                ),
-                digest: digest(b"repetition", hash, hour),
-            },
+            |hash| Bound::on_pace(bounds, hash, hour),
         );
     }
     Ok(reached)
@@ -260,23 +202,6 @@ fn judge(
             *place = Some(bound(key));
         }
     }
-}
-
-fn type_hash(kind: &str) -> i64 {
-    let digest = Sha256::digest(kind.as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |number, byte| (number << 8) | i64::from(*byte))
-}
-
-fn digest(word: &[u8], one: i64, two: i64) -> Vec<u8> {
-    let whole = Sha256::new()
-        .chain_update(b"loop\0")
-        .chain_update(word)
-        .chain_update(one.to_be_bytes())
-        .chain_update(two.to_be_bytes());
-    whole.finalize().iter().take(16).copied().collect()
 }
 
 /// Writes events of the hub's own.
